@@ -1,0 +1,1 @@
+"""A focus-session tracker whose server does the counting: the hall (wiring, settings, serving)."""

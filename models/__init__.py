@@ -1,0 +1,1 @@
+"""The cellar: what is stored, and the queries on it."""

@@ -1,0 +1,1 @@
+"""The engine room: counting tracked time and booking it."""

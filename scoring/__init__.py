@@ -1,0 +1,1 @@
+"""The study: pure arithmetic, no I/O and no clocks."""
