@@ -1,0 +1,60 @@
+"""Indexes, each beside the query that it serves, and the one function that makes them.
+
+What must always hold: making them again changes nothing, so every start may do it; and
+no index exists without a query that needs it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from motor.motor_asyncio import AsyncIOMotorDatabase
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSpec:
+    """One index: its keys in order with 1 or -1, and the query it serves.
+
+    `expire_after_s` makes it a TTL index: the database removes a document that many
+    seconds after the instant in its only key.
+    """
+
+    keys: tuple[tuple[str, int], ...]
+    query: str
+    unique: bool = False
+    expire_after_s: int | None = None
+    partial: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.keys or not self.query:
+            raise ValueError("an index has keys, and a query that it serves")
+        if self.expire_after_s is not None and len(self.keys) != 1:
+            raise ValueError("a TTL index has exactly one key")
+
+    @property
+    def name(self) -> str:
+        """The name that MongoDB itself would give, such as `userId_1__id_-1`."""
+        return "_".join(f"{key}_{direction}" for key, direction in self.keys)
+
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments of `create_index`, without those left at their default."""
+        given: dict[str, Any] = {"name": self.name}
+        if self.unique:
+            given["unique"] = True
+        if self.expire_after_s is not None:
+            given["expireAfterSeconds"] = self.expire_after_s
+        if self.partial is not None:
+            given["partialFilterExpression"] = dict(self.partial)
+        return given
+
+
+async def ensure_indexes(
+    db: AsyncIOMotorDatabase[Any], specs: Mapping[str, Iterable[IndexSpec]]
+) -> None:
+    """Make every index of `specs` (by collection) that is not there yet.
+
+    Raises pymongo's OperationFailure when one of that name exists with other options.
+    """
+    for collection, indexes in specs.items():
+        for index in indexes:
+            await db[collection].create_index(list(index.keys), **index.options())

@@ -1,0 +1,210 @@
+"""Queries on the `sessions` collection.
+
+What must always hold: nobody reads or changes another user's session (it is simply not
+found); every write to counters, status or owner is fenced (`models.fence`); and each
+filter that names `_id` names nothing else, because the embedded database scans otherwise.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from bson import ObjectId
+from motor.motor_asyncio import AsyncIOMotorCollection, AsyncIOMotorDatabase
+
+from models.errors import Conflict, NotFound, StorageUnavailable
+from models.fence import Stamps, fenced
+from models.indexes import IndexSpec
+from models.sessions import (
+    COUNTERS,
+    FINAL,
+    Document,
+    NewSession,
+    SessionQuery,
+    new_document,
+)
+
+COLLECTION = "sessions"
+INDEXES = (
+    IndexSpec(
+        keys=(("userId", 1), ("_id", -1)),
+        query="list_sessions: one user's sessions, newest first, from a cursor on",
+    ),
+)
+CONTENDED_TRIES = 20
+"""How often a fenced write is tried again when others write the same document."""
+
+Changes = dict[str, Any]
+
+
+class Claim(NamedTuple):
+    document: Document
+    carry_ms: float
+    """The remainder of a second that the last owner left."""
+    resumed: bool
+    """Whether it had been started before."""
+
+
+def sessions(db: AsyncIOMotorDatabase[Document]) -> AsyncIOMotorCollection[Document]:
+    return db[COLLECTION]
+
+
+def not_found() -> NotFound:
+    return NotFound("session_not_found", "There is no such session.")
+
+
+def already_ended(document: Document) -> Conflict:
+    return Conflict("session_ended", f"The session has ended ({document['status']}).")
+
+
+async def insert_session(
+    db: AsyncIOMotorDatabase[Document],
+    user_id: str,
+    body: NewSession,
+    *,
+    stamp: str,
+    now: datetime,
+) -> Document:
+    document = {"_id": ObjectId(), **new_document(user_id, body, stamp=stamp, now=now)}
+    await sessions(db).insert_one(document)
+    return document
+
+
+async def find_session(
+    db: AsyncIOMotorDatabase[Document], session_id: str, user_id: str
+) -> Document:
+    """The user's session; `NotFound` if there is none, or it is somebody else's."""
+    if not ObjectId.is_valid(session_id):
+        raise not_found()
+    document = await sessions(db).find_one({"_id": ObjectId(session_id)})
+    if document is None or document["userId"] != user_id:
+        raise not_found()
+    return document
+
+
+async def list_sessions(
+    db: AsyncIOMotorDatabase[Document], user_id: str, query: SessionQuery
+) -> tuple[list[Document], str | None]:
+    """One page of a user's sessions, newest first, and the cursor of the next page."""
+    wanted: dict[str, Any] = {"userId": user_id}
+    if query.cursor is not None:
+        wanted["_id"] = {"$lt": ObjectId(query.cursor)}
+    if query.status is not None:
+        wanted["status"] = query.status
+    if query.content_id is not None:
+        wanted["contentId"] = query.content_id
+    if query.tag is not None:
+        wanted["tags"] = query.tag
+    bounds = {
+        operator: bound
+        for operator, bound in (("$gte", query.from_), ("$lt", query.to))
+        if bound is not None
+    }
+    if bounds:
+        wanted["createdAt"] = bounds
+    found = sessions(db).find(wanted).sort("_id", -1).limit(query.limit + 1)
+    documents = await found.to_list(None)
+    if len(documents) <= query.limit:
+        return documents, None
+    page = documents[: query.limit]
+    return page, str(page[-1]["_id"])
+
+
+async def delete_session(db: AsyncIOMotorDatabase[Document], session_id: str, user_id: str) -> None:
+    document = await find_session(db, session_id, user_id)
+    await sessions(db).delete_one({"_id": document["_id"]})
+
+
+async def set_fields(
+    db: AsyncIOMotorDatabase[Document], session_id: ObjectId, fields: Changes
+) -> None:
+    """Set fields that are neither counters nor status: no fence is needed."""
+    await sessions(db).update_one({"_id": session_id}, {"$set": fields})
+
+
+async def change_session(
+    db: AsyncIOMotorDatabase[Document],
+    session_id: str,
+    user_id: str,
+    change: Callable[[Document], Changes],
+    *,
+    stamps: Stamps,
+) -> Document:
+    """Set what `change` makes of the document, fenced; nothing if it makes nothing.
+
+    `change` may raise; it is asked again whenever somebody else wrote in between.
+    """
+    for _ in range(CONTENDED_TRIES):
+        document = await find_session(db, session_id, user_id)
+        values = change(document)
+        if not values:
+            return document
+        if await compare_and_set(db, document, values, stamps.fresh()):
+            return await find_session(db, session_id, user_id)
+    raise StorageUnavailable("contended", "The session is being changed elsewhere; try again.")
+
+
+async def claim_session(
+    db: AsyncIOMotorDatabase[Document],
+    session_id: str,
+    user_id: str,
+    *,
+    stamps: Stamps,
+    now: datetime,
+) -> Claim:
+    """Make this process the owner of the session, whoever owned it before.
+
+    The remainder of a second is taken out of the document: should this process crash, it
+    is lost, but never counted twice. The first claim of all sets `startedAt` to `now`, and
+    a pause before it does not count.
+    """
+    for _ in range(CONTENDED_TRIES):
+        before = await find_session(db, session_id, user_id)
+        if before["status"] in FINAL:
+            raise already_ended(before)
+        stamp = stamps.fresh()
+        values: Changes = {"owner": stamps.process, "carryMs": 0.0, "updatedAt": now}
+        if before["startedAt"] is None:
+            values |= {
+                "startedAt": now,
+                "pausedMs": 0.0,
+                "pausedAt": now if before["status"] == "paused" else None,
+            }
+        if await compare_and_set(db, before, values, stamp):
+            after = await find_session(db, session_id, user_id)
+            if after["stamp"] == stamp:
+                return Claim(after, before["carryMs"], before["startedAt"] is not None)
+    raise StorageUnavailable("contended", "The session is being claimed elsewhere; try again.")
+
+
+async def compare_and_set(
+    db: AsyncIOMotorDatabase[Document], document: Document, values: Changes, stamp: str
+) -> bool:
+    """Set `values` if nobody has written the document since it was read."""
+    result = await sessions(db).update_one(
+        {"_id": document["_id"]}, fenced(document["stamp"], stamp, values=values)
+    )
+    return bool(result.modified_count)
+
+
+async def add_to_sessions(
+    db: AsyncIOMotorDatabase[Document],
+    ids: list[ObjectId],
+    pipeline: list[dict[str, Any]],
+) -> int:
+    """Run one fenced update over these sessions; how many it changed."""
+    collection = sessions(db)
+    if len(ids) == 1:
+        result = await collection.update_one({"_id": ids[0]}, pipeline)
+    else:
+        result = await collection.update_many({"_id": {"$in": ids}}, pipeline)
+    return int(result.modified_count)
+
+
+async def read_counters(
+    db: AsyncIOMotorDatabase[Document], ids: list[ObjectId]
+) -> dict[ObjectId, Document]:
+    """Stamp, status, owner and counters of these sessions, those that exist."""
+    fields = dict.fromkeys(("stamp", "status", "owner", *COUNTERS), 1)
+    found = sessions(db).find({"_id": {"$in": ids}}, fields)
+    return {document["_id"]: document for document in await found.to_list(None)}

@@ -1,0 +1,227 @@
+"""A focus session: its bodies on the wire, its document, and what is derived from both.
+
+What must always hold (docs/accuracy.md, rule 2): `elapsed = active + idle`; and in an
+ended session every second between start and end is exactly one of active, idle, paused
+and away. Paused and away are derived when read and never below zero.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StrictBool, StrictInt, StringConstraints
+
+from models.wire import UtcDatetime, WireModel
+from scoring.focus import Score, focus_score, round_half_up
+
+Status = Literal["active", "paused", "completed", "abandoned", "cancelled"]
+FinalStatus = Literal["completed", "abandoned", "cancelled"]
+FINAL: frozenset[str] = frozenset({"completed", "abandoned", "cancelled"})
+COUNTERS = ("elapsedSeconds", "activeSeconds", "idleSeconds", "tabSwitches")
+MAX_COUNTER = 2**31 - 1
+SECOND = timedelta(seconds=1)
+
+TargetMinutes = Annotated[float, Field(gt=0, le=1440)]
+ShortText = Annotated[str, StringConstraints(max_length=200)]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=50)]
+Tags = Annotated[list[Tag], Field(max_length=20)]
+Notes = Annotated[str, StringConstraints(max_length=5000)]
+Counter = Annotated[StrictInt, Field(ge=0, le=MAX_COUNTER)]
+SessionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{24}$")]
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    """In a partial body a missing field means "as it is", so it has no default."""
+    for field in schema.get("properties", {}).values():
+        field.pop("default", None)
+
+
+class NewSession(WireModel):
+    """Body of `POST /api/sessions`."""
+
+    target_minutes: TargetMinutes = 25
+    content_id: ShortText | None = None
+    title: ShortText | None = None
+    tags: Tags = []
+    notes: Notes | None = None
+
+
+class SessionChange(NewSession):
+    """Body of `PUT /api/sessions/:id`: only the fields that are there change."""
+
+    model_config = {"json_schema_extra": _without_defaults}
+
+    elapsed_seconds: Counter = 0
+    active_seconds: Counter = 0
+    idle_seconds: Counter = 0
+    tab_switches: Counter = 0
+    status: Literal["active", "paused"] = "active"
+
+    def given(self) -> dict[str, Any]:
+        """The given fields by their names in the document."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
+
+class EndSession(WireModel):
+    """Body of `PUT /api/sessions/:id/end`; it may be left out."""
+
+    status: FinalStatus = "completed"
+
+
+class SessionQuery(WireModel):
+    """Filters of `GET /api/sessions`. `from` (included) and `to` (excluded) bound `createdAt`."""
+
+    status: Status | None = None
+    from_: Annotated[UtcDatetime | None, Field(alias="from")] = None
+    to: UtcDatetime | None = None
+    content_id: ShortText | None = None
+    tag: Tag | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    cursor: SessionId | None = None
+
+
+class ScoreBreakdown(WireModel):
+    """What the focus score was computed from (docs/accuracy.md has the formula)."""
+
+    completion: float
+    activity_ratio: float
+    penalty: float
+    formula_version: int
+
+
+class SessionView(WireModel):
+    """A session as clients see it."""
+
+    id: Annotated[SessionId, Field(alias="_id")]
+    user_id: str
+    target_minutes: float
+    content_id: str | None
+    title: str | None
+    tags: list[str]
+    notes: str | None
+    status: Status
+    elapsed_seconds: int
+    active_seconds: int
+    idle_seconds: int
+    tab_switches: int
+    paused_seconds: int
+    away_seconds: int
+    tracked: StrictBool
+    focus_score: int | None
+    score_breakdown: ScoreBreakdown | None
+    started_at: UtcDatetime | None
+    ended_at: UtcDatetime | None
+    last_active_at: UtcDatetime | None
+    created_at: UtcDatetime
+    updated_at: UtcDatetime
+    edited: StrictBool
+
+
+Document = dict[str, Any]
+
+
+def new_document(user_id: str, body: NewSession, *, stamp: str, now: datetime) -> Document:
+    """The document of a session that nobody has tracked yet (without its `_id`)."""
+    return {
+        "userId": user_id,
+        "targetMinutes": body.target_minutes,
+        "contentId": body.content_id,
+        "title": body.title,
+        "tags": body.tags,
+        "notes": body.notes,
+        "status": "active",
+        **dict.fromkeys(COUNTERS, 0),
+        "focusScore": None,
+        "scoreBreakdown": None,
+        "startedAt": None,
+        "endedAt": None,
+        "lastActiveAt": None,
+        "createdAt": now,
+        "updatedAt": now,
+        "edited": False,
+        # internal, never shown:
+        "stamp": stamp,
+        "owner": None,
+        "carryMs": 0.0,
+        "pausedMs": 0.0,
+        "pausedAt": None,
+        "lastBookedAt": None,
+    }
+
+
+def score_of(document: Mapping[str, Any]) -> Score:
+    return focus_score(
+        elapsed_seconds=document["elapsedSeconds"],
+        active_seconds=document["activeSeconds"],
+        idle_seconds=document["idleSeconds"],
+        tab_switches=document["tabSwitches"],
+        target_minutes=document["targetMinutes"],
+    )
+
+
+def score_fields(document: Mapping[str, Any]) -> dict[str, Any]:
+    """`focusScore` and `scoreBreakdown` for these counters."""
+    score = score_of(document)
+    return {
+        "focusScore": score.focus_score,
+        "scoreBreakdown": {
+            "completion": score.completion,
+            "activityRatio": score.activity_ratio,
+            "penalty": score.penalty,
+            "formulaVersion": score.formula_version,
+        },
+    }
+
+
+def ended_fields(document: Mapping[str, Any], status: str, ended_at: datetime) -> dict[str, Any]:
+    """What ending this session at `ended_at` sets in its document.
+
+    A session that was never tracked began with its creation. Should the wall clock have
+    been set back since, the end moves so that the counted seconds fit before it.
+    """
+    started_at = document["startedAt"] or document["createdAt"]
+    counted = SECOND * (0 if document["edited"] else document["elapsedSeconds"])
+    paused_ms = document["pausedMs"]
+    if document["pausedAt"] is not None:
+        paused_ms += max(0.0, (ended_at - document["pausedAt"]) / timedelta(milliseconds=1))
+    return {
+        "status": status,
+        "startedAt": started_at,
+        "endedAt": max(ended_at, started_at + counted),
+        "pausedMs": paused_ms,
+        "pausedAt": None,
+        "owner": None,
+        "updatedAt": ended_at,
+        **score_fields(document),
+    }
+
+
+def paused_and_away(document: Mapping[str, Any], until: datetime) -> tuple[int, int]:
+    """Whole seconds paused and away (rule 2) up to the end, or to `until` if not ended."""
+    started_at = document["startedAt"]
+    if started_at is None:
+        return 0, 0
+    until = document["endedAt"] or until
+    rest = max(0, (until - started_at) // SECOND - document["elapsedSeconds"])
+    paused_ms = document["pausedMs"]
+    if document["pausedAt"] is not None:
+        paused_ms += max(0.0, (until - document["pausedAt"]) / timedelta(milliseconds=1))
+    paused = min(rest, round_half_up(paused_ms / 1000))
+    return paused, rest - paused
+
+
+def view(document: Mapping[str, Any], *, now: datetime, tracked: bool) -> SessionView:
+    """The session as clients see it at `now`."""
+    counting = tracked and document["status"] == "active"
+    until = (document["lastBookedAt"] or document["startedAt"] or now) if counting else now
+    paused, away = paused_and_away(document, until)
+    return SessionView.model_validate(
+        {
+            **document,
+            "_id": str(document["_id"]),
+            "pausedSeconds": paused,
+            "awaySeconds": away,
+            "tracked": tracked and document["status"] not in FINAL,
+        },
+        extra="ignore",
+    )

@@ -1,0 +1,45 @@
+"""What became of a call to the database, in two words that upper floors understand.
+
+`StorageUnavailable`: no answer, so nobody knows whether it was done. `StatementRefused`:
+an answer, and it was no. Everything else is a bug and stays what it is.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pymongo.errors import (
+    ConnectionFailure,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+    WTimeoutError,
+)
+
+from models.errors import StorageUnavailable
+
+__all__ = ["StatementRefused", "StorageUnavailable", "translated"]
+
+
+class StatementRefused(Exception):
+    """The database answered that it will not do this."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the driver's errors into ours; a timeout is no answer."""
+    try:
+        yield
+    except (ConnectionFailure, ExecutionTimeout, WTimeoutError, TimeoutError) as error:
+        raise StorageUnavailable("database_unavailable", "The database does not answer.") from error
+    except OperationFailure as error:
+        if error.has_error_label("RetryableWriteError") or error.timeout:
+            raise StorageUnavailable(
+                "database_unavailable", "The database is changing its primary."
+            ) from error
+        raise StatementRefused(f"{type(error).__name__} {error.code}") from error
+    except PyMongoError as error:
+        if error.timeout:
+            raise StorageUnavailable(
+                "database_unavailable", "The database does not answer."
+            ) from error
+        raise

@@ -1,0 +1,158 @@
+"""Access tokens: issued here, or by a study app's own login that shares our secret.
+
+What must always hold: the algorithm is ours to choose, never the token's; a token without
+an expiry or a subject is refused; `now` is an argument, so time is tested with a fake
+clock; whatever the text, `verify` gives an Identity or raises Unauthorized, nothing else;
+no token, and no part of one, gets into an error message or a log.
+
+Verifying has two halves: `_signed_claims` trusts a key, `identity_from_claims` reads what
+the key has vouched for. Another kind of key is another first half.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+
+from models.errors import Unauthorized
+
+ALGORITHM = "HS256"
+MIN_SECRET_BYTES = 32  # RFC 7518, section 3.2: no shorter than the hash
+MAX_TOKEN_CHARS = 8192  # beyond any real token, within what fits in a request's head
+MAX_SUBJECT_CHARS = 255
+LEEWAY_S = 5.0  # how far the clocks of issuer and server may be apart
+LATEST_EXPIRY_S = 253_402_300_799.0  # the end of the year 9999, the last a datetime holds
+SUBJECT_CLAIMS = ("sub", "id", "userId")
+
+# PyJWT checks times by its own clock, and refuses numeric subjects and audiences that
+# other issuers set: it verifies the signature, all claims are read below.
+_SIGNATURE_ONLY: Any = {
+    "verify_signature": True,
+    "enforce_minimum_key_length": True,
+    **{f"verify_{claim}": False for claim in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is asking, by a token that was verified."""
+
+    user_id: str
+    expires_at: datetime
+    issued_at: datetime | None = None
+    login_id: str | None = None
+    """The login (`models.logins`) that the token belongs to; None for other issuers."""
+    role: str | None = None
+
+
+class TokenAuthority:
+    """Issues and verifies HS256 tokens with one secret of at least 32 bytes."""
+
+    def __init__(self, secret: str, access_ttl_s: float) -> None:
+        if len(secret.encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"the token secret must be at least {MIN_SECRET_BYTES} bytes long")
+        if not 1 <= access_ttl_s < LATEST_EXPIRY_S:
+            raise ValueError("access tokens must live for at least a second")
+        self._secret = secret
+        self._access_ttl_s = access_ttl_s
+        jwt.encode({}, secret, ALGORITHM)  # refuses what looks like a public key, at start
+
+    def issue(
+        self, user_id: str, *, login_id: str | None = None, role: str | None = None, now: datetime
+    ) -> tuple[str, datetime]:
+        """A token for `user_id`, and the instant at which it expires."""
+        issued_at = int(now.timestamp())
+        expires_at = int(now.timestamp() + self._access_ttl_s)
+        claims: dict[str, Any] = {"sub": user_id, "iat": issued_at, "exp": expires_at}
+        if login_id is not None:
+            claims["sid"] = login_id
+        if role is not None:
+            claims["role"] = role
+        token = jwt.encode(claims, self._secret, ALGORITHM)
+        return token, datetime.fromtimestamp(expires_at, UTC)
+
+    def verify(self, token: str | None, now: datetime) -> Identity:
+        """Who the token names; raises Unauthorized with the code `token_missing`,
+        `token_invalid` or `token_expired`."""
+        if not token:
+            raise Unauthorized("token_missing", "A bearer token is needed.")
+        return identity_from_claims(self._signed_claims(token), now)
+
+    def _signed_claims(self, token: str) -> Mapping[str, Any]:
+        # PyJWT encodes the text before it looks at it, and that can fail.
+        if len(token) > MAX_TOKEN_CHARS or not token.isascii():
+            raise _invalid("it is not a token")
+        try:
+            return jwt.decode(token, self._secret, algorithms=[ALGORITHM], options=_SIGNATURE_ONLY)
+        except jwt.PyJWTError:
+            # Its message may quote the token; `from None` keeps it out of tracebacks too.
+            raise _invalid("it is not one that this server trusts") from None
+
+
+def identity_from_claims(claims: Mapping[str, Any], now: datetime) -> Identity:
+    """Read the claims of a token whose signature is good.
+
+    An `aud` is not compared: sharing the secret is what makes an issuer trusted.
+    """
+    now_s = now.timestamp()
+    expires_s = _seconds(claims, "exp")
+    if expires_s is None:
+        raise _invalid("it has no expiry (exp)")
+    if expires_s + LEEWAY_S <= now_s:
+        raise Unauthorized("token_expired", "The token has expired.")
+    issued_s = _seconds(claims, "iat")
+    begins = (issued_s, _seconds(claims, "nbf"))
+    if any(begin is not None and begin - LEEWAY_S > now_s for begin in begins):
+        raise _invalid("it is not valid yet (iat, nbf)")
+    return Identity(
+        user_id=_subject(claims),
+        expires_at=_instant(expires_s),
+        issued_at=None if issued_s is None else _instant(issued_s),
+        login_id=_text(claims.get("sid")),
+        role=_text(claims.get("role")),
+    )
+
+
+def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
+    """A NumericDate (RFC 7519): seconds since 1970, fractions allowed."""
+    value = claims.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _invalid(f"{name} is not a number")
+    # Compare before converting: an int may be too large for a float.
+    if not 0 <= value <= LATEST_EXPIRY_S or not math.isfinite(value):
+        raise _invalid(f"{name} is out of range; it counts seconds, not milliseconds")
+    return float(value)
+
+
+def _instant(seconds: float) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(seconds=seconds)
+
+
+def _subject(claims: Mapping[str, Any]) -> str:
+    value = next((claims[name] for name in SUBJECT_CLAIMS if claims.get(name) is not None), None)
+    if isinstance(value, int) and not isinstance(value, bool):
+        # A huge one has no text (ValueError), and is nobody's id.
+        value = str(value) if abs(value) < 10**MAX_SUBJECT_CHARS else None
+    subject = _text(value)
+    if subject is None:
+        raise _invalid("it names no subject (sub, id or userId)")
+    return subject
+
+
+def _text(value: object) -> str | None:
+    """`value` if it is text that a database key can hold, otherwise None."""
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_SUBJECT_CHARS:
+        return None
+    # JSON can spell half a surrogate pair, which BSON cannot store.
+    if not value.isprintable():
+        return None
+    return value
+
+
+def _invalid(reason: str) -> Unauthorized:
+    return Unauthorized("token_invalid", f"The token is refused: {reason}.")

@@ -1,0 +1,108 @@
+"""The base of everything that crosses the wire or is stored: camelCase, strict, finite.
+
+What must always hold: a field is called on the wire as in the database (`passwordHash`),
+and in Python by its snake_case name; a number is never a string, NaN or infinite; an
+unknown field of a body is refused; an instant is an aware UTC datetime of millisecond
+precision, because that is what BSON keeps, and reads `2026-01-31T09:30:00.000Z`. What was
+refused is never repeated in an error, since it may be a password.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Self
+
+from bson import ObjectId
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetPydanticSchema,
+    PlainSerializer,
+    WithJsonSchema,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import core_schema
+
+_DATE_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]", re.ASCII)
+
+
+def milliseconds(instant: datetime) -> datetime:
+    """`instant` (aware) in UTC, cut to the millisecond, so that a stored one equals it."""
+    try:
+        utc = instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("out of range") from None
+    return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
+
+
+def iso_utc(instant: datetime) -> str:
+    """`instant` (aware) as ISO 8601 in UTC with milliseconds and `Z`."""
+    text = instant.astimezone(UTC).isoformat(timespec="milliseconds")
+    return text.removesuffix("+00:00") + "Z"
+
+
+def _iso_or_datetime(value: object) -> object:
+    # Pydantic also reads 1700000000 and "1700000000" as instants; the wire knows ISO 8601 only.
+    if isinstance(value, datetime) or (isinstance(value, str) and _DATE_AND_TIME.match(value)):
+        return value
+    raise ValueError("must be an ISO 8601 date and time with an offset")
+
+
+UtcDatetime = Annotated[
+    AwareDatetime,
+    Field(strict=False),  # a validator before this one makes every input a Python value
+    BeforeValidator(_iso_or_datetime),
+    AfterValidator(milliseconds),
+    PlainSerializer(iso_utc, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""An aware instant in UTC, cut to the millisecond; a string on the wire, a datetime in BSON."""
+
+
+def _object_id_schema(_source: Any, _handler: Any) -> core_schema.CoreSchema:
+    return core_schema.is_instance_schema(
+        ObjectId,
+        serialization=core_schema.plain_serializer_function_ser_schema(
+            str, return_schema=core_schema.str_schema(), when_used="json"
+        ),
+    )
+
+
+DocumentId = Annotated[
+    ObjectId,
+    GetPydanticSchema(_object_id_schema),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9a-f]{24}$"}),
+]
+"""An ObjectId of a stored document; on the wire its 24 hexadecimal digits."""
+
+
+class WireModel(BaseModel):
+    """A body or a message: unknown fields are refused."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        serialize_by_alias=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+    )
+
+
+class StoredModel(WireModel):
+    """A document: fields that a newer version of the server left in it are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> Self:
+        """Read what the database returned; raises ValidationError for a damaged document."""
+        return cls.model_validate(document)
+
+    def to_document(self) -> dict[str, Any]:
+        """What to write to the database."""
+        return self.model_dump()

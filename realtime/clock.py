@@ -1,0 +1,76 @@
+"""The one clock of counting: monotonic, and anchored to wall time once per process.
+
+What always holds: `now_us` never goes back, it goes on while the machine sleeps where
+the system can tell (so that a suspended machine shows as a gap), and a jump of the wall
+clock changes neither it nor the instants derived from it. All times inside the engine
+are whole microseconds of this clock.
+"""
+
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+US_PER_SECOND = 1_000_000
+MICROSECOND = timedelta(microseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Clock(Protocol):
+    def now_us(self) -> int:
+        """Microseconds on the monotonic scale."""
+        ...
+
+    def wall(self, at_us: int) -> datetime:
+        """The UTC instant of a moment of this clock."""
+        ...
+
+    def at_us(self, wall: datetime) -> int:
+        """The moment of this clock at a UTC instant (below zero if before it began)."""
+        ...
+
+
+def _clock_id() -> int | None:
+    if sys.platform == "linux":
+        return time.CLOCK_BOOTTIME
+    if sys.platform == "darwin":  # time.monotonic() stands still while a Mac sleeps
+        return time.CLOCK_MONOTONIC
+    return None  # Windows: time.monotonic() counts sleep
+
+
+class SystemClock:
+    def __init__(self) -> None:
+        self._id = _clock_id()
+        self._anchor_us = time.time_ns() // 1000 - self.now_us()
+
+    def now_us(self) -> int:
+        if self._id is None:
+            return time.monotonic_ns() // 1000
+        return time.clock_gettime_ns(self._id) // 1000
+
+    def wall(self, at_us: int) -> datetime:
+        return EPOCH + timedelta(microseconds=self._anchor_us + at_us)
+
+    def at_us(self, wall: datetime) -> int:
+        return (wall - EPOCH) // MICROSECOND - self._anchor_us
+
+
+class ManualClock:
+    """A clock that stands until it is moved: for tests and simulations."""
+
+    def __init__(self, now_us: int = 0, wall_start: datetime = EPOCH) -> None:
+        self._now_us = now_us
+        self._wall_start = wall_start - timedelta(microseconds=now_us)
+
+    def now_us(self) -> int:
+        return self._now_us
+
+    def wall(self, at_us: int) -> datetime:
+        return self._wall_start + timedelta(microseconds=at_us)
+
+    def at_us(self, wall: datetime) -> int:
+        return (wall - self._wall_start) // MICROSECOND
+
+    def advance_s(self, seconds: float) -> int:
+        self._now_us += round(seconds * US_PER_SECOND)
+        return self._now_us

@@ -1,0 +1,279 @@
+"""The only writer of counted seconds: what the engine counted, booked exactly once.
+
+What must always hold:
+
+- one flush is in flight at a time; everything that changed meanwhile waits in the
+  engine's dirty set, in memory bounded by the number of tracked things;
+- a write is never sent again. After an error, a timeout or a count that falls short, its
+  things are *in doubt*: they are read before the next flush, the document's word is
+  adopted as what is stored, and the difference to the truth in memory is written anew. A
+  late original then fails its comparison, or makes ours fall short, and we read again;
+- a document that carries another process's stamp is not ours any more, and a missing one
+  is deleted: both are dropped, and whoever watches is told;
+- statements that the database refuses are split until the one bad thing is alone, so it
+  never keeps the others from being written.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+import structlog
+
+from models.storage import StatementRefused, StorageUnavailable
+from models.fence import Stamps, fenced
+from realtime.batch import Statement, compose
+from realtime.clock import Clock
+from realtime.engine import Engine
+from realtime.tracked import Totals, Tracked
+
+READ_CHUNK = 250
+RETRY_AFTER_S = 0.25
+"""How long a flush that failed waits before the next one."""
+QUARANTINE_US = 10_000_000
+"""How long a thing that the database refuses by itself waits before it is tried again."""
+
+log = structlog.get_logger(__name__)
+
+Loss = Literal["deleted", "superseded", "ended"]
+
+
+class Book(Protocol):
+    """Where counted seconds are kept: one collection's queries and document shape.
+
+    Every call raises `StorageUnavailable` when the outcome is unknown, and
+    `StatementRefused` when the database answered with a refusal.
+    """
+
+    async def write(self, ids: list[Any], pipeline: list[dict[str, Any]]) -> int: ...
+    async def read(self, ids: list[Any]) -> dict[Any, dict[str, Any]]: ...
+    def absolute(self, thing: Tracked) -> dict[str, Any]: ...
+    def increments(self, increase: Totals) -> dict[str, int]: ...
+    def totals(self, document: dict[str, Any]) -> Totals: ...
+    def matches(self, thing: Tracked, document: dict[str, Any]) -> bool: ...
+    def ended(self, document: dict[str, Any]) -> bool: ...
+
+
+@dataclass(slots=True)
+class Figures:
+    """What the ledger did since the start, for health and metrics."""
+
+    flushes: int = 0
+    statements: int = 0
+    seconds_written: int = 0
+    doubts: int = 0
+    last_flush_ms: float = 0.0
+    slowest_flush_ms: float = 0.0
+    failing_since: datetime | None = None
+    """When the database stopped answering; None while it answers."""
+
+
+class Ledger:
+    def __init__(
+        self,
+        engine: Engine,
+        book: Book,
+        clock: Clock,
+        stamps: Stamps,
+        *,
+        on_lost: Callable[[Tracked, Loss], None],
+    ) -> None:
+        self.figures = Figures()
+        self._engine = engine
+        self._book = book
+        self._clock = clock
+        self._stamps = stamps
+        self._on_lost = on_lost
+        self._waiting: dict[Tracked, list[tuple[int, asyncio.Future[None]]]] = {}
+        self._wake = asyncio.Event()
+        self._flushing = asyncio.Lock()
+        self._next_cell = 1
+
+    # --- for everybody --------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Flush now, or as soon as the flush in flight is over."""
+        self._wake.set()
+
+    async def saved(self, thing: Tracked) -> None:
+        """Until the database has acknowledged the thing as it is now.
+
+        Returns as well if it is lost to this process meanwhile (`thing.gone`).
+        """
+        if thing.gone or thing.saved_revision >= thing.revision:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(thing, []).append((thing.revision, future))
+        self.wake()
+        await future
+
+    async def run(self) -> None:
+        """Flush whenever woken, for as long as the task lives."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if not await self.flush():
+                await asyncio.sleep(RETRY_AFTER_S)
+                self.wake()
+
+    async def drain(self) -> None:
+        """Until everything is written. For stopping; the caller sets the limit."""
+        while self._engine.dirty_count or self._flushing.locked():
+            if not await self.flush():
+                await asyncio.sleep(RETRY_AFTER_S)
+
+    # --- one flush ------------------------------------------------------------------
+
+    async def flush(self) -> bool:
+        """Write what is dirty, once. False if the database did not answer for all of it."""
+        async with self._flushing:
+            return await self._flush()
+
+    async def _flush(self) -> bool:
+        started_us = self._clock.now_us()
+        things = self._engine.take_dirty()
+        if not things:
+            return True
+        ready = [thing for thing in things if thing.quarantined_until_us <= started_us]
+        answered = await self._resolve([thing for thing in ready if thing.doubt])
+        certain = [thing for thing in ready if not thing.doubt and not thing.gone]
+        statements = compose(
+            certain,
+            stamp=self._stamps.fresh(),
+            booked_at=self._clock.wall(started_us),
+            absolute=self._book.absolute,
+        )
+        for statement in statements:
+            if not answered:
+                break  # what was not sent is not in doubt, only late
+            answered = await self._execute(statement)
+        for thing in things:
+            self._settle_account(thing)
+        self._note(len(statements), started_us, answered=answered)
+        return answered
+
+    async def _execute(self, statement: Statement) -> bool:
+        """Run one statement; False if its outcome is unknown."""
+        increments = None
+        if statement.increase is not None:
+            increments = self._book.increments(statement.increase)
+        pipeline = fenced(
+            statement.expected, statement.stamp, values=statement.values, increments=increments
+        )
+        things = statement.things
+        try:
+            changed = await self._book.write([thing.thing_id for thing in things], pipeline)
+        except StorageUnavailable as error:
+            log.warning("write_in_doubt", things=len(things), reason=error.code)
+            self._doubt(things)
+            return False
+        except StatementRefused as error:
+            self._doubt(things)
+            self._split(things, error)
+            return True
+        if changed != len(things):
+            self._doubt(things)
+            return True
+        for thing in things:
+            self._acknowledge(thing)
+        return True
+
+    async def _resolve(self, things: list[Tracked]) -> bool:
+        """Read the things in doubt and adopt what is stored; False if unanswered."""
+        for at in range(0, len(things), READ_CHUNK):
+            chunk = things[at : at + READ_CHUNK]
+            try:
+                documents = await self._book.read([thing.thing_id for thing in chunk])
+            except StorageUnavailable:
+                return False
+            for thing in chunk:
+                self._adopt(thing, documents.get(thing.thing_id))
+        return True
+
+    def _adopt(self, thing: Tracked, document: dict[str, Any] | None) -> None:
+        thing.doubt = False
+        if document is None:
+            self._lose(thing, "deleted")
+            return
+        stamp = document["stamp"]
+        attempt = thing.attempt
+        if attempt is not None and stamp == attempt.stamp:
+            self._acknowledge(thing)
+        elif not self._stamps.ours(stamp):
+            self._lose(thing, "ended" if self._book.ended(document) else "superseded")
+        else:
+            thing.stamp = stamp
+            thing.stored = self._book.totals(document)
+            if not self._book.matches(thing, document):
+                thing.saved_revision = min(thing.saved_revision, thing.revision - 1)
+
+    # --- bookkeeping ------------------------------------------------------------------
+
+    def _doubt(self, things: Sequence[Tracked]) -> None:
+        self.figures.doubts += len(things)
+        for thing in things:
+            thing.doubt = True
+
+    def _split(self, things: list[Tracked], error: StatementRefused) -> None:
+        """Keep the two halves of a refused statement apart from now on."""
+        if len(things) == 1:
+            log.error("quarantined", thing=str(things[0].thing_id), reason=str(error))
+            things[0].quarantined_until_us = self._clock.now_us() + QUARANTINE_US
+        for thing in things[len(things) // 2 :]:
+            thing.cell = self._next_cell
+        self._next_cell += 1
+
+    def _acknowledge(self, thing: Tracked) -> None:
+        attempt = thing.attempt
+        if attempt is None:
+            raise AssertionError("only an attempt is acknowledged")
+        self.figures.seconds_written += attempt.totals.elapsed - thing.stored.elapsed
+        thing.stamp = attempt.stamp
+        thing.stored = attempt.totals
+        thing.saved_revision = max(thing.saved_revision, attempt.revision)
+        thing.attempt = None
+
+    def _lose(self, thing: Tracked, loss: Loss) -> None:
+        self._engine.drop(thing)
+        self._answer(thing)
+        self._on_lost(thing, loss)
+
+    def _settle_account(self, thing: Tracked) -> None:
+        """After a flush: keep what is not yet saved, forget what is saved and left."""
+        if thing.gone:
+            self._answer(thing)
+            return
+        if thing.doubt or thing.revision != thing.saved_revision or thing.totals != thing.stored:
+            self._engine.mark(thing)
+        elif not thing.owned:
+            self._engine.drop(thing)
+        self._answer(thing)
+
+    def _answer(self, thing: Tracked) -> None:
+        """Tell those who wait for the thing to be saved."""
+        waiting = self._waiting.pop(thing, None)
+        if waiting is None:
+            return
+        rest = []
+        for revision, future in waiting:
+            if thing.gone or thing.saved_revision >= revision:
+                if not future.done():
+                    future.set_result(None)
+            else:
+                rest.append((revision, future))
+        if rest:
+            self._waiting[thing] = rest
+
+    def _note(self, statements: int, started_us: int, *, answered: bool) -> None:
+        figures = self.figures
+        figures.flushes += 1
+        figures.statements += statements
+        now_us = self._clock.now_us()
+        figures.last_flush_ms = (now_us - started_us) / 1000
+        figures.slowest_flush_ms = max(figures.slowest_flush_ms, figures.last_flush_ms)
+        if answered:
+            figures.failing_since = None
+        elif figures.failing_since is None:
+            figures.failing_since = self._clock.wall(now_us)

@@ -1,0 +1,179 @@
+"""Every message of `/ws/sessions`, in and out.
+
+What must always hold: parsing is total. Any text becomes a message or a `Malformed`
+with what can be told to its sender; nothing a client sends can raise. Unknown fields are
+ignored, so that clients may send more than this version understands.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails, from_json, to_json
+
+MessageId = Annotated[str, StringConstraints(max_length=64)] | Annotated[
+    int, Field(ge=-(2**53), le=2**53)
+]
+Updates = Literal["tick", "change", "none"]
+
+
+class ClientMessage(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, strict=True, allow_inf_nan=False, frozen=True, extra="ignore"
+    )
+
+    id: MessageId | None = None
+
+
+class Start(ClientMessage):
+    """Track this session from now on."""
+
+    type: Literal["start"]
+    session_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    updates: Updates = "tick"
+    heartbeat_seconds: Annotated[float, Field(ge=1, le=3600)] | None = None
+    """A promise to send something that often."""
+
+
+class Activity(ClientMessage):
+    """The user is there."""
+
+    type: Literal["activity"]
+
+
+class TabSwitch(ClientMessage):
+    """The user went to another tab."""
+
+    type: Literal["tabSwitch"]
+
+
+class Pause(ClientMessage):
+    type: Literal["pause"]
+
+
+class Resume(ClientMessage):
+    type: Literal["resume"]
+
+
+class Stop(ClientMessage):
+    """End the session and score it."""
+
+    type: Literal["stop"]
+    status: Literal["completed", "abandoned", "cancelled"] = "completed"
+
+
+class Auth(ClientMessage):
+    """A fresh token for the same user."""
+
+    type: Literal["auth"]
+    token: Annotated[str, StringConstraints(min_length=1, max_length=8192)]
+
+
+class Ping(ClientMessage):
+    type: Literal["ping"]
+
+
+Message = Start | Activity | TabSwitch | Pause | Resume | Stop | Auth | Ping
+_ADAPTER: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
+
+
+class Malformed(BaseModel):
+    """A text that is no message, and what to tell its sender."""
+
+    id: str | int | None
+    code: Literal["invalid_message", "unknown_type"]
+    message: str
+
+
+ACTIVITY = Activity(type="activity")
+_ACTIVITY_TEXTS = frozenset({'{"type":"activity"}', '{"type": "activity"}'})
+
+
+def parse(text: str) -> Message | Malformed:
+    """The message in this text. Never raises."""
+    if text in _ACTIVITY_TEXTS:  # up to 60 a second from each client
+        return ACTIVITY
+    try:
+        return _ADAPTER.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=True, include_input=False)[0]
+        code, reason = _explain(first)
+        return Malformed(id=_id_of(text), code=code, message=reason)
+
+
+def _explain(error: ErrorDetails) -> tuple[Literal["invalid_message", "unknown_type"], str]:
+    match error["type"]:
+        case "json_invalid":
+            return "invalid_message", "The message is not valid JSON."
+        case "union_tag_invalid":
+            expected = error["ctx"]["expected_tags"].replace("'", "")
+            return "unknown_type", f"Unknown message type. Known are: {expected}."
+        case "union_tag_not_found":
+            return "invalid_message", "The message has no `type`."
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "invalid_message", "The message must be a JSON object."
+    loc = error["loc"][1:]
+    if loc[:1] == ("id",):
+        return "invalid_message", "id: Input should be a string of at most 64 characters or an integer."
+    field = ".".join(str(part) for part in loc)
+    return "invalid_message", f"{field}: {error['msg']}." if field else f"{error['msg']}."
+
+
+def _id_of(text: str) -> str | int | None:
+    """The `id` of a message that is wrong otherwise, if it can be found."""
+    try:
+        value = from_json(text)
+    except ValueError:
+        return None
+    found = value.get("id") if isinstance(value, dict) else None
+    if isinstance(found, str) and len(found) <= 64:
+        return found
+    if isinstance(found, int) and not isinstance(found, bool) and abs(found) <= 2**53:
+        return found
+    return None
+
+
+# --- out ------------------------------------------------------------------------------
+
+
+def encode(type_: str, id_: str | int | None = None, /, **fields: Any) -> str:
+    """A server message as text; `id_` echoes the client message that it answers."""
+    message: dict[str, Any] = {"type": type_}
+    if id_ is not None:
+        message["id"] = id_
+    return to_json(message | fields).decode()
+
+
+def error_message(
+    id_: str | int | None, code: str, message: str, *, retryable: bool = False
+) -> str:
+    return to_json(
+        {"type": "error", "id": id_, "code": code, "message": message, "retryable": retryable}
+    ).decode()
+
+
+def count_message(
+    type_: Literal["tick", "state"],
+    *,
+    session_id: str,
+    active_seconds: int,
+    idle_seconds: int,
+    tab_switches: int,
+    idle: bool,
+    focus_score: int,
+) -> str:
+    """`tick` and `state`. Plain formatting: made once a second for each session, from
+    numbers and an id of hexadecimal digits alone."""
+    return (
+        f'{{"type":"{type_}","sessionId":"{session_id}",'
+        f'"elapsedSeconds":{active_seconds + idle_seconds},'
+        f'"activeSeconds":{active_seconds},"idleSeconds":{idle_seconds},'
+        f'"tabSwitches":{tab_switches},"idle":{"true" if idle else "false"},'
+        f'"focusScore":{focus_score}}}'
+    )
+
+
+def timestamp(at: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds and `Z`."""
+    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"

@@ -1,0 +1,112 @@
+"""Focus sessions as the ledger books them: their collection, their document's shape."""
+
+import asyncio
+from typing import Any
+
+from bson import ObjectId
+from motor.motor_asyncio import AsyncIOMotorDatabase
+
+from models.fence import Stamps
+from models.session_store import Claim, add_to_sessions, read_counters
+from models.sessions import FINAL, Document, ended_fields
+from models.storage import translated
+from realtime.clock import Clock
+from realtime.meter import Meter
+from realtime.tracked import PAUSED, Totals, Tracked
+
+ANSWER_WITHIN_S = 5.0
+"""After that a write counts as unanswered; it is in doubt, not lost."""
+
+
+class SessionBook:
+    def __init__(self, db: AsyncIOMotorDatabase[Document], clock: Clock, stamps: Stamps) -> None:
+        self._db = db
+        self._clock = clock
+        self._stamps = stamps
+
+    async def write(self, ids: list[ObjectId], pipeline: list[dict[str, Any]]) -> int:
+        with translated():
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                return await add_to_sessions(self._db, ids, pipeline)
+
+    async def read(self, ids: list[ObjectId]) -> dict[ObjectId, Document]:
+        with translated():
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                return await read_counters(self._db, ids)
+
+    def tracked(self, claim: Claim, *, idle_after_us: int) -> Tracked:
+        """The session just claimed, as the engine counts it."""
+        document = claim.document
+        paused_at = document["pausedAt"]
+        paused = document["status"] == PAUSED
+        return Tracked(
+            thing_id=document["_id"],
+            user_id=document["userId"],
+            status=document["status"],
+            totals=self.totals(document),
+            target_minutes=document["targetMinutes"],
+            started_at=document["startedAt"],
+            meter=Meter(idle_after_us=idle_after_us, carry_us=_carry_us(claim.carry_ms)),
+            stamp=document["stamp"],
+            paused_us=round(document["pausedMs"] * 1000),
+            paused_since_us=self._clock.at_us(paused_at) if paused and paused_at else None,
+        )
+
+    def absolute(self, thing: Tracked) -> dict[str, Any]:
+        """All that the engine knows of the session.
+
+        The remainder of a second is stored only while nothing counts: a crash then loses
+        it, and never counts it twice.
+        """
+        clock, paused_since_us = self._clock, thing.paused_since_us
+        values: dict[str, Any] = {
+            "status": thing.status,
+            "elapsedSeconds": thing.elapsed,
+            "activeSeconds": thing.active,
+            "idleSeconds": thing.idle,
+            "tabSwitches": thing.tab_switches,
+            "pausedMs": thing.paused_us / 1000,
+            "pausedAt": None if paused_since_us is None else clock.wall(paused_since_us),
+            "carryMs": 0.0 if thing.meter.running else thing.meter.carry_us(0) / 1000,
+            "owner": self._stamps.process if thing.owned else None,
+            "updatedAt": clock.wall(clock.now_us()),
+        }
+        if thing.last_booked_us is not None:
+            values["lastBookedAt"] = clock.wall(thing.last_booked_us)
+        if thing.last_active_us is not None and thing.active != thing.stored.active:
+            values["lastActiveAt"] = clock.wall(thing.last_active_us)
+        if thing.ended_at_us is not None:
+            facts = {
+                **values,
+                "targetMinutes": thing.target_minutes,
+                "startedAt": thing.started_at,
+                "edited": False,
+            }
+            values |= ended_fields(facts, thing.status, clock.wall(thing.ended_at_us))
+        return values
+
+    def increments(self, increase: Totals) -> dict[str, int]:
+        return {
+            name: amount
+            for name, amount in (
+                ("elapsedSeconds", increase.elapsed),
+                ("activeSeconds", increase.active),
+                ("idleSeconds", increase.idle),
+                ("tabSwitches", increase.tab_switches),
+            )
+            if amount
+        }
+
+    def totals(self, document: Document) -> Totals:
+        return Totals(document["activeSeconds"], document["idleSeconds"], document["tabSwitches"])
+
+    def matches(self, thing: Tracked, document: Document) -> bool:
+        owner = self._stamps.process if thing.owned else None
+        return bool(document["status"] == thing.status and document["owner"] == owner)
+
+    def ended(self, document: Document) -> bool:
+        return document["status"] in FINAL
+
+
+def _carry_us(carry_ms: float) -> int:
+    return min(max(round(carry_ms * 1000), 0), 999_999)

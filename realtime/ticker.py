@@ -1,0 +1,75 @@
+"""The only loop of counting: turns the engine's wheel and lets the ledger write.
+
+What must always hold: it never awaits anything slow, so seconds are counted on time
+whatever the database or a client does; after a stall it lets waiting messages be read
+before it books; and a gap of the whole process of more than `GAP_US` (a suspended
+machine) counts for nothing, because nobody watched.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from realtime.clock import Clock
+from realtime.engine import SLOT_US, Engine
+from realtime.tracked import Tracked
+
+FLUSH_US = 250_000
+GAP_US = 60_000_000
+STALL_US = 100_000
+READ_ROUNDS = 5
+"""Turns of the event loop that let messages which waited through a stall be read."""
+LAG_SAMPLES = 1200
+"""The last minute of the wheel."""
+
+
+class Flushes(Protocol):
+    def wake(self) -> None: ...
+
+
+class Ticker:
+    def __init__(
+        self,
+        engine: Engine,
+        ledger: Flushes,
+        clock: Clock,
+        *,
+        announce: Callable[[Iterable[Tracked]], None],
+    ) -> None:
+        self._engine = engine
+        self._ledger = ledger
+        self._clock = clock
+        self._announce = announce
+        self._last_us = clock.now_us()
+        self._lags_us: deque[int] = deque(maxlen=LAG_SAMPLES)
+
+    @property
+    def lag_ms(self) -> float:
+        """How late the wheel turned at worst during the last minute."""
+        return max(self._lags_us, default=0) / 1000
+
+    async def run(self) -> None:
+        """Turn the wheel on every slot, for as long as the task lives."""
+        while True:
+            now_us = self._clock.now_us()
+            slot_us = (now_us // SLOT_US + 1) * SLOT_US
+            await asyncio.sleep((slot_us - now_us) / 1_000_000)
+            lag_us = self._clock.now_us() - slot_us
+            self._lags_us.append(max(lag_us, 0))
+            if lag_us > STALL_US:
+                for _ in range(READ_ROUNDS):
+                    await asyncio.sleep(0)
+            self.turn(self._clock.now_us())
+
+    def turn(self, now_us: int) -> None:
+        """One look at everything that is due."""
+        last_us, self._last_us = self._last_us, now_us
+        if now_us - last_us > GAP_US:
+            self._engine.skip(last_us, now_us)
+        self._engine.advance(now_us)
+        booked = self._engine.take_booked()
+        if booked:
+            self._announce(booked)
+        if now_us // FLUSH_US != last_us // FLUSH_US:
+            self._ledger.wake()

@@ -1,0 +1,148 @@
+"""One tracked thing in memory: the truth about its totals while this process owns it.
+
+What must always hold:
+
+- `active + idle` grows only by what the meter books;
+- `stored` is what the database acknowledged under `stamp`; totals minus `stored` is what
+  still has to be written, so nothing is lost by a write that failed or is in doubt;
+- every change that is more than counted seconds (status, joining, leaving) raises
+  `revision`, and the thing leaves memory only when `saved_revision` has caught up.
+"""
+
+from collections.abc import Hashable
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from realtime.meter import Meter
+
+
+class Viewer(Protocol):
+    """A connection that tracks a thing and hears of it."""
+
+    def push(self, text: str) -> None: ...
+
+
+class Totals(NamedTuple):
+    """Counters of a thing: whole seconds, and tab switches."""
+
+    active: int
+    idle: int
+    tab_switches: int
+
+    @property
+    def elapsed(self) -> int:
+        return self.active + self.idle
+
+
+class Attempt(NamedTuple):
+    """A write on its way: what it will have stored if it is applied."""
+
+    stamp: str
+    totals: Totals
+    revision: int
+
+
+RUNNING, PAUSED = "active", "paused"
+
+
+class Tracked:
+    __slots__ = (
+        "active",
+        "attempt",
+        "booked",
+        "cell",
+        "dirty",
+        "doubt",
+        "ended_at_us",
+        "gone",
+        "idle",
+        "idle_now",
+        "last_active_us",
+        "last_booked_us",
+        "meter",
+        "paused_since_us",
+        "paused_us",
+        "phase",
+        "quarantined_until_us",
+        "reached_target",
+        "revision",
+        "saved_revision",
+        "stamp",
+        "started_at",
+        "state_changed",
+        "status",
+        "stored",
+        "tab_switches",
+        "target_minutes",
+        "thing_id",
+        "user_id",
+        "viewers",
+    )
+
+    def __init__(
+        self,
+        *,
+        thing_id: Hashable,
+        user_id: str,
+        status: str,
+        totals: Totals,
+        target_minutes: float,
+        started_at: datetime,
+        meter: Meter,
+        stamp: str,
+        paused_us: int = 0,
+        paused_since_us: int | None = None,
+    ) -> None:
+        self.thing_id = thing_id
+        self.user_id = user_id
+        self.status = status
+        self.target_minutes = target_minutes
+        self.started_at = started_at
+        self.meter = meter
+        self.viewers: set[Viewer] = set()
+
+        self.active, self.idle, self.tab_switches = totals
+        self.paused_us = paused_us
+        """Finished pauses; the running one is counted from `paused_since_us`."""
+        self.paused_since_us = paused_since_us
+        self.ended_at_us: int | None = None
+        self.last_booked_us: int | None = None
+        self.last_active_us: int | None = None
+
+        # For those who watch, until they are told:
+        self.idle_now = False
+        self.booked = False
+        self.state_changed = False
+        self.reached_target = totals.elapsed >= target_minutes * 60
+
+        # For the ledger:
+        self.stamp = stamp
+        self.stored = totals
+        self.revision = self.saved_revision = 0
+        self.dirty = False
+        self.doubt = False
+        self.attempt: Attempt | None = None
+        self.cell = 0
+        """Things of different cells are never written together (see `ledger`)."""
+        self.quarantined_until_us = 0
+        self.gone = False
+        """No longer ours: deleted, or taken by another process."""
+        self.phase: int | None = None
+        """Its place on the engine's wheel while the meter runs."""
+
+    @property
+    def totals(self) -> Totals:
+        return Totals(self.active, self.idle, self.tab_switches)
+
+    @property
+    def elapsed(self) -> int:
+        return self.active + self.idle
+
+    @property
+    def ended(self) -> bool:
+        return self.ended_at_us is not None
+
+    @property
+    def owned(self) -> bool:
+        """Whether anybody tracks it still."""
+        return bool(self.viewers) and not self.ended

@@ -1,0 +1,89 @@
+"""`/api/auth`: signing up, in and out, and who one is."""
+
+from quart import Blueprint, Response
+from quart_schema import document_request, document_response, security_scheme, tag_blueprint
+
+from models.accounts import Logout, Refresh, SignedIn
+from models.users import Credentials, Signup, UserView
+from models.wire import WireModel
+from routes.bodies import answer, no_content, read_body
+from routes.identity import SCHEME, authenticated, identity, identity_if_any, verified_identity
+from routes.openapi import NoContent, document_problems
+from routes.services import services
+
+blueprint = Blueprint("auth", __name__, url_prefix="/api/auth")
+tag_blueprint(blueprint, ["Accounts"])
+
+
+class Me(WireModel):
+    """The user whose token was sent."""
+
+    user: UserView
+
+
+@blueprint.after_request
+async def keep_out_of_caches(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@blueprint.post("/signup")
+@document_request(Signup)
+@document_response(SignedIn, 201)
+@document_problems(409)
+async def signup() -> Response:
+    """Make an account, and sign in"""
+    body = await read_body(Signup)
+    return answer(await services().accounts.signup(body, services().now()), 201)
+
+
+@blueprint.post("/login")
+@document_request(Credentials)
+@document_response(SignedIn)
+@document_problems(401)
+async def login() -> Response:
+    """Sign in"""
+    body = await read_body(Credentials)
+    return answer(await services().accounts.login(body, services().now()))
+
+
+@blueprint.post("/refresh")
+@document_request(Refresh)
+@document_response(SignedIn)
+@document_problems(401)
+async def refresh() -> Response:
+    """Trade the refresh token for a new pair of tokens
+
+    The traded one stays good for ten seconds and gives the same pair, so that a lost
+    answer or a second tab does no harm; used later, it signs everyone out who has one.
+    """
+    body = await read_body(Refresh)
+    return answer(await services().accounts.refresh(body.refresh_token, services().now()))
+
+
+@blueprint.post("/logout")
+@document_request(Logout)
+@security_scheme([{}, {SCHEME: []}])
+@document_response(NoContent, 204)
+async def logout() -> Response:
+    """Sign out
+
+    Name the login by its refresh token, by a bearer token, or by both. Signing out again
+    changes nothing. Access tokens that are out live on until they expire.
+    """
+    body = await read_body(Logout)
+    # A refresh token is enough; then an expired bearer beside it does no harm.
+    who = verified_identity() if body.refresh_token is None else identity_if_any()
+    await services().accounts.logout(body.refresh_token, who)
+    return no_content()
+
+
+@blueprint.get("/me")
+@authenticated
+@document_response(Me)
+async def me() -> Response:
+    """Tell who the bearer token belongs to
+
+    A token of another issuer works too: then only its id is known.
+    """
+    return answer(Me(user=await services().accounts.me(identity())))

@@ -1,0 +1,55 @@
+"""Who asks: the bearer token of a request.
+
+What must always hold: a handler behind `authenticated` runs only for a verified token,
+and says in the OpenAPI document that it needs one.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar, cast
+
+from quart import g, request
+from quart_schema import security_scheme
+
+from models.errors import Unauthorized
+from models.tokens import Identity
+from routes.services import services
+
+SCHEME = "bearer"
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def authenticated(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """Verify the bearer token first; the handler finds its owner in `identity()`."""
+
+    @wraps(handler)
+    async def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        g.identity = verified_identity()
+        return await handler(*args, **kwargs)
+
+    return security_scheme([{SCHEME: []}])(checked)
+
+
+def identity() -> Identity:
+    """Whose token the request carries; only behind `authenticated`."""
+    return cast(Identity, g.identity)
+
+
+def verified_identity() -> Identity:
+    """Verify the bearer token of the request; raises Unauthorized."""
+    return services().tokens.verify(bearer_token(), services().now())
+
+
+def identity_if_any() -> Identity | None:
+    """The same where a token is optional; a bad one counts as none."""
+    try:
+        return verified_identity()
+    except Unauthorized:
+        return None
+
+
+def bearer_token() -> str | None:
+    """The token in `Authorization: Bearer`, unverified."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None

@@ -1,0 +1,37 @@
+"""What the routes may ask of the rest of the house, wired once in `focusup.app`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+
+from quart import Quart, current_app
+
+from models.accounts import Accounts
+from models.tokens import TokenAuthority
+
+KEY = "focusup"
+
+
+def utc_now() -> datetime:
+    """The wall clock, as an aware UTC datetime."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything a handler needs; `now` gives aware UTC datetimes."""
+
+    accounts: Accounts
+    tokens: TokenAuthority
+    now: Callable[[], datetime] = utc_now
+
+
+def install_services(app: Quart, services: Services) -> None:
+    """Make `services` what the handlers of `app` get."""
+    app.extensions[KEY] = services
+
+
+def services() -> Services:
+    """The services of the app that serves the current request."""
+    return cast(Services, current_app.extensions[KEY])
