@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictBool, StrictInt, StringConstraints
+from pydantic import ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
+from models.errors import Conflict, Invalid
 from models.wire import UtcDatetime, WireModel
 from scoring.focus import Score, focus_score, round_half_up
 
@@ -20,6 +21,7 @@ FINAL: frozenset[str] = frozenset({"completed", "abandoned", "cancelled"})
 COUNTERS = ("elapsedSeconds", "activeSeconds", "idleSeconds", "tabSwitches")
 MAX_COUNTER = 2**31 - 1
 SECOND = timedelta(seconds=1)
+MILLISECOND = timedelta(milliseconds=1)
 
 TargetMinutes = Annotated[float, Field(gt=0, le=1440)]
 ShortText = Annotated[str, StringConstraints(max_length=200)]
@@ -42,14 +44,14 @@ class NewSession(WireModel):
     target_minutes: TargetMinutes = 25
     content_id: ShortText | None = None
     title: ShortText | None = None
-    tags: Tags = []
+    tags: Tags = Field(default_factory=list)
     notes: Notes | None = None
 
 
 class SessionChange(NewSession):
     """Body of `PUT /api/sessions/:id`: only the fields that are there change."""
 
-    model_config = {"json_schema_extra": _without_defaults}
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
 
     elapsed_seconds: Counter = 0
     active_seconds: Counter = 0
@@ -183,7 +185,7 @@ def ended_fields(document: Mapping[str, Any], status: str, ended_at: datetime) -
     counted = SECOND * (0 if document["edited"] else document["elapsedSeconds"])
     paused_ms = document["pausedMs"]
     if document["pausedAt"] is not None:
-        paused_ms += max(0.0, (ended_at - document["pausedAt"]) / timedelta(milliseconds=1))
+        paused_ms += max(0.0, (ended_at - document["pausedAt"]) / MILLISECOND)
     return {
         "status": status,
         "startedAt": started_at,
@@ -196,6 +198,67 @@ def ended_fields(document: Mapping[str, Any], status: str, ended_at: datetime) -
     }
 
 
+def changed_fields(
+    document: Mapping[str, Any], given: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
+    """What setting the `given` fields by hand changes in this document.
+
+    Counters must come out consistent (`Invalid` "counters_inconsistent" otherwise); a
+    status only moves between active and paused, and an ended session keeps its own
+    (`Conflict` "session_ended"). The score of an ended session follows.
+    """
+    changes = {name: value for name, value in given.items() if name not in COUNTERS}
+    status = changes.pop("status", None)
+    if status is not None:
+        changes |= status_fields(document, status, now)
+    counters = {name: given[name] for name in COUNTERS if name in given}
+    if counters:
+        changes |= consistent_counters(document, counters)
+        changes["edited"] = True
+    if document["status"] in FINAL and (counters or "targetMinutes" in given):
+        changes |= score_fields({**document, **changes})
+    return {**changes, "updatedAt": now}
+
+
+def status_fields(document: Mapping[str, Any], status: str, now: datetime) -> dict[str, Any]:
+    """What pausing or resuming by hand changes while nobody tracks the session."""
+    current = document["status"]
+    if current in FINAL:
+        raise Conflict("session_ended", f"The session has ended ({current}).")
+    if current == status:
+        return {}
+    if status == "paused":
+        return {"status": status, "pausedAt": now}
+    paused_ms = document["pausedMs"]
+    if document["pausedAt"] is not None:
+        paused_ms += max(0.0, (now - document["pausedAt"]) / MILLISECOND)
+    return {"status": status, "pausedAt": None, "pausedMs": paused_ms}
+
+
+def consistent_counters(document: Mapping[str, Any], given: Mapping[str, int]) -> dict[str, int]:
+    """All counters after these are set by hand, so that elapsed = active + idle.
+
+    Of the three, what is missing follows from the others: one of active and idle keeps
+    its stored value, and elapsed is their sum. Elapsed alone leaves open which of the two
+    was meant.
+    """
+    merged = {name: given.get(name, document[name]) for name in COUNTERS}
+    elapsed, active, idle = (name in given for name in COUNTERS[:3])
+    if elapsed and active and not idle:
+        merged["idleSeconds"] = merged["elapsedSeconds"] - merged["activeSeconds"]
+    elif elapsed and idle and not active:
+        merged["activeSeconds"] = merged["elapsedSeconds"] - merged["idleSeconds"]
+    elif not elapsed:
+        merged["elapsedSeconds"] = merged["activeSeconds"] + merged["idleSeconds"]
+    fits = merged["elapsedSeconds"] == merged["activeSeconds"] + merged["idleSeconds"]
+    if not fits or min(merged.values()) < 0 or merged["elapsedSeconds"] > MAX_COUNTER:
+        raise Invalid(
+            "counters_inconsistent",
+            "elapsedSeconds must be activeSeconds + idleSeconds; give two of the three.",
+        )
+    return merged
+
+
 def paused_and_away(document: Mapping[str, Any], until: datetime) -> tuple[int, int]:
     """Whole seconds paused and away (rule 2) up to the end, or to `until` if not ended."""
     started_at = document["startedAt"]
@@ -205,7 +268,7 @@ def paused_and_away(document: Mapping[str, Any], until: datetime) -> tuple[int, 
     rest = max(0, (until - started_at) // SECOND - document["elapsedSeconds"])
     paused_ms = document["pausedMs"]
     if document["pausedAt"] is not None:
-        paused_ms += max(0.0, (until - document["pausedAt"]) / timedelta(milliseconds=1))
+        paused_ms += max(0.0, (until - document["pausedAt"]) / MILLISECOND)
     paused = min(rest, round_half_up(paused_ms / 1000))
     return paused, rest - paused
 

@@ -20,7 +20,7 @@ from models.errors import StorageUnavailable
 __all__ = ["StatementRefused", "StorageUnavailable", "translated"]
 
 
-class StatementRefused(Exception):
+class StatementRefused(Exception):  # noqa: N818 - as in `models.errors`
     """The database answered that it will not do this."""
 
 

@@ -56,6 +56,10 @@ class Engine:
             self._hold(thing, now_us)
             self._changed(thing)
 
+    def release(self, thing: Tracked) -> None:
+        """Give up a thing that nobody came to track after all."""
+        self._changed(thing)
+
     def activity(self, thing: Tracked, now_us: int) -> None:
         if thing.status == RUNNING:
             due_us = thing.meter.due_at_us

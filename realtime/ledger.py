@@ -22,8 +22,8 @@ from typing import Any, Literal, Protocol
 
 import structlog
 
-from models.storage import StatementRefused, StorageUnavailable
 from models.fence import Stamps, fenced
+from models.storage import StatementRefused, StorageUnavailable
 from realtime.batch import Statement, compose
 from realtime.clock import Clock
 from realtime.engine import Engine
@@ -108,6 +108,12 @@ class Ledger:
         self._waiting.setdefault(thing, []).append((thing.revision, future))
         self.wake()
         await future
+
+    def lose(self, thing: Tracked, loss: Loss) -> None:
+        """The thing is no longer ours to count: forget it, and tell who waits or watches."""
+        self._engine.drop(thing)
+        self._answer(thing)
+        self._on_lost(thing, loss)
 
     async def run(self) -> None:
         """Flush whenever woken, for as long as the task lives."""
@@ -195,14 +201,14 @@ class Ledger:
     def _adopt(self, thing: Tracked, document: dict[str, Any] | None) -> None:
         thing.doubt = False
         if document is None:
-            self._lose(thing, "deleted")
+            self.lose(thing, "deleted")
             return
         stamp = document["stamp"]
         attempt = thing.attempt
         if attempt is not None and stamp == attempt.stamp:
             self._acknowledge(thing)
         elif not self._stamps.ours(stamp):
-            self._lose(thing, "ended" if self._book.ended(document) else "superseded")
+            self.lose(thing, "ended" if self._book.ended(document) else "superseded")
         else:
             thing.stamp = stamp
             thing.stored = self._book.totals(document)
@@ -234,11 +240,6 @@ class Ledger:
         thing.stored = attempt.totals
         thing.saved_revision = max(thing.saved_revision, attempt.revision)
         thing.attempt = None
-
-    def _lose(self, thing: Tracked, loss: Loss) -> None:
-        self._engine.drop(thing)
-        self._answer(thing)
-        self._on_lost(thing, loss)
 
     def _settle_account(self, thing: Tracked) -> None:
         """After a flush: keep what is not yet saved, forget what is saved and left."""

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, from_json, to_json
 
-MessageId = Annotated[str, StringConstraints(max_length=64)] | Annotated[
-    int, Field(ge=-(2**53), le=2**53)
-]
+MessageId = (
+    Annotated[str, StringConstraints(max_length=64)] | Annotated[int, Field(ge=-(2**53), le=2**53)]
+)
 Updates = Literal["tick", "change", "none"]
 
 
@@ -115,7 +115,10 @@ def _explain(error: ErrorDetails) -> tuple[Literal["invalid_message", "unknown_t
             return "invalid_message", "The message must be a JSON object."
     loc = error["loc"][1:]
     if loc[:1] == ("id",):
-        return "invalid_message", "id: Input should be a string of at most 64 characters or an integer."
+        return (
+            "invalid_message",
+            "id: Input should be a string of at most 64 characters or an integer.",
+        )
     field = ".".join(str(part) for part in loc)
     return "invalid_message", f"{field}: {error['msg']}." if field else f"{error['msg']}."
 

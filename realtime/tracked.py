@@ -13,13 +13,36 @@ from collections.abc import Hashable
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from realtime.close_codes import CloseCode
 from realtime.meter import Meter
 
 
 class Viewer(Protocol):
-    """A connection that tracks a thing and hears of it."""
+    """A connection that tracks a thing and hears of it.
 
-    def push(self, text: str) -> None: ...
+    Nothing here may block or raise: a viewer that cannot take more drops itself.
+    """
+
+    @property
+    def updates(self) -> str:
+        """`tick`, `change` or `none`: which counts it wants to hear."""
+        ...
+
+    def push(self, text: str) -> None:
+        """Send this, in order."""
+        ...
+
+    def push_count(self, text: str) -> None:
+        """Send this unless a newer count comes before it could be sent."""
+        ...
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Send what is waiting, then close."""
+        ...
+
+    def released(self, thing: "Tracked", *, ended: bool) -> None:
+        """The thing is tracked no more; the connection stays open."""
+        ...
 
 
 class Totals(NamedTuple):

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from quart import Quart
+from quart.json.provider import DefaultJSONProvider
 from quart_schema import (
     HttpSecurityScheme,
     Info,
@@ -92,6 +93,8 @@ def install_openapi(app: Quart, version: str) -> None:
         conversion_preference="pydantic",
         openapi_provider_class=Document,
     )
+    if isinstance(app.json, DefaultJSONProvider):
+        app.json.sort_keys = False  # operations and fields in the order they were written
     install_docs_page(app, OPENAPI_PATH)
 
 

@@ -87,7 +87,7 @@ async def handle(error: Exception) -> Response | HTTPException:
     domain_error = _as_domain_error(error)
     if domain_error is None:
         log.error("request_failed", exc_info=error, **_where())
-        return _respond(500, *HTTP_CODES[500])
+        return respond(500, *HTTP_CODES[500])
     if isinstance(domain_error, StorageUnavailable):
         log.warning("storage_unavailable", reason=type(error).__name__, **_where())
     return of_domain_error(domain_error)
@@ -97,7 +97,7 @@ def of_domain_error(error: DomainError) -> Response:
     """The response for an error of the domain."""
     status = next(status for kind, status in STATUS_OF if isinstance(error, kind))
     errors = list(error.errors) if isinstance(error, Invalid) else []
-    return _respond(
+    return respond(
         status,
         error.code,
         error.message,
@@ -122,7 +122,7 @@ def _of_http_error(error: HTTPException) -> Response | HTTPException:
     phrase = _phrase(error.code)
     code, detail = HTTP_CODES.get(error.code, (phrase.lower().replace(" ", "_"), f"{phrase}."))
     headers = {name: value for name, value in error.get_headers() if name in KEPT_HEADERS}
-    return _respond(error.code, code, detail, headers=headers)
+    return respond(error.code, code, detail, headers=headers)
 
 
 def _as_domain_error(error: Exception) -> DomainError | None:
@@ -138,7 +138,7 @@ def _as_domain_error(error: Exception) -> DomainError | None:
         return None
 
 
-def _respond(
+def respond(
     status: int,
     code: str,
     detail: str,
@@ -146,6 +146,7 @@ def _respond(
     errors: list[FieldProblem] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
+    """A problem as a response."""
     problem = Problem(
         type="about:blank",
         title=_phrase(status),

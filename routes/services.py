@@ -1,6 +1,6 @@
 """What the routes may ask of the rest of the house, wired once in `focusup.app`."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
@@ -9,6 +9,10 @@ from quart import Quart, current_app
 
 from models.accounts import Accounts
 from models.tokens import TokenAuthority
+from models.wire import WireModel
+from realtime.service import SessionService
+from realtime.session_socket import SocketSettings
+from routes.origins import Origins
 
 KEY = "focusup"
 
@@ -24,6 +28,10 @@ class Services:
 
     accounts: Accounts
     tokens: TokenAuthority
+    sessions: SessionService
+    sockets: SocketSettings
+    health: Callable[[], Awaitable[WireModel]]
+    origins: Origins
     now: Callable[[], datetime] = utc_now
 
 

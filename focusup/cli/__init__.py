@@ -1,0 +1,26 @@
+"""The command line: one module per command.
+
+What must always hold: importing this package imports click and nothing else that is
+heavy, so that `focusup --version` and shell completion answer at once; each command
+imports what it needs when it runs. What a program may want to read goes to stdout,
+everything else to stderr; exit status 0 is success, 1 a failure, 2 wrong usage or settings.
+"""
+
+import click
+
+from focusup.cli.serve import serve_command
+from focusup.cli.smoke import smoke_command
+from focusup.cli.token import token_command
+from focusup.cli.track import track_command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="focusup", prog_name="focusup", message="%(prog)s %(version)s")
+def main() -> None:
+    """FocusUp: a focus-session tracker whose server does the counting."""
+
+
+main.add_command(serve_command)
+main.add_command(smoke_command)
+main.add_command(token_command)
+main.add_command(track_command)

@@ -1,0 +1,79 @@
+"""The one wiring file: settings, database, services and routes, put together."""
+
+from importlib.metadata import version
+from typing import Any, Protocol
+
+from quart import Quart
+
+from focusup import websockets
+from focusup.settings import Settings
+from models import accounts, session_store
+from models.accounts import Accounts
+from models.indexes import ensure_indexes
+from models.storage import translated
+from models.tokens import TokenAuthority
+from realtime.clock import Clock, SystemClock
+from realtime.service import SessionService
+from realtime.session_socket import SocketSettings
+from routes import auth, health, sessions, sockets
+from routes.bodies import install_limits
+from routes.health import HealthCheck, Pinged
+from routes.openapi import install_openapi
+from routes.origins import Origins
+from routes.problems import install_problems
+from routes.services import Services, install_services, utc_now
+
+VERSION = version("focusup")
+INDEXES = {**accounts.INDEXES, session_store.COLLECTION: session_store.INDEXES}
+
+
+class Database(Pinged, Protocol):
+    """An opened database (see `focusup.database`)."""
+
+    db: Any
+
+
+def create_app(
+    settings: Settings, database: Database, secret: str, *, clock: Clock | None = None
+) -> Quart:
+    """The application, not yet counting: its `before_serving` starts that.
+
+    The database must be prepared (`prepare`).
+    """
+    app = Quart("focusup")
+    tokens = TokenAuthority(secret, settings.access_token_minutes * 60)
+    service = SessionService(
+        database.db,
+        clock or SystemClock(),
+        idle_after_s=settings.idle_after_seconds,
+        max_sockets_per_user=settings.max_sockets_per_user,
+        max_sockets=settings.max_sockets,
+    )
+    members = Services(
+        accounts=Accounts(database.db, tokens, settings.refresh_token_days * 86_400),
+        tokens=tokens,
+        sessions=service,
+        sockets=SocketSettings(tokens=tokens, now=utc_now),
+        health=HealthCheck(VERSION, database, service),
+        origins=Origins(settings.allowed_origins),
+    )
+    install_services(app, members)
+    install_limits(app)
+    install_problems(app)
+    members.origins.install(app)
+    websockets.install(app)
+    for module in (auth, health, sessions, sockets):
+        app.register_blueprint(module.blueprint)
+    install_openapi(app, VERSION)
+
+    @app.before_serving
+    async def begin() -> None:
+        service.start()
+
+    return app
+
+
+async def prepare(database: Database) -> None:
+    """Make the indexes. Raises StorageUnavailable or StatementRefused."""
+    with translated():
+        await ensure_indexes(database.db, INDEXES)

@@ -1,0 +1,170 @@
+"""Runs the server: listens, says what it runs on, and stops without losing a second.
+
+What must always hold: on SIGTERM or Ctrl-C nobody is joined any more, everything counted
+is written, every socket is closed with 1012, and only then does Hypercorn stop and the
+database after it, all within `STOP_WITHIN_S`.
+"""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+import click
+import structlog
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+
+from focusup.app import VERSION, create_app, prepare
+from focusup.database import DatabaseError, OpenedDatabase, open_database
+from focusup.logs import configure_logs
+from focusup.secrets import SecretError, load_secret, secret_file
+from focusup.settings import Settings
+from focusup.websockets import MAX_MESSAGE_BYTES, PING_INTERVAL_S
+from models.storage import StatementRefused, StorageUnavailable
+from routes.services import KEY, Services
+
+STOP_WITHIN_S = 8.0
+BACKLOG = 2048
+
+log = structlog.get_logger(__name__)
+
+
+class ListenError(Exception):
+    """The address can't be had; the message is for people."""
+
+
+def run(settings: Settings) -> int:
+    """Serve until told to stop; the exit status of the process."""
+    configure_logs(settings.log_level)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(settings))
+    except (DatabaseError, ListenError, SecretError) as error:
+        click.echo(f"focusup: {error}", err=True)
+        return 1
+    return 0
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # Windows
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(settings: Settings) -> None:
+    stopping = _stop_signal()
+    listener = _listen(settings.host, settings.port)
+    secret_is_new = settings.jwt_secret is None and not secret_file(settings).exists()
+    secret = load_secret(settings)
+    database = await open_database(
+        uri=settings.mongodb_uri, name=settings.mongodb_database, data_dir=settings.data_dir
+    )
+    try:
+        await _prepare(database)
+        app = create_app(settings, database, secret)
+        services: Services = app.extensions[KEY]
+        host, port = listener.getsockname()[:2]
+        _greet(settings, database, f"http://{_readable(host)}:{port}", secret_is_new=secret_is_new)
+
+        async def until_stopped() -> None:
+            await stopping.wait()
+            await _stop(services)
+
+        await serve(app, _config(listener), shutdown_trigger=until_stopped)
+        services.accounts.close()
+    finally:
+        await database.close()
+
+
+async def _prepare(database: OpenedDatabase) -> None:
+    try:
+        await prepare(database)
+    except (StatementRefused, StorageUnavailable) as error:
+        raise DatabaseError(f"the database ({database.where}) can't be used: {error}") from error
+
+
+async def _stop(services: Services) -> None:
+    for thing in await services.sessions.stop(within_s=STOP_WITHIN_S):
+        log.error(
+            "unwritten",
+            session=str(thing.thing_id),
+            active=thing.active - thing.stored.active,
+            idle=thing.idle - thing.stored.idle,
+        )
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by Ctrl-C and SIGTERM."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
+        number = getattr(signal, name, None)
+        if number is None:
+            continue
+        try:
+            loop.add_signal_handler(number, stopping.set)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopping.set))
+    return stopping
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A bound socket, so that a port in use is told before anything else is started."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        if sys.platform != "win32":  # there it would let two servers share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        hint = "Set PORT or HOST to another one"
+        if port == 5000 and sys.platform == "darwin":
+            hint += " (macOS keeps port 5000 for AirPlay Receiver)"
+        raise ListenError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}. {hint}."
+        ) from error
+    return listener
+
+
+def _config(listener: socket.socket) -> Config:
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.backlog = BACKLOG
+    config.errorlog = logging.getLogger("hypercorn.error")
+    config.include_server_header = False
+    config.websocket_max_message_size = MAX_MESSAGE_BYTES
+    config.websocket_ping_interval = PING_INTERVAL_S
+    config.graceful_timeout = 1.0
+    return config
+
+
+def _readable(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _greet(settings: Settings, database: OpenedDatabase, url: str, *, secret_is_new: bool) -> None:
+    """Say what runs where, and what to type next."""
+    lines = [
+        ("FocusUp", f"{VERSION} on {url}"),
+        ("Database", database.where),
+        ("API", f"{url}/docs"),
+    ]
+    if settings.jwt_secret is None:
+        made = "generated into" if secret_is_new else "kept in"
+        lines.append(("Secret", f"JWT_SECRET is not set: {made} {secret_file(settings)}"))
+    port = "" if url.endswith(":5000") else f" --url {url}"
+    lines.append(("Next", f"focusup smoke{port}   (in another terminal; Ctrl-C stops the server)"))
+    for name, text in lines:
+        click.echo(f"{name + ':':<10}{text}")
+    with suppress(OSError):
+        sys.stdout.flush()

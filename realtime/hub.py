@@ -1,0 +1,126 @@
+"""Who is connected, and what those who watch a session are told.
+
+What must always hold: each message is encoded once, however many tabs hear it; every
+viewer of a session is told of its end, by whomever it came; and the number of sockets is
+bounded, per user and in all.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from realtime.close_codes import CloseCode
+from realtime.messages import count_message, encode
+from realtime.tracked import Tracked, Viewer
+from scoring.focus import score_points
+
+
+class Hub:
+    def __init__(self, *, max_per_user: int, max_in_all: int) -> None:
+        self._max_per_user = max_per_user
+        self._max_in_all = max_in_all
+        self._by_user: dict[str, set[Viewer]] = {}
+        self._count = 0
+        self._empty = asyncio.Event()
+
+    async def emptied(self) -> None:
+        """Until the last socket is gone."""
+        if self._count:
+            self._empty.clear()
+            await self._empty.wait()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def admit(self, viewer: Viewer, user_id: str) -> CloseCode | None:
+        """Count a new socket in, or say with which code to turn it away."""
+        if self._count >= self._max_in_all:
+            return CloseCode.OVERLOAD
+        theirs = self._by_user.setdefault(user_id, set())
+        if len(theirs) >= self._max_per_user:
+            return CloseCode.TOO_MANY
+        theirs.add(viewer)
+        self._count += 1
+        return None
+
+    def dismiss(self, viewer: Viewer, user_id: str) -> None:
+        theirs = self._by_user.get(user_id)
+        if theirs is not None and viewer in theirs:
+            theirs.discard(viewer)
+            self._count -= 1
+            if not theirs:
+                del self._by_user[user_id]
+            if not self._count:
+                self._empty.set()
+
+    def close_all(self, code: CloseCode, reason: str) -> None:
+        for viewers in self._by_user.values():
+            for viewer in viewers:
+                viewer.close(code, reason)
+
+    def announce(self, things: Iterable[Tracked]) -> None:
+        """Tell the viewers of these things what was booked."""
+        for thing in things:
+            changed, thing.state_changed = thing.state_changed, False
+            tick = state = None
+            for viewer in thing.viewers:
+                if viewer.updates == "tick":
+                    tick = tick or count_text("tick", thing)
+                    viewer.push_count(tick)
+                elif changed and viewer.updates == "change":
+                    state = state or count_text("state", thing)
+                    viewer.push_count(state)
+            if not thing.reached_target and thing.elapsed >= thing.target_minutes * 60:
+                thing.reached_target = True
+                tell(thing, encode("targetReached", **counts(thing)))
+
+    @staticmethod
+    def ended(thing: Tracked, text: str, *, but: Viewer | None = None) -> None:
+        """Let every viewer go, and tell each but one the end."""
+        viewers, thing.viewers = thing.viewers, set()
+        for viewer in viewers:
+            viewer.released(thing, ended=True)
+            if viewer is not but:
+                viewer.push(text)
+
+    @staticmethod
+    def lost(thing: Tracked, code: CloseCode, reason: str, text: str | None = None) -> None:
+        """Let every viewer go and close it."""
+        viewers, thing.viewers = thing.viewers, set()
+        for viewer in viewers:
+            viewer.released(thing, ended=True)
+            if text is not None:
+                viewer.push(text)
+            viewer.close(code, reason)
+
+
+def tell(thing: Tracked, text: str, *, but: Viewer | None = None) -> None:
+    """Push to the viewers of a thing, all or all but one."""
+    for viewer in thing.viewers:
+        if viewer is not but:
+            viewer.push(text)
+
+
+def counts(thing: Tracked) -> dict[str, Any]:
+    """The counters of a tracked session as fields of a message."""
+    return {
+        "sessionId": str(thing.thing_id),
+        "elapsedSeconds": thing.elapsed,
+        "activeSeconds": thing.active,
+        "idleSeconds": thing.idle,
+        "tabSwitches": thing.tab_switches,
+    }
+
+
+def count_text(type_: Literal["tick", "state"], thing: Tracked) -> str:
+    return count_message(
+        type_,
+        session_id=str(thing.thing_id),
+        active_seconds=thing.active,
+        idle_seconds=thing.idle,
+        tab_switches=thing.tab_switches,
+        idle=thing.idle_now,
+        focus_score=score_points(
+            thing.elapsed, thing.active, thing.idle, thing.tab_switches, thing.target_minutes
+        ),
+    )

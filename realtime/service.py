@@ -1,0 +1,383 @@
+"""What sockets and routes may ask about focus sessions; the only way in to the engine.
+
+What must always hold: a session that this process tracks is changed through the engine
+and answered once the database has acknowledged it; any other one is changed by a fenced
+write; and no change can slip in between the two, because whoever writes a document
+directly looks again whether it has become tracked.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+from motor.motor_asyncio import AsyncIOMotorDatabase
+
+from models import session_store as store
+from models.errors import Conflict, NotFound, StorageUnavailable
+from models.fence import Stamps
+from models.sessions import (
+    COUNTERS,
+    FINAL,
+    Document,
+    NewSession,
+    SessionChange,
+    SessionQuery,
+    SessionView,
+    changed_fields,
+    ended_fields,
+    view,
+)
+from realtime.clock import Clock
+from realtime.close_codes import CloseCode
+from realtime.engine import Engine
+from realtime.hub import Hub, counts, tell
+from realtime.ledger import Ledger, Loss
+from realtime.messages import encode
+from realtime.session_book import SessionBook
+from realtime.ticker import Ticker
+from realtime.tracked import PAUSED, Tracked, Viewer
+
+CLOSE_AFTER_S = 1.0
+"""How long a stop waits for its close frames to leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    thing: Tracked
+    session: SessionView
+    resumed: bool
+
+
+def taken_over() -> Conflict:
+    return Conflict("superseded", "The session is tracked elsewhere now.")
+
+
+class _NowTrackedError(Exception):
+    """A session turned out to be tracked here after all."""
+
+
+class SessionService:
+    def __init__(
+        self,
+        db: AsyncIOMotorDatabase[Document],
+        clock: Clock,
+        *,
+        idle_after_s: float,
+        max_sockets_per_user: int,
+        max_sockets: int,
+    ) -> None:
+        self.clock = clock
+        self.idle_after_s = idle_after_s
+        self.hub = Hub(max_per_user=max_sockets_per_user, max_in_all=max_sockets)
+        self.engine = Engine()
+        self._db = db
+        self._stamps = Stamps()
+        # Direct writes carry a mark of their own, so that the ledger never takes them
+        # for one of its writes whose reply was lost.
+        self._direct_stamps = Stamps(self._stamps.process + "d")
+        self._book = SessionBook(db, clock, self._stamps)
+        self.ledger = Ledger(self.engine, self._book, clock, self._stamps, on_lost=self._lost)
+        self.ticker = Ticker(self.engine, self.ledger, clock, announce=self.hub.announce)
+        self._joins: dict[str, asyncio.Task[store.Claim]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._stopping = False
+
+    # --- life -------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to count. Needs a running event loop."""
+        self._keep(asyncio.create_task(self.ticker.run(), name="ticker"))
+        self._keep(asyncio.create_task(self.ledger.run(), name="ledger"))
+
+    async def stop(self, *, within_s: float) -> list[Tracked]:
+        """Join nobody any more, write everything, close every socket with 1012.
+
+        Gives the sessions that could not be written in time.
+        """
+        self._stopping = True
+        now_us = self.clock.now_us()
+        self.engine.advance(now_us)
+        for thing in list(self.engine.things.values()):
+            for viewer in list(thing.viewers):
+                viewer.released(thing, ended=False)
+                self.engine.detach(thing, viewer, now_us)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await asyncio.gather(*self._joins.values(), return_exceptions=True)
+                await self.ledger.drain()
+        unwritten = list(self.engine.things.values())
+        self.hub.close_all(CloseCode.RESTART, "the server restarts")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_AFTER_S):
+                await self.hub.emptied()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        return unwritten
+
+    @property
+    def tracked_count(self) -> int:
+        return len(self.engine.things)
+
+    # --- for sockets --------------------------------------------------------------------
+
+    async def join(self, viewer: Viewer, session_id: str, user_id: str, now_us: int) -> Joined:
+        """Let this connection track the session from `now_us` on.
+
+        Raises NotFound, Conflict "session_ended", StorageUnavailable.
+        """
+        while True:
+            thing = self._tracked(session_id)
+            if thing is None:
+                claim = await self._claim(session_id, user_id, now_us)
+                thing = self._tracked(session_id)
+                document, resumed = claim.document, claim.resumed
+            else:
+                document, resumed = await store.find_session(self._db, session_id, user_id), True
+            if thing is None or thing.gone:
+                continue  # it went while we waited: claim it anew
+            if thing.ended:
+                await self.ledger.saved(thing)
+                raise Conflict("session_ended", f"The session has ended ({thing.status}).")
+            if self._stopping:
+                raise StorageUnavailable("restarting", "The server restarts; connect again.")
+            self.engine.attach(thing, viewer, now_us)
+            return Joined(thing, self._live_view(thing, document), resumed)
+
+    def leave(self, viewer: Viewer, thing: Tracked) -> None:
+        """This connection tracks it no more."""
+        if viewer in thing.viewers:
+            self.engine.detach(thing, viewer, self.clock.now_us())
+            self.ledger.wake()
+
+    async def set_paused(self, thing: Tracked, paused: bool, *, by: Viewer | None = None) -> None:
+        """Pause or resume a tracked session; returns once that is stored."""
+        before = thing.status
+        change = self.engine.pause if paused else self.engine.resume
+        change(thing, self.clock.now_us())
+        changed = thing.status != before
+        await self.ledger.saved(thing)
+        if thing.gone and thing.saved_revision < thing.revision:
+            raise taken_over()
+        if changed:
+            type_ = "paused" if thing.status == PAUSED else "resumed"
+            tell(thing, encode(type_, **counts(thing)), but=by)
+
+    async def end_tracked(
+        self, thing: Tracked, status: str, *, by: Viewer | None = None
+    ) -> SessionView:
+        """End a tracked session; returns it once that is stored."""
+        self.engine.end(thing, status, self.clock.now_us())
+        await self.ledger.saved(thing)
+        session = await self.get(thing.user_id, str(thing.thing_id))
+        if session.status not in FINAL:
+            raise taken_over()
+        self.hub.ended(thing, stopped_text(session), but=by)
+        return session
+
+    # --- for routes -----------------------------------------------------------------------
+
+    async def create(self, user_id: str, body: NewSession) -> SessionView:
+        document = await store.insert_session(
+            self._db, user_id, body, stamp=self._direct_stamps.fresh(), now=self._now()
+        )
+        return self._view(document)
+
+    async def get(self, user_id: str, session_id: str) -> SessionView:
+        return self._view(await store.find_session(self._db, session_id, user_id))
+
+    async def page(self, user_id: str, query: SessionQuery) -> tuple[list[SessionView], str | None]:
+        documents, cursor = await store.list_sessions(self._db, user_id, query)
+        return [self._view(document) for document in documents], cursor
+
+    async def update(self, user_id: str, session_id: str, change: SessionChange) -> SessionView:
+        """Set fields by hand.
+
+        Raises NotFound, Conflict "session_tracked" or "session_ended", Invalid.
+        """
+        given = change.given()
+        document = await store.find_session(self._db, session_id, user_id)
+        thing = await self._present(session_id)
+        if thing is not None:
+            return await self._update_tracked(thing, given)
+        if _needs_fence(document, given):
+            return await self._change(
+                user_id, session_id, lambda found: changed_fields(found, given, self._now())
+            )
+        if given:
+            await store.set_fields(self._db, document["_id"], {**given, "updatedAt": self._now()})
+        document = await store.find_session(self._db, session_id, user_id)
+        if _needs_fence(document, given):  # it ended meanwhile, with the old target
+            return await self.update(user_id, session_id, change)
+        return self._view(document)
+
+    async def end(self, user_id: str, session_id: str, status: str) -> SessionView:
+        """End a session, tracked or not; the same ended session again if it had ended so.
+
+        Raises NotFound, Conflict "session_ended" if it had ended otherwise.
+        """
+        await store.find_session(self._db, session_id, user_id)
+        thing = await self._present(session_id)
+        if thing is not None:
+            session = await self.end_tracked(thing, status)
+        else:
+            session = await self._change(
+                user_id,
+                session_id,
+                lambda found: (
+                    {} if found["status"] in FINAL else ended_fields(found, status, self._now())
+                ),
+            )
+        if session.status != status:
+            raise Conflict("session_ended", f"The session has ended already ({session.status}).")
+        return session
+
+    async def delete(self, user_id: str, session_id: str) -> None:
+        await store.delete_session(self._db, session_id, user_id)
+        thing = self._tracked(session_id)
+        if thing is not None:
+            self.ledger.lose(thing, "deleted")
+
+    # --- private ----------------------------------------------------------------------------
+
+    def _now(self) -> datetime:
+        return self.clock.wall(self.clock.now_us())
+
+    def _tracked(self, session_id: str) -> Tracked | None:
+        if not ObjectId.is_valid(session_id):
+            return None
+        return self.engine.things.get(ObjectId(session_id))
+
+    async def _present(self, session_id: str) -> Tracked | None:
+        """The session as tracked here, after a claim on its way has come to its end."""
+        join = self._joins.get(session_id)
+        if join is not None:
+            await asyncio.wait([join])
+        return self._tracked(session_id)
+
+    async def _claim(self, session_id: str, user_id: str, now_us: int) -> store.Claim:
+        """Claim it, once for all who ask at the same time."""
+        task = self._joins.get(session_id)
+        if task is None:
+            if self._stopping:
+                raise StorageUnavailable("restarting", "The server restarts; connect again.")
+            task = asyncio.create_task(self._claim_and_add(session_id, user_id, now_us))
+            self._joins[session_id] = task
+            self._keep(task)
+        claim = await asyncio.shield(task)
+        if claim.document["userId"] != user_id:
+            raise store.not_found()
+        return claim
+
+    async def _claim_and_add(self, session_id: str, user_id: str, now_us: int) -> store.Claim:
+        try:
+            claim = await store.claim_session(
+                self._db, session_id, user_id, stamps=self._stamps, now=self.clock.wall(now_us)
+            )
+            thing = self._book.tracked(claim, idle_after_us=round(self.idle_after_s * 1_000_000))
+            self.engine.add(thing)
+            # Whoever asked may be gone by now: after they had their turn, let it go again.
+            asyncio.get_running_loop().call_later(1, self._release_unattended, thing)
+            return claim
+        finally:
+            del self._joins[session_id]
+
+    def _release_unattended(self, thing: Tracked) -> None:
+        if not thing.viewers and not thing.gone:
+            self.engine.release(thing)
+            self.ledger.wake()
+
+    async def _update_tracked(self, thing: Tracked, given: dict[str, Any]) -> SessionView:
+        if any(name in given for name in COUNTERS):
+            raise Conflict("session_tracked", "Counters can't be set while a client tracks it.")
+        status = given.pop("status", None)
+        if status is not None and thing.ended:
+            raise Conflict("session_ended", f"The session has ended ({thing.status}).")
+        if given:
+            await store.set_fields(self._db, thing.thing_id, {**given, "updatedAt": self._now()})
+        if "targetMinutes" in given:
+            self.engine.retarget(thing, given["targetMinutes"])
+        if status is not None:
+            await self.set_paused(thing, status == PAUSED)
+        return await self.get(thing.user_id, str(thing.thing_id))
+
+    async def _change(
+        self, user_id: str, session_id: str, change: Callable[[Document], store.Changes]
+    ) -> SessionView:
+        def unless_tracked(document: Document) -> store.Changes:
+            if session_id in self._joins or self._tracked(session_id) is not None:
+                raise _NowTrackedError
+            return change(document)
+
+        try:
+            document = await store.change_session(
+                self._db, session_id, user_id, unless_tracked, stamps=self._direct_stamps
+            )
+        except _NowTrackedError:
+            raise StorageUnavailable(
+                "contended", "A client has just begun to track the session; try again."
+            ) from None
+        return self._view(document)
+
+    def _view(self, document: Document) -> SessionView:
+        thing = self.engine.things.get(document["_id"])
+        return view(document, now=self._now(), tracked=thing is not None and thing.owned)
+
+    def _live_view(self, thing: Tracked, document: Document) -> SessionView:
+        """The session with the counters of memory, which are ahead of the stored ones."""
+        now = self.clock.wall(thing.last_booked_us) if thing.last_booked_us else None
+        live = {
+            **document,
+            "elapsedSeconds": thing.elapsed,
+            "activeSeconds": thing.active,
+            "idleSeconds": thing.idle,
+            "tabSwitches": thing.tab_switches,
+            "status": thing.status,
+            "lastBookedAt": now or document["lastBookedAt"],
+        }
+        return view(live, now=self._now(), tracked=True)
+
+    def _lost(self, thing: Tracked, loss: Loss) -> None:
+        if loss == "deleted":
+            self.hub.lost(thing, CloseCode.DELETED, "the session was deleted")
+        elif loss == "superseded":
+            text = encode("superseded", sessionId=str(thing.thing_id))
+            self.hub.lost(thing, CloseCode.TAKEN_OVER, "tracked elsewhere", text)
+        else:
+            self._keep(asyncio.create_task(self._tell_ended(thing)))
+
+    async def _tell_ended(self, thing: Tracked) -> None:
+        """Somebody else ended the session that our clients tracked."""
+        try:
+            session = await self.get(thing.user_id, str(thing.thing_id))
+        except (NotFound, StorageUnavailable):
+            self.hub.lost(thing, CloseCode.DELETED, "the session is gone")
+        else:
+            self.hub.ended(thing, stopped_text(session))
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _needs_fence(document: Document, given: dict[str, Any]) -> bool:
+    """Whether setting these fields touches counters, status or a final score."""
+    if "status" in given or any(name in given for name in COUNTERS):
+        return True
+    return document["status"] in FINAL and "targetMinutes" in given
+
+
+def stopped_text(session: SessionView, id_: str | int | None = None) -> str:
+    """The message `stopped`."""
+    breakdown = session.score_breakdown
+    return encode(
+        "stopped",
+        id_,
+        session=session.model_dump(mode="json"),
+        focusScore=session.focus_score,
+        scoreBreakdown=None if breakdown is None else breakdown.model_dump(mode="json"),
+    )

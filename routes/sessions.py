@@ -1,0 +1,104 @@
+"""`/api/sessions`: focus sessions over REST."""
+
+from quart import Blueprint, Response
+from quart_schema import document_querystring, document_request, document_response, tag_blueprint
+
+from models.sessions import EndSession, NewSession, SessionChange, SessionQuery, SessionView
+from models.wire import WireModel
+from routes.bodies import answer, no_content, read_body, read_query
+from routes.identity import authenticated, identity
+from routes.openapi import NoContent, document_problems
+from routes.services import services
+
+blueprint = Blueprint("sessions", __name__, url_prefix="/api/sessions")
+tag_blueprint(blueprint, ["Sessions"])
+
+
+class SessionBody(WireModel):
+    """One session."""
+
+    session: SessionView
+
+
+class SessionPage(WireModel):
+    """Sessions, newest first; `nextCursor` is null on the last page."""
+
+    sessions: list[SessionView]
+    next_cursor: str | None
+
+
+@blueprint.post("")
+@authenticated
+@document_request(NewSession)
+@document_response(SessionBody, 201)
+async def create_session() -> Response:
+    """Create a session"""
+    body = await read_body(NewSession)
+    session = await services().sessions.create(identity().user_id, body)
+    location = f"/api/sessions/{session.id}"
+    return answer(SessionBody(session=session), 201, {"Location": location})
+
+
+@blueprint.get("")
+@authenticated
+@document_querystring(SessionQuery)
+@document_response(SessionPage)
+async def list_sessions() -> Response:
+    """List one's sessions, newest first"""
+    query = read_query(SessionQuery)
+    page, cursor = await services().sessions.page(identity().user_id, query)
+    return answer(SessionPage(sessions=page, next_cursor=cursor))
+
+
+@blueprint.get("/<session_id>")
+@authenticated
+@document_response(SessionBody)
+async def get_session(session_id: str) -> Response:
+    """Get one session"""
+    return answer(
+        SessionBody(session=await services().sessions.get(identity().user_id, session_id))
+    )
+
+
+@blueprint.put("/<session_id>")
+@authenticated
+@document_request(SessionChange)
+@document_response(SessionBody)
+@document_problems(409)
+async def update_session(session_id: str) -> Response:
+    """Change a session
+
+    Only the given fields change. Counters can be set by hand while no client tracks the
+    session, and then mark it as edited; status moves between active and paused only.
+    """
+    body = await read_body(SessionChange)
+    session = await services().sessions.update(identity().user_id, session_id, body)
+    return answer(SessionBody(session=session))
+
+
+@blueprint.put("/<session_id>/end")
+@authenticated
+@document_request(EndSession)
+@document_response(SessionBody)
+@document_problems(409)
+async def end_session(session_id: str) -> Response:
+    """End a session and score it
+
+    Works with or without a socket that tracks it. Ending it again the same way answers
+    the same; another final status is a conflict.
+    """
+    body = await read_body(EndSession)
+    session = await services().sessions.end(identity().user_id, session_id, body.status)
+    return answer(SessionBody(session=session))
+
+
+@blueprint.delete("/<session_id>")
+@authenticated
+@document_response(NoContent, 204)
+async def delete_session(session_id: str) -> Response:
+    """Delete a session
+
+    A socket that tracks it is closed with 4404.
+    """
+    await services().sessions.delete(identity().user_id, session_id)
+    return no_content()

@@ -1,0 +1,58 @@
+"""A small app around the accounts, with a clock that tests move and hashes that cost nothing."""
+
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from argon2 import PasswordHasher
+from motor.motor_asyncio import AsyncIOMotorDatabase
+from quart import Quart
+
+from models.accounts import Accounts
+from models.passwords import PasswordHashes
+from models.tokens import TokenAuthority
+from routes import auth
+from routes.bodies import install_limits
+from routes.openapi import install_openapi
+from routes.problems import install_problems
+from routes.services import Services, install_services
+
+SECRET = "a secret that is long enough for HS256"
+ACCESS_TTL_S = 3600.0
+REFRESH_TTL_S = 30 * 86_400.0
+
+
+class FakeClock:
+    """A wall clock that stands still until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.at = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def advance(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+
+
+def cheap_hasher() -> PasswordHasher:
+    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+def accounts_of(db: AsyncIOMotorDatabase[dict[str, Any]]) -> Accounts:
+    tokens = TokenAuthority(SECRET, ACCESS_TTL_S)
+    return Accounts(db, tokens, REFRESH_TTL_S, PasswordHashes(cheap_hasher()))
+
+
+def accounts_app(db: AsyncIOMotorDatabase[dict[str, Any]], clock: FakeClock) -> Quart:
+    app = Quart("focusup", static_folder=None)
+    tokens = TokenAuthority(SECRET, ACCESS_TTL_S)
+    given: dict[str, Any] = {"accounts": accounts_of(db), "tokens": tokens, "now": clock}
+    # The accounts ask for nothing else of the house.
+    absent = {field.name: None for field in fields(Services) if field.name not in given}
+    install_services(app, Services(**given, **absent))
+    install_problems(app)
+    install_limits(app)
+    app.register_blueprint(auth.blueprint)
+    install_openapi(app, "1.2.3")
+    return app
