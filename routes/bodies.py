@@ -67,7 +67,8 @@ def answer(
 def no_content() -> Response:
     """A 204."""
     response = Response(b"", 204)
-    del response.headers["Content-Type"]
+    # RFC 9110, section 8.6: no length where there is no content; nor has it a type.
+    response.headers.clear()
     return response
 
 

@@ -6,6 +6,7 @@ from elsewhere and runs no inline script, so it works without the internet.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -29,6 +30,7 @@ from routes.identity import SCHEME
 from routes.problems import MEDIA_TYPE, Problem
 
 OPENAPI_PATH = "/openapi.json"
+REFERENCE = "#/components/schemas/{model}"
 DESCRIPTION = (
     "FocusUp counts the seconds of a focus session on the server. "
     "This is its REST interface; the sockets are described in the protocol document."
@@ -102,6 +104,7 @@ class Document(OpenAPIProvider):
     """Quart-Schema's document with problems, references, required bodies and headers."""
 
     _cached: Schema | None = None
+    _components: Schema
 
     def schema(self) -> Schema:
         """The document; made once, since the routes never change while serving."""
@@ -110,26 +113,29 @@ class Document(OpenAPIProvider):
         return self._cached
 
     def _build(self) -> Schema:
+        # Quart-Schema lets a later schema overwrite an earlier one of the same name.
+        self._components = {}
         document = super().schema()
         used: set[int] = set()
         for path_item in document["paths"].values():
             for operation in path_item.values():
                 used |= _add_problems(operation)
-        problem_schemas: Schema = {}
-        reference = _referenced(Problem, "serialization", problem_schemas)
-        _merge(document["components"]["schemas"], problem_schemas)
+        problem = self._referenced(Problem, "serialization")
+        document["components"]["schemas"] = self._components
         document["components"]["responses"] = {
-            f"Problem{status}": _problem_response(status, reference) for status in sorted(used)
+            f"Problem{status}": _problem_response(status, problem) for status in sorted(used)
         }
         return document
 
     def build_paths(self, rule: Rule) -> tuple[dict[str, Any], dict[str, Any]]:
         paths, components = super().build_paths(rule)
-        for path_item in paths.values():
-            for operation in path_item.values():
-                operation["tags"] = sorted(operation.get("tags", ()))
-                operation["responses"] = {str(k): v for k, v in operation["responses"].items()}
-        return paths, components
+        _merge(self._components, components)
+        # Its own way to find `<kind:name>` swallows a `<name>` before it.
+        (path_item,) = paths.values()
+        for operation in path_item.values():
+            operation["tags"] = sorted(operation.get("tags", ()))
+            operation["responses"] = {str(k): v for k, v in operation["responses"].items()}
+        return {re.sub(r"<(?:[^:<>]*:)?([^<>]+)>", r"{\1}", rule.rule): path_item}, {}
 
     def operation_id(self, method: str, path: str, func: Callable[..., Any]) -> str | None:
         # Quart-Schema puts the method in front; the names of our handlers say enough.
@@ -153,10 +159,9 @@ class Document(OpenAPIProvider):
         model: Any,
         source: Any,  # noqa: ARG002 - JSON is the only one here
     ) -> tuple[Schema, Schema]:
-        components: Schema = {}
-        schema = _referenced(model, "validation", components)
+        schema = self._referenced(model, "validation")
         body = {"content": {"application/json": {"schema": schema}}, "required": needs_body(model)}
-        return body, components
+        return body, {}
 
     def build_response_object(
         self,
@@ -168,10 +173,15 @@ class Document(OpenAPIProvider):
         description = inspect.getdoc(model) or ""
         if model is NoContent:
             return {"description": description}, {}
-        components: Schema = {}
-        schema = _referenced(model, "serialization", components)
-        content = {"application/json": {"schema": schema}}
-        return {"description": description, "content": content}, components
+        content = {"application/json": {"schema": self._referenced(model, "serialization")}}
+        return {"description": description, "content": content}, {}
+
+    def _referenced(self, model: type[WireModel], mode: Any) -> Schema:
+        """A reference to the model's schema, which joins the components with its parts."""
+        schema = model.model_json_schema(mode=mode, ref_template=REFERENCE)
+        _merge(self._components, schema.pop("$defs", {}))
+        _merge(self._components, {model.__name__: schema})
+        return {"$ref": REFERENCE.format(model=model.__name__)}
 
 
 def _add_problems(operation: Schema) -> set[int]:
@@ -198,14 +208,6 @@ def _problem_response(status: int, schema: Schema) -> Schema:
         name, header_schema = HEADERS[status]
         response["headers"] = {name: {"required": True, "schema": header_schema}}
     return response
-
-
-def _referenced(model: type[WireModel], mode: Any, components: Schema) -> Schema:
-    """A reference to the model's schema, which is put into `components` with its parts."""
-    schema = model.model_json_schema(mode=mode, ref_template="#/components/schemas/{model}")
-    _merge(components, schema.pop("$defs", {}))
-    _merge(components, {model.__name__: schema})
-    return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
 def _merge(components: Schema, more: Schema) -> None:

@@ -120,7 +120,8 @@ def _of_http_error(error: HTTPException) -> Response | HTTPException:
     if error.code is None or error.response is not None:
         return error
     phrase = _phrase(error.code)
-    code, detail = HTTP_CODES.get(error.code, (phrase.lower().replace(" ", "_"), f"{phrase}."))
+    name = phrase.lower().replace("'", "").replace(" ", "_")
+    code, detail = HTTP_CODES.get(error.code, (name, f"{phrase}."))
     headers = {name: value for name, value in error.get_headers() if name in KEPT_HEADERS}
     return respond(error.code, code, detail, headers=headers)
 

@@ -30,7 +30,7 @@ def token_command(
     into its data directory.
     """
     settings = load_settings(data_dir=data_dir)
-    from focusup.secrets import load_secret
+    from focusup.secrets import SecretError, load_secret
     from models.errors import Unauthorized
     from models.tokens import TokenAuthority
 
@@ -40,6 +40,6 @@ def token_command(
         authority = TokenAuthority(load_secret(settings), ttl_s)
         token, _ = authority.issue(user_id, role=role, now=now)
         authority.verify(token, now)  # never hand out what the server would refuse
-    except (Unauthorized, ValueError, OSError) as error:
+    except (SecretError, Unauthorized, ValueError) as error:
         raise click.ClickException(str(error)) from None
     click.echo(token)

@@ -18,6 +18,7 @@ from routes.bodies import (
     MAX_ERRORS,
     answer,
     install_limits,
+    no_content,
     parse_body,
     read_body,
     read_query,
@@ -265,6 +266,11 @@ async def test_the_content_type_does_not_matter(content_type: str | None) -> Non
     )
     assert response.status_code == 201
     assert response.content_type == "application/json"
+
+
+def test_no_content_has_neither_type_nor_length() -> None:
+    response = no_content()
+    assert (response.status_code, list(response.headers)) == (204, [])
 
 
 async def test_no_body_stands_for_an_empty_object_where_nothing_is_required() -> None:

@@ -1,0 +1,69 @@
+"""Which database server runs as our child, and with which arguments.
+
+What must always hold: data that is there stays in use. A directory that one kind of
+server has written goes on with that kind while its program is to be had, so that nobody
+who installs another one later seems to have lost everything.
+
+SecantusDB is a program of its own under the GPL: it is executed, never imported.
+"""
+
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["mongod", "secantusdb"]
+KINDS: tuple[Kind, ...] = ("mongod", "secantusdb")
+"""In the order of choice for a directory that holds nothing yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    kind: Kind
+    path: Path
+
+    def arguments(self, data: Path, port: int, empty_file: Path) -> list[str]:
+        """The command line that serves `data` on this port of the loopback interface."""
+        if self.kind == "mongod":
+            return ["--dbpath", str(data), "--bind_ip", "127.0.0.1", "--port", str(port)]
+        return [
+            *("--config", str(empty_file)),  # else it looks for one in folders of others
+            *("--host", "127.0.0.1", "--port", str(port), "--storage-path", str(data)),
+            # Acknowledged means on disk; the log stays short, so a restart stays quick.
+            *("--sync-on-commit", "--data-nonlogged", "--checkpoint-seconds", "15"),
+            *("--log-file-max", "64MB", "--cache-size", "256M", "--log-level", "WARNING"),
+        ]
+
+
+def choose(data_dir: Path) -> Program | None:
+    """The program for this data directory, or None if there is none to be had."""
+    found = [program for kind in KINDS if (program := _find(kind)) is not None]
+    with_data = [program for program in found if _holds_data(data_dir / program.kind)]
+    return next(iter(with_data or found), None)
+
+
+def _find(kind: Kind) -> Program | None:
+    path = _mongod() if kind == "mongod" else _secantusd()
+    return None if path is None else Program(kind, path)
+
+
+def _mongod() -> Path | None:
+    path = shutil.which("mongod")
+    return None if path is None else Path(path)
+
+
+def _secantusd() -> Path | None:
+    """The program itself, not the script on PATH: signals must reach it."""
+    try:
+        files = distribution("secantusdb")
+    except PackageNotFoundError:
+        return None
+    name = "secantusd-rs.exe" if sys.platform == "win32" else "secantusd-rs"
+    path = Path(str(files.locate_file(f"secantusdb.scripts/{name}")))
+    return path if path.is_file() else None
+
+
+def _holds_data(directory: Path) -> bool:
+    return directory.is_dir() and any(directory.iterdir())
