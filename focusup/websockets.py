@@ -2,7 +2,8 @@
 
 What must always hold: compression is never negotiated (it costs 100 KB a connection, and
 lets a small frame inflate to 120 MiB); the inbound queue is bounded, so a flood waits in
-the client's own buffers; and a message that is too large ends the connection for good.
+the client's own buffers; a message that is too large ends the connection for good; a peer that answers no ping is
+taken for gone within 40 s, and a connection that is gone leaves nothing behind that waits.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from typing import Any, cast
 
 import hypercorn.protocol.h2
 import hypercorn.protocol.h11
-from hypercorn.protocol.events import Body, Data, Event, Request, StreamClosed
+from hypercorn.protocol.events import Data, Event, Request, StreamClosed
 from hypercorn.protocol.ws_stream import FrameTooLargeError, WSStream
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, WebsocketScope
 from quart import Quart
@@ -21,6 +22,9 @@ from wsproto.events import CloseConnection, Message, Ping
 MAX_MESSAGE_BYTES = 16 * 1024
 INBOUND_MESSAGES = 64
 PING_INTERVAL_S = 10.0
+SILENT_AFTER_S = 29.5
+"""A peer that was not heard for so long, three pings, is gone: noticed within 40 s, since
+it is looked for with each ping."""
 LINGER_S = 2.0
 """How long the sender of a message that is too large may take to read why it is cut off."""
 
@@ -29,18 +33,40 @@ class Stream(WSStream):
     """A WebSocket of Hypercorn, without compression, deaf after a message too large."""
 
     _deaf = False
+    _heard_s = 0.0
 
     async def handle(self, event: Event) -> None:
-        if isinstance(event, Request):
+        if isinstance(event, Data):
+            self._heard_s = asyncio.get_running_loop().time()
+            if self._deaf:
+                return
+        elif isinstance(event, Request):
+            self._gone = asyncio.Event()
             kept = [
                 (name, value)
                 for name, value in event.headers
                 if name.lower() != b"sec-websocket-extensions"
             ]
             event = replace(event, headers=kept)
-        elif self._deaf and isinstance(event, Body | Data):
-            return
+        elif isinstance(event, StreamClosed):
+            self._gone.set()
         await super().handle(event)
+
+    async def _send_pings(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._heard_s = loop.time()
+        while not await self._gone_within(PING_INTERVAL_S):
+            if loop.time() - self._heard_s > SILENT_AFTER_S:
+                await self.send(StreamClosed(stream_id=self.stream_id))
+                return
+            await self._send_wsproto_event(Ping())
+
+    async def _gone_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._gone.wait()
+        except TimeoutError:
+            return False
 
     async def _handle_events(self) -> None:
         for event in self.connection.events():
@@ -70,8 +96,8 @@ class Stream(WSStream):
             self.buffer.clear()
 
     async def _cut_off(self) -> None:
-        await self.context.sleep(LINGER_S)
-        await self.send(StreamClosed(stream_id=self.stream_id))
+        if not await self._gone_within(LINGER_S):
+            await self.send(StreamClosed(stream_id=self.stream_id))
 
 
 class BoundedConnection(ASGIWebsocketConnection):

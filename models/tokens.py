@@ -9,7 +9,6 @@ Verifying has two halves: `_signed_claims` trusts a key, `identity_from_claims` 
 the key has vouched for. Another kind of key is another first half.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -123,8 +122,8 @@ def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _invalid(f"{name} is not a number")
-    # Compare before converting: an int may be too large for a float.
-    if not 0 <= value <= LATEST_EXPIRY_S or not math.isfinite(value):
+    # Compare before converting, as an int may be too large for a float; NaN is in no range.
+    if not 0 <= value <= LATEST_EXPIRY_S:
         raise _invalid(f"{name} is out of range; it counts seconds, not milliseconds")
     return float(value)
 

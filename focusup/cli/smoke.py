@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=1, max=3600),
+    type=click.FloatRange(min=2, max=3600),
     default=5,
     show_default=True,
     help="How long to track, in real time.",

@@ -55,7 +55,7 @@ def test_smoke_notices_a_wrong_score(live_server: Live, monkeypatch: pytest.Monk
         return replace(score, focus_score=score.focus_score + 1)
 
     monkeypatch.setattr(smoke_steps, "focus_score", one_more)
-    result = run("smoke", "--url", live_server.url, "--seconds", "1")
+    result = run("smoke", "--url", live_server.url, "--seconds", "2")
     assert result.exit_code == 1
     assert [line.split()[0] for line in result.output.splitlines()[-3:]] == ["FAIL", "skip", "skip"]
     assert "the formula gives" in result.output

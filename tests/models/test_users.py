@@ -170,7 +170,14 @@ async def test_a_user_is_read_back_as_written(memory: Database) -> None:
     assert await find_user_by_email(memory, "eve@example.com") is None
 
 
-@pytest.mark.parametrize("user_id", ["", "42", "x" * 24, "a" * 23, "A" * 24, "\ud800", "0" * 24])
+async def test_an_id_has_one_spelling(memory: Database) -> None:
+    user = new_user(signup(), "hash", NOW).model_copy(update={"id": ObjectId("a" * 24)})
+    await insert_user(memory, user)
+    assert await find_user(memory, "a" * 24) == user
+    assert await find_user(memory, "A" * 24) is None
+
+
+@pytest.mark.parametrize("user_id", ["", "42", "x" * 24, "a" * 23, "\ud800", "0" * 24])
 async def test_ids_of_others_are_nobody_here(memory: Database, user_id: str) -> None:
     assert await find_user(memory, user_id) is None
 

@@ -30,6 +30,7 @@ SECRET = "hunter2-do-not-tell"
 
 class Thing(WireModel):
     target_minutes: Annotated[float, Field(gt=0, le=1440)]
+    weight: float = 0
     tab_switches: int = 0
     is_done: bool = False
     started_at: UtcDatetime | None = None
@@ -118,6 +119,8 @@ def test_what_is_no_json(body: bytes) -> None:
         ('{"targetMinutes": 1e999}', "targetMinutes"),
         ('{"targetMinutes": Infinity}', "targetMinutes"),
         ('{"targetMinutes": NaN}', "targetMinutes"),
+        ('{"targetMinutes": 1, "weight": NaN}', "weight"),
+        ('{"targetMinutes": 1, "weight": -1e999}', "weight"),
         ('{"targetMinutes": 1, "tabSwitches": NaN}', "tabSwitches"),
         ('{"targetMinutes": 0}', "targetMinutes"),
         ('{"targetMinutes": {"$gt": ""}}', "targetMinutes"),

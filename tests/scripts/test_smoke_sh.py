@@ -52,12 +52,12 @@ def test_every_step_passes(live_server: Live, shell: str) -> None:
 
 
 def test_the_address_may_come_from_the_environment(live_server: Live) -> None:
-    result = smoke("sh", "", "1", FOCUSUP_URL=f"{live_server.url}/")
+    result = smoke("sh", "", "2", FOCUSUP_URL=f"{live_server.url}/")
     assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_it_stops_at_the_first_failure(live_server: Live) -> None:
-    result = smoke("sh", live_server.url, "1", FOCUSUP="false")
+    result = smoke("sh", live_server.url, "2", FOCUSUP="false")
     assert result.returncode == 1
     assert steps_of(result, "pass") == ["health", "sign up", "create"]
     assert steps_of(result, "FAIL") == ["track"]

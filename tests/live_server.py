@@ -1,0 +1,117 @@
+"""A real server for tests: `focusup serve` as a process, on a database of its own."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from models.tokens import TokenAuthority
+
+SECRET = "a secret that is long enough for the tests"
+START_WITHIN_S = 20.0
+STOP_WITHIN_S = 15.0
+ADDRESS = re.compile(r"on (http://\S+)")
+
+
+class LiveServer:
+    """Started by `start`, on the same port and data at every start."""
+
+    def __init__(self, directory: Path, **settings: str) -> None:
+        self.data_dir = directory / "data"
+        self.log_path = directory / "server.log"
+        self.url = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._authority = TokenAuthority(SECRET, 3600)
+        self._environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("MONGODB_")},
+            "DATA_DIR": str(self.data_dir),
+            "JWT_SECRET": SECRET,
+            "PORT": "0",
+            "HOST": "127.0.0.1",
+            "MONGODB_DATABASE": f"focusup_test_{uuid.uuid4().hex[:12]}",
+            **({"MONGODB_URI": uri} if (uri := os.environ.get("MONGODB_TEST_URI")) else {}),
+            **settings,
+        }
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def ws_url(self) -> str:
+        return self.url.replace("http://", "ws://") + "/ws/sessions"
+
+    def token(self, user: str = "ada", *, ttl_s: float = 3600, role: str | None = None) -> str:
+        authority = TokenAuthority(SECRET, ttl_s) if ttl_s != 3600 else self._authority
+        return authority.issue(user, role=role, now=datetime.now(UTC))[0]
+
+    def rest(self, user: str | None = "ada", **options: Any) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.token(user)}"} if user else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=20, **options)
+
+    def start(self) -> "LiveServer":
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "focusup.cli", "serve"],
+                env=self._environment,
+                cwd=self.log_path.parent,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + START_WITHIN_S
+        while time.monotonic() < deadline:
+            assert self._process.poll() is None, self.log()
+            found = ADDRESS.findall(self.log())
+            if found and self._answers(found[-1]):
+                self.url = found[-1]
+                self._environment["PORT"] = self.url.rpartition(":")[2]
+                return self
+            time.sleep(0.02)
+        raise AssertionError(f"the server did not start: {self.log()}")
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit status."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is written any more."""
+        self._end(signal.SIGKILL)
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def _end(self, number: int) -> int:
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        process.send_signal(number)
+        return process.wait(STOP_WITHIN_S)
+
+    @staticmethod
+    def _answers(url: str) -> bool:
+        try:
+            return httpx.get(f"{url}/api/health", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+
+@contextmanager
+def running_server(directory: Path, **settings: str) -> Iterator[LiveServer]:
+    """A server that stops in the end, and has logged no traceback."""
+    server = LiveServer(directory, **settings)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+    assert "Traceback" not in server.log(), server.log()
