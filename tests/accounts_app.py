@@ -50,7 +50,7 @@ def accounts_app(db: AsyncIOMotorDatabase[dict[str, Any]], clock: FakeClock) -> 
     given: dict[str, Any] = {"accounts": accounts_of(db), "tokens": tokens, "now": clock}
     # The accounts ask for nothing else of the house.
     absent = {field.name: None for field in fields(Services) if field.name not in given}
-    install_services(app, Services(**given, **absent))
+    install_services(app, Services(**(given | absent)))
     install_problems(app)
     install_limits(app)
     app.register_blueprint(auth.blueprint)

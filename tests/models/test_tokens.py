@@ -186,7 +186,7 @@ PAYLOAD = json.dumps(GOOD).encode()
         signed(PAYLOAD, b'{"alg":"HS256","b64":false,"crit":["b64"]}'),
         jwt.encode(GOOD, "another secret that is long enough too", "HS256"),
         jwt.encode(GOOD, SECRET * 2, "HS512"),
-        jwt.encode(GOOD, None, "none"),
+        jwt.encode(GOOD, "", "none"),
         signed(json.dumps(GOOD | {"x": "y" * MAX_TOKEN_CHARS}).encode()),
     ],
     ids=lambda token: ascii(token)[:30],

@@ -11,7 +11,8 @@ from pymongo.errors import ServerSelectionTimeoutError
 from quart import Quart, Response
 from quart.typing import TestClientProtocol as Client
 
-from routes.services import KEY
+from models.users import Database
+from routes.services import KEY, utc_now
 from tests.accounts_app import ACCESS_TTL_S, REFRESH_TTL_S, SECRET, FakeClock, accounts_app
 
 ADA = {"email": "ada@example.com", "password": "correct horse"}
@@ -24,7 +25,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 async def app(clock: FakeClock) -> Quart:
-    db = AsyncMongoMockClient(tz_aware=True)["focusup"]
+    db: Database = AsyncMongoMockClient(tz_aware=True)["focusup"]
     await db["users"].create_index("email", unique=True)
     return accounts_app(db, clock)
 
@@ -36,7 +37,7 @@ def client(app: Quart) -> Client:
 
 async def post(client: Client, what: str, body: object = None, **more: Any) -> Response:
     data = None if body is None else json.dumps(body)
-    return await client.post(f"/api/auth/{what}", data=data, **more)  # type: ignore[return-value]
+    return await client.post(f"/api/auth/{what}", data=data, **more)
 
 
 async def signed_up(client: Client) -> dict[str, Any]:
@@ -59,7 +60,7 @@ async def code_of(response: Response, status: int) -> str:
 
 
 async def me(client: Client, token: str) -> Response:
-    return await client.get("/api/auth/me", **bearer(token))  # type: ignore[return-value]
+    return await client.get("/api/auth/me", **bearer(token))
 
 
 async def test_signing_up_answers_all_that_a_front_end_needs(client: Client) -> None:
@@ -153,7 +154,7 @@ async def test_without_a_good_token_nobody_is_let_in(
 ) -> None:
     headers = {} if header is None else {"Authorization": header}
     response = await client.get("/api/auth/me", headers=headers)
-    assert await code_of(response, 401) == code  # type: ignore[arg-type]
+    assert await code_of(response, 401) == code
     assert response.headers["WWW-Authenticate"] == challenge
 
 
@@ -184,7 +185,7 @@ async def test_a_refresh_token_expires(client: Client, clock: FakeClock) -> None
 
 
 async def test_the_login_of_a_deleted_user_cannot_be_refreshed() -> None:
-    db = AsyncMongoMockClient(tz_aware=True)["focusup"]
+    db: Database = AsyncMongoMockClient(tz_aware=True)["focusup"]
     client = accounts_app(db, FakeClock()).test_client()
     token = (await signed_up(client))["refreshToken"]
     await db["users"].delete_many({})
@@ -296,8 +297,6 @@ async def test_a_database_that_does_not_answer_is_a_503(
 
 
 async def test_real_time_is_the_default_clock(app: Quart, client: Client) -> None:
-    from routes.services import utc_now
-
     assert abs(utc_now().timestamp() - time.time()) < 5
     assert utc_now().tzinfo is not None
     assert app.extensions[KEY].now is not utc_now

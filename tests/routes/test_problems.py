@@ -62,7 +62,7 @@ async def problem_of(error: Exception, **request: Any) -> tuple[Response, dict[s
     assert body["status"] == response.status_code
     assert body["title"]
     assert body["detail"]
-    return response, body  # type: ignore[return-value]
+    return response, body
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,290 @@
+"""The table of docs/protocol.md: which message is allowed in which status."""
+
+import asyncio
+import json
+import uuid
+
+import pytest
+from websockets.asyncio.client import connect
+
+from tests.live_server import LiveServer
+from tests.socket_client import SocketClient, connected, new_session, stored
+
+
+@pytest.fixture
+def user() -> str:
+    return uuid.uuid4().hex
+
+
+async def test_before_start(live_server: LiveServer, user: str) -> None:
+    async with connected(live_server, user) as client:
+        for type_ in ("tabSwitch", "pause", "resume", "stop"):
+            assert await client.error(type_) == "not_started"
+        await client.send("activity", id="ignored")
+        assert await client.silence(0.3) == []
+
+
+async def test_while_active(live_server: LiveServer, user: str) -> None:
+    session, other = new_session(live_server, user), new_session(live_server, user)
+    async with connected(live_server, user) as client:
+        first = await client.start(session)
+        assert first["resumed"] is False
+        assert first["idleThresholdSeconds"] == 15
+        assert 900 < first["nextSecondInMs"] <= 1000
+        assert first["serverTime"].endswith("Z")
+        assert first["session"]["tracked"] is True
+        again = await client.start(session)
+        assert again["resumed"] is True
+        assert await client.error("start", sessionId=other) == "already_tracking"
+        await client.ask("resume", "resumed")
+        assert (await client.ask("ping", "pong"))["serverTime"].endswith("Z")
+
+
+async def test_while_paused(live_server: LiveServer, user: str) -> None:
+    session = new_session(live_server, user)
+    async with connected(live_server, user) as client:
+        await client.start(session)
+        await client.next("tick")
+        await client.ask("pause", "paused")
+        again = await client.ask("pause", "paused")
+        await client.send("activity")
+        await client.send("tabSwitch")
+        assert [m["type"] for m in await client.silence(1.5)] == []
+        assert stored(live_server, session, user)["status"] == "paused"
+        joined = await client.start(session)
+        assert (joined["session"]["status"], joined["nextSecondInMs"]) == ("paused", None)
+        stopped = await client.ask("stop", "stopped")
+        assert stopped["session"]["elapsedSeconds"] == again["elapsedSeconds"] == 1
+        assert stopped["session"]["tabSwitches"] == 0
+
+
+async def test_after_the_end(live_server: LiveServer, user: str) -> None:
+    session, following = new_session(live_server, user), new_session(live_server, user)
+    async with connected(live_server, user) as client:
+        await client.start(session)
+        await client.ask("stop", "stopped")
+        assert await client.error("start", sessionId=session) == "session_ended"
+        for type_ in ("tabSwitch", "pause", "resume", "stop"):
+            assert await client.error(type_) == "session_ended"
+        await client.send("activity")
+        assert (await client.start(following))["session"]["_id"] == following
+
+
+@pytest.mark.parametrize("status", ["completed", "abandoned", "cancelled"])
+async def test_stop_takes_a_final_status(live_server: LiveServer, user: str, status: str) -> None:
+    session = new_session(live_server, user)
+    async with connected(live_server, user) as client:
+        await client.start(session)
+        stopped = await client.ask("stop", "stopped", status=status)
+    assert stopped["session"] == stored(live_server, session, user)
+    assert stopped["session"]["status"] == status
+    assert stopped["focusScore"] == stopped["session"]["focusScore"]
+    assert stopped["scoreBreakdown"] == stopped["session"]["scoreBreakdown"]
+
+
+async def test_unknown_and_foreign_sessions_are_not_found(
+    live_server: LiveServer, user: str
+) -> None:
+    foreign = new_session(live_server, "somebody else")
+    async with connected(live_server, user) as client:
+        for session in (foreign, "0" * 24, "nonsense", "../x"):
+            assert await client.error("start", sessionId=session) == "session_not_found"
+        assert await client.error("stop") == "not_started"
+
+
+async def test_updates_change_hears_of_changes_alone(live_server: LiveServer, user: str) -> None:
+    session = new_session(live_server, user)
+    async with connected(live_server, user) as client:
+        await client.start(session, updates="change")
+        assert await client.silence(17.5) != []
+        await client.send("activity")
+        state = await client.next("state")
+        assert state["idle"] is False
+
+
+async def test_updates_none_hears_the_end_all_the_same(live_server: LiveServer, user: str) -> None:
+    session = new_session(live_server, user)
+    async with connected(live_server, user) as client:
+        await client.start(session, updates="none")
+        assert await client.silence(2.2) == []
+        with live_server.rest(user) as rest:
+            rest.put(f"/api/sessions/{session}/end")
+        assert (await client.next("stopped"))["session"]["elapsedSeconds"] == 2
+
+
+async def test_the_target_is_told_once(live_server: LiveServer, user: str) -> None:
+    session = new_session(live_server, user, targetMinutes=0.03)
+    async with connected(live_server, user) as client:
+        await client.start(session)
+        told = await client.next("targetReached")
+        assert told["elapsedSeconds"] == 2
+        assert "targetReached" not in [m["type"] for m in await client.silence(2.2)]
+
+
+async def test_end_over_rest_tells_the_socket(live_server: LiveServer, user: str) -> None:
+    session = new_session(live_server, user)
+    async with connected(live_server, user) as client, connected(live_server, user) as tab:
+        await client.start(session)
+        await tab.start(session)
+        with live_server.rest(user) as rest:
+            ended = rest.put(f"/api/sessions/{session}/end", json={"status": "cancelled"}).json()
+        for each in (client, tab):
+            stopped = await each.next("stopped")
+            assert stopped["session"] == ended["session"]
+            assert "id" not in stopped
+        assert await client.error("stop") == "session_ended"
+
+
+async def test_pause_in_one_tab_or_over_rest_is_told_to_the_others(
+    live_server: LiveServer, user: str
+) -> None:
+    session = new_session(live_server, user)
+    async with connected(live_server, user) as client, connected(live_server, user) as tab:
+        await client.start(session)
+        await tab.start(session)
+        await client.ask("pause", "paused")
+        assert (await tab.next("paused"))["sessionId"] == session
+        with live_server.rest(user) as rest:
+            answer = rest.put(f"/api/sessions/{session}", json={"status": "active"})
+            assert answer.json()["session"]["status"] == "active"
+        await client.next("resumed")
+        await tab.next("resumed")
+
+
+async def test_delete_closes_with_4404(live_server: LiveServer, user: str) -> None:
+    session = new_session(live_server, user)
+    async with connected(live_server, user) as client:
+        await client.start(session)
+        with live_server.rest(user) as rest:
+            assert rest.delete(f"/api/sessions/{session}").status_code == 204
+        assert await client.closed() == 4404
+
+
+async def test_two_tabs_share_one_second(live_server: LiveServer, user: str) -> None:
+    session = new_session(live_server, user)
+    async with connected(live_server, user) as first:
+        await first.start(session)
+        async with connected(live_server, user) as second:
+            await second.start(session)
+            await asyncio.sleep(2.5)
+        await asyncio.sleep(1)
+        stopped = await first.ask("stop", "stopped")
+    assert stopped["session"]["elapsedSeconds"] == 3
+    assert stopped["session"]["awaySeconds"] == 0
+
+
+async def test_losing_the_last_socket_stops_time_and_start_goes_on(
+    live_server: LiveServer, user: str
+) -> None:
+    session = new_session(live_server, user)
+    async with connected(live_server, user) as client:
+        await client.start(session)
+        await asyncio.sleep(1.6)
+    await asyncio.sleep(1)
+    left = stored(live_server, session, user)
+    assert (left["elapsedSeconds"], left["tracked"], left["status"]) == (1, False, "active")
+    async with connected(live_server, user) as client:
+        started = await client.start(session)
+        assert started["resumed"] is True
+        assert 150 < started["nextSecondInMs"] <= 450  # the remainder of 0.6 s was kept
+        await client.next("tick")
+        ended = (await client.ask("stop", "stopped"))["session"]
+    assert ended["elapsedSeconds"] == 2
+    assert ended["awaySeconds"] == 1
+
+
+async def test_the_token_by_header_and_by_subprotocol(live_server: LiveServer, user: str) -> None:
+    token = live_server.token(user)
+    session = new_session(live_server, user)
+    headers = {"Authorization": f"Bearer {token}"}
+    async with connect(live_server.ws_url, additional_headers=headers) as connection:
+        assert connection.protocol.extensions == []  # compression is never negotiated
+        await SocketClient(connection).start(session)
+    offered = ["focusup.v1", f"bearer.{token}"]
+    async with connect(live_server.ws_url, subprotocols=offered) as connection:  # type: ignore[arg-type]
+        assert connection.subprotocol == "focusup.v1"
+        await SocketClient(connection).start(session)
+
+
+@pytest.mark.parametrize("token", ["", "nonsense", "a.b.c"])
+async def test_a_bad_token_is_accepted_and_closed_with_4401(
+    live_server: LiveServer, token: str
+) -> None:
+    async with connect(f"{live_server.ws_url}?token={token}") as connection:
+        assert await SocketClient(connection).closed() == 4401
+
+
+@pytest.mark.parametrize(
+    ("origin", "code"),
+    [
+        ("http://localhost:3000", None),
+        ("http://127.0.0.1:8080", None),
+        ("https://localhost", None),
+        ("https://example.com", 4403),
+        ("http://localhost.example.com", 4403),
+        ("http://localhost:3000.example.com", 4403),
+        ("null", 4403),
+    ],
+)
+async def test_origins(live_server: LiveServer, user: str, origin: str, code: int | None) -> None:
+    async with connected(live_server, user, origin=origin) as client:
+        if code is None:
+            await client.ask("ping", "pong")
+        else:
+            assert await client.closed() == code
+
+
+async def test_a_fresh_token_in_band(live_server: LiveServer, user: str) -> None:
+    async with connected(live_server, user, token=live_server.token(user, ttl_s=33)) as client:
+        fresh = live_server.token(user, ttl_s=600)
+        answer = await client.ask("auth", "authenticated", token=fresh)
+        assert answer["expiresAt"].endswith("Z")
+        assert await client.error("auth", token="nonsense") == "token_invalid"
+        assert "expiring" not in [m["type"] for m in await client.silence(5)]
+        await client.send("auth", token=live_server.token("somebody else"))
+        assert (await client.next("error"))["code"] == "wrong_subject"
+        assert await client.closed() == 4403
+
+
+async def test_expiring_then_4401(live_server: LiveServer, user: str) -> None:
+    session = new_session(live_server, user)
+    async with connected(live_server, user, token=live_server.token(user, ttl_s=4)) as client:
+        await client.start(session)
+        assert "expiring" in {m["type"] for m in (client.heard + await client.silence(0.5))}
+        assert await client.closed() == 4401
+    seconds = stored(live_server, session, user)["elapsedSeconds"]
+    assert 2 <= seconds <= 4
+    assert seconds == client.heard[-1]["elapsedSeconds"]
+
+
+async def test_the_eleventh_socket_of_a_user_is_turned_away(
+    live_server: LiveServer, user: str
+) -> None:
+    url = f"{live_server.ws_url}?token={live_server.token(user)}"
+    connections = [await connect(url) for _ in range(10)]
+    async with connected(live_server, user) as client:
+        assert await client.closed() == 4429
+    await connections.pop().close()
+    async with connected(live_server, user) as client:
+        await client.ask("ping", "pong")
+    for connection in connections:
+        await connection.close()
+
+
+async def test_a_flood_of_messages_is_closed_with_4429(live_server: LiveServer, user: str) -> None:
+    async with connected(live_server, user) as client:
+        for _ in range(300):
+            await client.send("ping")
+        assert await client.closed() == 4429
+
+
+async def test_sixty_mouse_moves_a_second_are_normal(live_server: LiveServer, user: str) -> None:
+    session = new_session(live_server, user)
+    async with connected(live_server, user) as client:
+        await client.start(session)
+        for _ in range(120):
+            await client.connection.send(json.dumps({"type": "activity"}))
+            await asyncio.sleep(1 / 60)
+        stopped = await client.ask("stop", "stopped")
+    assert stopped["session"]["idleSeconds"] == 0
+    assert stopped["session"]["elapsedSeconds"] in (2, 3)

@@ -1,0 +1,122 @@
+"""A book in memory that fails in every way a database can, and an oracle beside it."""
+
+import copy
+from typing import Any
+
+from models.errors import StorageUnavailable
+from models.storage import StatementRefused
+from realtime.tracked import Totals, Tracked
+
+Document = dict[str, Any]
+COUNTERS = ("activeSeconds", "idleSeconds", "tabSwitches")
+
+
+def evaluate(expression: Any, document: Document) -> Any:
+    """The part of MongoDB's expression language that fenced updates use."""
+    match expression:
+        case {"$cond": [condition, then, otherwise]}:
+            return evaluate(then if evaluate(condition, document) else otherwise, document)
+        case {"$eq": [left, right]}:
+            return evaluate(left, document) == evaluate(right, document)
+        case {"$add": [left, right]}:
+            return evaluate(left, document) + evaluate(right, document)
+        case {"$literal": value}:
+            return value
+        case str() if expression.startswith("$"):
+            return document.get(expression[1:])
+        case dict():
+            raise AssertionError(f"unknown expression {expression}")
+        case _:
+            return expression
+
+
+class FaultyBook:
+    """`faults` are taken one by one, a write each; after the last all goes well.
+
+    ok: as it should be. request_lost: not applied, no answer. reply_lost: applied, no
+    answer. late: no answer, applied after so many more writes. partial: applied to the
+    first half of the things, then no answer. refused: answered with a refusal.
+    """
+
+    def __init__(self, process: str) -> None:
+        self.process = process
+        self.documents: dict[Any, Document] = {}
+        self.faults: list[str] = []
+        self.poisoned: set[Any] = set()
+        self.unreadable = 0
+        self.writes: list[int] = []
+        self._late: list[tuple[int, list[Any], list[dict[str, Any]]]] = []
+
+    def insert(self, thing: Tracked) -> None:
+        self.documents[thing.thing_id] = {
+            "stamp": thing.stamp,
+            "status": thing.status,
+            "owner": self.process,
+            **dict(zip(COUNTERS, thing.totals, strict=True)),
+        }
+
+    async def write(self, ids: list[Any], pipeline: list[dict[str, Any]]) -> int:
+        self.writes.append(len(ids))
+        if self.poisoned.intersection(ids):
+            raise StatementRefused("poisoned")
+        fault = self.faults.pop(0) if self.faults else "ok"
+        changed = 0
+        if fault == "late":
+            self._late.append((2, list(ids), copy.deepcopy(pipeline)))
+        elif fault == "partial":
+            self._apply(ids[: len(ids) // 2], pipeline)
+        elif fault != "request_lost":
+            changed = self._apply(ids, pipeline)
+        self._deliver_late()
+        if fault in {"ok", "refused"}:
+            return changed
+        raise StorageUnavailable("database_unavailable", fault)
+
+    async def read(self, ids: list[Any]) -> dict[Any, Document]:
+        if self.unreadable:
+            self.unreadable -= 1
+            raise StorageUnavailable("database_unavailable", "unreadable")
+        return {id_: dict(self.documents[id_]) for id_ in ids if id_ in self.documents}
+
+    def absolute(self, thing: Tracked) -> Document:
+        return {
+            "status": thing.status,
+            "owner": self.process if thing.owned else None,
+            **dict(zip(COUNTERS, thing.totals, strict=True)),
+        }
+
+    def increments(self, increase: Totals) -> dict[str, int]:
+        return dict(zip(COUNTERS, increase, strict=True))
+
+    def totals(self, document: Document) -> Totals:
+        return Totals(*(document[name] for name in COUNTERS))
+
+    def matches(self, thing: Tracked, document: Document) -> bool:
+        absolute = self.absolute(thing)
+        return all(document[name] == absolute[name] for name in ("status", "owner"))
+
+    def ended(self, document: Document) -> bool:
+        return document["status"] == "completed"
+
+    def deliver_everything(self) -> None:
+        """Whatever is still on its way arrives."""
+        self._late = [(0, ids, pipeline) for _, ids, pipeline in self._late]
+        self._deliver_late()
+
+    def _apply(self, ids: list[Any], pipeline: list[dict[str, Any]]) -> int:
+        changed = 0
+        for id_ in ids:
+            document = self.documents.get(id_)
+            if document is None:
+                continue
+            (stage,) = pipeline
+            new = {name: evaluate(value, document) for name, value in stage["$set"].items()}
+            changed += any(document.get(name) != value for name, value in new.items())
+            document.update(new)
+        return changed
+
+    def _deliver_late(self) -> None:
+        due = [item for item in self._late if item[0] <= 0]
+        self._late = [(n - 1, ids, pipeline) for n, ids, pipeline in self._late if n > 0]
+        for _, ids, pipeline in due:
+            self._apply(ids, pipeline)
