@@ -68,6 +68,7 @@ class LiveServer:
                 cwd=self.log_path.parent,
                 stdout=log,
                 stderr=log,
+                start_new_session=True,
             )
         deadline = time.monotonic() + START_WITHIN_S
         while time.monotonic() < deadline:
@@ -88,6 +89,11 @@ class LiveServer:
         """SIGKILL: nothing is written any more."""
         self._end(signal.SIGKILL)
 
+    def interrupt(self) -> int:
+        """Ctrl-C, as a terminal does it: SIGINT to the whole process group."""
+        os.killpg(self.pid, signal.SIGINT)
+        return self._end(0)
+
     def log(self) -> str:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
@@ -95,7 +101,8 @@ class LiveServer:
         process, self._process = self._process, None
         if process is None:
             return 0
-        process.send_signal(number)
+        if number:
+            process.send_signal(number)
         return process.wait(STOP_WITHIN_S)
 
     @staticmethod

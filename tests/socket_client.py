@@ -75,7 +75,8 @@ async def connected(
 ) -> AsyncIterator[SocketClient]:
     """A connection of this user; the token goes by the published way, `?token=`."""
     url = f"{server.ws_url}?token={token or server.token(user)}"
-    async with connect(url, compression=None, **options) as connection:
+    # A test may not read for a while: then neither its queue nor its pings may matter.
+    async with connect(url, max_queue=None, ping_interval=None, **options) as connection:
         yield SocketClient(connection)
 
 

@@ -1,0 +1,111 @@
+"""One session as a person lives it: 10 s active, 20 s silent, 10 s active, 2 tab switches."""
+
+import asyncio
+import uuid
+from datetime import UTC, datetime
+
+from mongomock_motor import AsyncMongoMockClient
+
+from models.session_store import find_session
+from models.sessions import NewSession
+from realtime.clock import ManualClock
+from realtime.service import SessionService
+from realtime.tracked import Tracked
+from scoring.focus import focus_score
+from tests.live_server import LiveServer
+from tests.socket_client import connected, new_session, stored
+
+
+async def test_in_real_time_over_a_real_socket(live_server: LiveServer) -> None:
+    user = uuid.uuid4().hex
+    session_id = new_session(live_server, user, targetMinutes=1)
+    loop = asyncio.get_running_loop()
+    async with connected(live_server, user) as client:
+        await client.start(session_id)
+        began_s = loop.time()
+
+        async def until(second: float) -> None:
+            await asyncio.sleep(began_s + second - loop.time())
+
+        for second in range(1, 11):
+            await until(second)
+            await client.send("activity")
+        await client.send("tabSwitch")
+        await until(15)
+        await client.send("tabSwitch")
+        for second in range(30, 40):
+            await until(second + 0.1)
+            await client.send("activity")
+        await until(40.2)
+        await client.ask("stop", "stopped")
+    session = stored(live_server, session_id, user)
+    assert abs(session["elapsedSeconds"] - 40) <= 1
+    assert abs(session["idleSeconds"] - 5) <= 1
+    assert session["activeSeconds"] + session["idleSeconds"] == session["elapsedSeconds"]
+    assert (session["tabSwitches"], session["pausedSeconds"], session["awaySeconds"]) == (2, 0, 0)
+    score = focus_score(
+        elapsed_seconds=session["elapsedSeconds"],
+        active_seconds=session["activeSeconds"],
+        idle_seconds=session["idleSeconds"],
+        tab_switches=2,
+        target_minutes=1,
+    )
+    assert session["focusScore"] == score.focus_score
+    assert session["scoreBreakdown"] == {
+        "completion": score.completion,
+        "activityRatio": score.activity_ratio,
+        "penalty": score.penalty,
+        "formulaVersion": 1,
+    }
+
+
+class Listener:
+    """A viewer that keeps what it hears."""
+
+    updates = "tick"
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def push(self, text: str) -> None:
+        self.heard.append(text)
+
+    push_count = push
+
+    def close(self, code: int, reason: str) -> None:
+        raise AssertionError(f"closed with {code} {reason}")
+
+    def released(self, thing: Tracked, *, ended: bool) -> None: ...
+
+
+async def test_with_a_fake_clock_exactly() -> None:
+    clock = ManualClock(7_000_123_456, datetime(2026, 3, 1, 12, tzinfo=UTC))
+    db = AsyncMongoMockClient(tz_aware=True)["focusup"]
+    service = SessionService(
+        db, clock, idle_after_s=15, max_sockets_per_user=1, max_sockets=1
+    )  # never started: this test is the ticker
+    created = await service.create("ada", NewSession(target_minutes=1))
+    viewer = Listener()
+    joined = await service.join(viewer, created.id, "ada", clock.now_us())
+    for step in range(1, 401):
+        now_us = clock.advance_s(0.1)
+        if step % 10 == 0 and (step <= 100 or step >= 300):
+            service.engine.activity(joined.thing, now_us)
+        if step in {100, 150}:
+            service.engine.tab_switch(joined.thing, now_us)
+        service.ticker.turn(now_us)
+        if step % 5 == 0:
+            await service.ledger.flush()
+    flushing = asyncio.create_task(service.ledger.run())
+    session = await service.end_tracked(joined.thing, "completed")
+    flushing.cancel()
+    assert (session.elapsed_seconds, session.active_seconds, session.idle_seconds) == (40, 35, 5)
+    assert (session.tab_switches, session.paused_seconds, session.away_seconds) == (2, 0, 0)
+    # 100 * (40/60) * (35/40) - (2*2 + 5/30) = 54.17
+    assert session.focus_score == 54
+    assert session.ended_at is not None
+    assert session.started_at is not None
+    assert (session.ended_at - session.started_at).total_seconds() == 40
+    assert ['"tick"' in text for text in viewer.heard] == [True] * 40 + [False]
+    document = await find_session(db, created.id, "ada")
+    assert (document["elapsedSeconds"], document["owner"]) == (40, None)
