@@ -32,6 +32,8 @@ class Database(Pinged, Protocol):
 
     db: Any
 
+    async def checkpoint(self) -> None: ...
+
 
 def create_app(
     settings: Settings, database: Database, secret: str, *, clock: Clock | None = None
@@ -74,6 +76,7 @@ def create_app(
 
 
 async def prepare(database: Database) -> None:
-    """Make the indexes. Raises StorageUnavailable or StatementRefused."""
+    """Make the indexes, durably. Raises StorageUnavailable or StatementRefused."""
     with translated():
-        await ensure_indexes(database.db, INDEXES)
+        if await ensure_indexes(database.db, INDEXES):
+            await database.checkpoint()

@@ -80,7 +80,7 @@ class Stream(WSStream):
                 await self._send_wsproto_event(event.response())
                 await self.send(StreamClosed(stream_id=self.stream_id))
 
-    async def _take(self, event: Message) -> None:
+    async def _take(self, event: Message[Any]) -> None:
         try:
             self.buffer.extend(event)
         except FrameTooLargeError:
@@ -123,5 +123,5 @@ class BoundedConnection(ASGIWebsocketConnection):
 def install(app: Quart) -> None:
     """Use these classes for all WebSockets of this process."""
     app.asgi_websocket_class = BoundedConnection
-    hypercorn.protocol.h11.WSStream = Stream  # type: ignore[attr-defined,misc]
-    hypercorn.protocol.h2.WSStream = Stream  # type: ignore[attr-defined,misc]
+    hypercorn.protocol.h11.WSStream = Stream  # type: ignore[attr-defined]
+    hypercorn.protocol.h2.WSStream = Stream  # type: ignore[attr-defined]

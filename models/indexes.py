@@ -36,6 +36,15 @@ class IndexSpec:
         """The name that MongoDB itself would give, such as `userId_1__id_-1`."""
         return "_".join(f"{key}_{direction}" for key, direction in self.keys)
 
+    def is_like(self, found: Mapping[str, Any]) -> bool:
+        """Whether an index that the database describes like this does the same."""
+        return (
+            list(self.keys) == [tuple(pair) for pair in found["key"]]
+            and self.unique == bool(found.get("unique", False))
+            and self.expire_after_s == found.get("expireAfterSeconds")
+            and self.partial == found.get("partialFilterExpression")
+        )
+
     def options(self) -> dict[str, Any]:
         """The keyword arguments of `create_index`, without those left at their default."""
         given: dict[str, Any] = {"name": self.name}
@@ -50,11 +59,22 @@ class IndexSpec:
 
 async def ensure_indexes(
     db: AsyncIOMotorDatabase[Any], specs: Mapping[str, Iterable[IndexSpec]]
-) -> None:
-    """Make every index of `specs` (by collection) that is not there yet.
+) -> bool:
+    """Make every index of `specs` (by collection) that is not there as it should be.
 
-    Raises pymongo's OperationFailure when one of that name exists with other options.
+    Says whether any had to be made. One that is there with other options is made anew:
+    a newer version may have changed it, and the embedded database forgets the options of
+    an index when it is killed within seconds of its making.
     """
+    made = False
     for collection, indexes in specs.items():
+        found = await db[collection].index_information()
         for index in indexes:
+            there = found.get(index.name)
+            if there is not None and index.is_like(there):
+                continue
+            if there is not None:
+                await db[collection].drop_index(index.name)
             await db[collection].create_index(list(index.keys), **index.options())
+            made = True
+    return made

@@ -298,7 +298,8 @@ class SessionService:
         if status is not None and thing.ended:
             raise Conflict("session_ended", f"The session has ended ({thing.status}).")
         if given:
-            await store.set_fields(self._db, thing.thing_id, {**given, "updatedAt": self._now()})
+            id_ = ObjectId(str(thing.thing_id))
+            await store.set_fields(self._db, id_, {**given, "updatedAt": self._now()})
         if "targetMinutes" in given:
             self.engine.retarget(thing, given["targetMinutes"])
         if status is not None:

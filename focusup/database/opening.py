@@ -40,6 +40,7 @@ class OpenedDatabase:
     kind: DatabaseKind
     where: str
     """For people: what it is and where."""
+    _restart: Callable[[], Awaitable[None]] | None = None
     _closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     async def ping_ms(self) -> float:
@@ -47,6 +48,15 @@ class OpenedDatabase:
         started_s = time.perf_counter()
         await self.db.command("ping")
         return (time.perf_counter() - started_s) * 1000
+
+    async def checkpoint(self) -> None:
+        """Make sure that what was made just now outlives a kill, indexes above all.
+
+        SecantusDB, killed before its first checkpoint, comes back with every document but
+        without the options of indexes (unique, TTL). A clean stop is a checkpoint.
+        """
+        if self._restart is not None:
+            await self._restart()
 
     async def close(self) -> None:
         """Close the connections, then stop the child if there is one. Idempotent."""
@@ -92,7 +102,7 @@ async def _remote(uri: str, name: str, timeout_s: float) -> OpenedDatabase:
             f"no database answers at {shown} within {timeout_s:g} s; "
             "check MONGODB_URI, or leave it unset to run on an embedded one"
         ) from None
-    return OpenedDatabase(client[name], "mongodb", shown, [_closing(client)])
+    return OpenedDatabase(client[name], "mongodb", shown, _closers=[_closing(client)])
 
 
 async def _embedded(name: str, data_dir: Path, timeout_s: float) -> OpenedDatabase:
@@ -117,9 +127,16 @@ async def _embedded(name: str, data_dir: Path, timeout_s: float) -> OpenedDataba
     async def release() -> None:
         lock.release()
 
-    where = f"{program.kind} in {_short(child.data)}"
+    async def restart() -> None:
+        await child.stop()
+        await child.start(lambda: _answers(child.port))
+
     return OpenedDatabase(
-        client[name], program.kind, where, [_closing(client), child.stop, release]
+        client[name],
+        program.kind,
+        f"{program.kind} in {_short(child.data)}",
+        _restart=restart if program.kind == "secantusdb" else None,
+        _closers=[_closing(client), child.stop, release],
     )
 
 
@@ -127,7 +144,7 @@ def _in_memory(name: str, reason: str) -> OpenedDatabase:
     from mongomock_motor import AsyncMongoMockClient  # slow to import
 
     log.warning(NOTHING_KEPT, because=reason)
-    client = AsyncMongoMockClient(tz_aware=True)
+    client: Any = AsyncMongoMockClient(tz_aware=True)
     return OpenedDatabase(client[name], "memory", "memory: nothing is kept")
 
 

@@ -1,0 +1,48 @@
+"""Indexes are made once, and made anew when they are not as they should be."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from pymongo.errors import DuplicateKeyError
+
+from focusup.app import INDEXES, prepare
+from focusup.database import open_database
+from models.indexes import IndexSpec, ensure_indexes
+from tests.embedded import embedded_database
+
+
+async def test_making_them_again_makes_nothing(tmp_path: Path) -> None:
+    async with embedded_database(tmp_path) as db:
+        assert await ensure_indexes(db, INDEXES) is True
+        assert await ensure_indexes(db, INDEXES) is False
+        for collection, specs in INDEXES.items():
+            found = await db[collection].index_information()
+            assert set(found) == {"_id_", *(spec.name for spec in specs)}
+
+
+async def test_one_with_other_options_is_made_anew(tmp_path: Path) -> None:
+    async with embedded_database(tmp_path) as db:
+        await db["things"].create_index([("email", 1)], name="email_1")
+        spec = IndexSpec(keys=(("email", 1),), query="find by e-mail", unique=True)
+        assert await ensure_indexes(db, {"things": [spec]}) is True
+        await db["things"].insert_one({"email": "a"})
+        with pytest.raises(DuplicateKeyError):
+            await db["things"].insert_one({"email": "a"})
+
+
+async def test_options_outlive_a_kill_right_after_they_were_made(tmp_path: Path) -> None:
+    if os.environ.get("MONGODB_TEST_URI"):
+        pytest.skip("about the embedded database alone")
+    opened = await open_database(uri=None, name="focusup", data_dir=tmp_path)
+    try:
+        await prepare(opened)
+        before = await opened.db["users"].index_information()
+        os.kill(int((tmp_path / "secantusdb.pid").read_text()), signal.SIGKILL)
+        await asyncio.sleep(1)
+        assert await opened.db["users"].index_information() == before
+        assert before["email_1"]["unique"] is True
+    finally:
+        await opened.close()
