@@ -30,21 +30,42 @@ class Stamps:
         return stamp.startswith(self._prefix)
 
 
+class PerDocument(dict[Any, Any]):
+    """A value for each document of an update, by `_id`."""
+
+
 def fenced(
-    expected: str,
+    expected: "str | PerDocument",
     stamp: str,
     *,
     values: Mapping[str, Any] | None = None,
     increments: Mapping[str, int] | None = None,
 ) -> list[dict[str, Any]]:
     """The update that sets `values`, adds `increments` and stamps the document anew, in
-    each document whose stamp is `expected`, and leaves every other one as it is."""
-    holds = {"$eq": ["$stamp", expected]}
+    each document whose stamp is `expected`, and leaves every other one as it is.
+
+    `expected` and each value may be `PerDocument`, so that documents of different
+    histories are written together: one statement is one commit. Its cost grows with the
+    square of their number.
+    """
+    holds = {"$eq": ["$stamp", _expression(expected)]}
     fields: dict[str, Any] = {
-        name: {"$cond": [holds, {"$literal": value}, f"${name}"]}
+        name: {"$cond": [holds, _expression(value), f"${name}"]}
         for name, value in (values or {}).items()
     }
     for name, amount in (increments or {}).items():
         fields[name] = {"$cond": [holds, {"$add": [f"${name}", amount]}, f"${name}"]}
     fields["stamp"] = {"$cond": [holds, stamp, "$stamp"]}
     return [{"$set": fields}]
+
+
+def _expression(value: Any) -> dict[str, Any]:
+    if not isinstance(value, PerDocument):
+        return {"$literal": value}
+    first = next(iter(value.values()))
+    if all(other == first for other in value.values()):
+        return {"$literal": first}
+    branches = [
+        {"case": {"$eq": ["$_id", id_]}, "then": {"$literal": each}} for id_, each in value.items()
+    ]
+    return {"$switch": {"branches": branches, "default": {"$literal": None}}}

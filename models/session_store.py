@@ -74,7 +74,8 @@ async def find_session(
     db: AsyncIOMotorDatabase[Document], session_id: str, user_id: str
 ) -> Document:
     """The user's session; `NotFound` if there is none, or it is somebody else's."""
-    if not ObjectId.is_valid(session_id):
+    # Each id has one spelling, since the tracked ones are looked up by it.
+    if not ObjectId.is_valid(session_id) or session_id != session_id.lower():
         raise not_found()
     document = await sessions(db).find_one({"_id": ObjectId(session_id)})
     if document is None or document["userId"] != user_id:

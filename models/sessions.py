@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StrictBool, StrictInt, StringConstraints
+from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints
 
 from models.errors import Conflict, Invalid
 from models.wire import UtcDatetime, WireModel
@@ -23,12 +23,18 @@ MAX_COUNTER = 2**31 - 1
 SECOND = timedelta(seconds=1)
 MILLISECOND = timedelta(milliseconds=1)
 
+
+def _whole(value: object) -> object:
+    """JSON knows one kind of number: 60.0 is the integer 60."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 TargetMinutes = Annotated[float, Field(gt=0, le=1440)]
 ShortText = Annotated[str, StringConstraints(max_length=200)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=50)]
 Tags = Annotated[list[Tag], Field(max_length=20)]
 Notes = Annotated[str, StringConstraints(max_length=5000)]
-Counter = Annotated[StrictInt, Field(ge=0, le=MAX_COUNTER)]
+Counter = Annotated[int, Field(ge=0, le=MAX_COUNTER), BeforeValidator(_whole)]
 SessionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{24}$")]
 
 

@@ -1,32 +1,41 @@
 """Composes the fewest statements that write what changed. Pure.
 
-What must always hold: each thing is in exactly one statement of a flush, with the stamp
-that its document is believed to carry; things with the same stamp and the same increase
-share one statement of at most `GROUP_SIZE`; and a whole flush sets one fresh stamp, so
-that groups written together can be written together again a second later.
+What must always hold: each thing is in exactly one statement of a flush, compared with the
+stamp that its own document is believed to carry; a whole flush sets one fresh stamp, so
+that things written together can be written together again a second later.
 
-A thing whose status or viewers changed is written alone, with absolute totals.
+Things with the same stamp and the same increase share a statement of up to `GROUP_SIZE`.
+Those with a stamp of their own (just joined) share one of up to `MIXED_SIZE`, as do things
+whose status or viewers changed, which are written with absolute totals: what a statement
+costs beyond its commit grows with the square of its different stamps and values, and at
+this size it is an eighth of writing each alone.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from models.fence import PerDocument
 from realtime.tracked import Attempt, Totals, Tracked
 
+T = TypeVar("T")
+
 GROUP_SIZE = 250
+MIXED_SIZE = 50
+FEW = 10
+"""Fewer things than this of one stamp are written with those of other stamps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
     things: list[Tracked]
-    expected: str
-    """The stamp that all of these documents are believed to carry."""
+    expected: str | PerDocument
+    """The stamps that these documents are believed to carry."""
     stamp: str
-    increase: Totals | None = None
-    """What is added to the counters; None for an absolute write of a single thing."""
-    values: dict[str, Any] | None = None
+    increase: Totals | None
+    """What is added to the counters; None for absolute totals."""
+    values: dict[str, Any]
 
 
 def compose(
@@ -40,31 +49,67 @@ def compose(
 
     Absolute writes come first: somebody waits for them.
     """
-    singles: list[Statement] = []
-    groups: dict[tuple[str, Totals, int], list[Tracked]] = {}
+    changed: dict[tuple[frozenset[str], int], list[tuple[Tracked, dict[str, Any]]]] = {}
+    counted: dict[tuple[str, Totals, int], list[Tracked]] = {}
     for thing in things:
         totals, stored = thing.totals, thing.stored
         if thing.revision != thing.saved_revision:
-            singles.append(Statement([thing], thing.stamp, stamp, values=absolute(thing)))
+            values = absolute(thing)
+            changed.setdefault((frozenset(values), thing.cell), []).append((thing, values))
         elif totals != stored:
             increase = Totals(
                 totals.active - stored.active,
                 totals.idle - stored.idle,
                 totals.tab_switches - stored.tab_switches,
             )
-            groups.setdefault((thing.stamp, increase, thing.cell), []).append(thing)
+            counted.setdefault((thing.stamp, increase, thing.cell), []).append(thing)
         else:
             continue
         thing.attempt = Attempt(stamp, totals, thing.revision)
-    statements = singles
-    for (expected, increase, _), members in groups.items():
-        values: dict[str, Any] = {"updatedAt": booked_at}
-        if increase.elapsed:
-            values["lastBookedAt"] = booked_at
-        if increase.active:
-            values["lastActiveAt"] = booked_at
+    statements = [
+        _absolute(part, stamp) for pairs in changed.values() for part in _parts(pairs, MIXED_SIZE)
+    ]
+    scattered: dict[tuple[Totals, int], list[Tracked]] = {}
+    for (expected, increase, cell), members in counted.items():
+        if len(members) < FEW:
+            scattered.setdefault((increase, cell), []).extend(members)
+            continue
+        values = _booked_values(increase, booked_at)
         statements += [
-            Statement(members[at : at + GROUP_SIZE], expected, stamp, increase, values)
-            for at in range(0, len(members), GROUP_SIZE)
+            Statement(part, expected, stamp, increase, values)
+            for part in _parts(members, GROUP_SIZE)
+        ]
+    for (increase, _), members in scattered.items():
+        values = _booked_values(increase, booked_at)
+        statements += [
+            Statement(part, _stamps(part), stamp, increase, values)
+            for part in _parts(members, MIXED_SIZE)
         ]
     return statements
+
+
+def _absolute(pairs: list[tuple[Tracked, dict[str, Any]]], stamp: str) -> Statement:
+    things = [thing for thing, _ in pairs]
+    values = {
+        name: PerDocument((thing.thing_id, own[name]) for thing, own in pairs)
+        for name in pairs[0][1]
+    }
+    return Statement(things, _stamps(things), stamp, None, values)
+
+
+def _stamps(things: list[Tracked]) -> PerDocument:
+    return PerDocument((thing.thing_id, thing.stamp) for thing in things)
+
+
+def _booked_values(increase: Totals, booked_at: datetime) -> dict[str, Any]:
+    values: dict[str, Any] = {"updatedAt": booked_at}
+    if increase.elapsed:
+        values["lastBookedAt"] = booked_at
+    if increase.active:
+        values["lastActiveAt"] = booked_at
+    return values
+
+
+def _parts(items: list[T], size: int) -> Iterator[list[T]]:
+    for at in range(0, len(items), size):
+        yield items[at : at + size]

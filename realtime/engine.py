@@ -44,7 +44,9 @@ class Engine:
         thing.viewers.add(viewer)
         thing.meter.sign(now_us)
         if alone:
-            self._changed(thing)
+            if thing.released:  # its document has been, or is being, told so
+                thing.released = False
+                self._changed(thing)
             if thing.status == RUNNING:
                 self._run(thing, now_us)
 
@@ -54,10 +56,12 @@ class Engine:
         thing.viewers.discard(viewer)
         if not thing.viewers and not thing.ended:
             self._hold(thing, now_us)
+            thing.released = True
             self._changed(thing)
 
     def release(self, thing: Tracked) -> None:
         """Give up a thing that nobody came to track after all."""
+        thing.released = True
         self._changed(thing)
 
     def activity(self, thing: Tracked, now_us: int) -> None:

@@ -88,6 +88,7 @@ class Tracked:
         "phase",
         "quarantined_until_us",
         "reached_target",
+        "released",
         "revision",
         "saved_revision",
         "stamp",
@@ -129,6 +130,8 @@ class Tracked:
         """Finished pauses; the running one is counted from `paused_since_us`."""
         self.paused_since_us = paused_since_us
         self.ended_at_us: int | None = None
+        self.released = False
+        """Left by its last viewer; another may come before that is saved."""
         self.last_booked_us: int | None = None
         self.last_active_us: int | None = None
 

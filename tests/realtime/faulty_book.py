@@ -20,6 +20,11 @@ def evaluate(expression: Any, document: Document) -> Any:
             return evaluate(left, document) == evaluate(right, document)
         case {"$add": [left, right]}:
             return evaluate(left, document) + evaluate(right, document)
+        case {"$switch": {"branches": branches, "default": default}}:
+            for branch in branches:
+                if evaluate(branch["case"], document):
+                    return evaluate(branch["then"], document)
+            return evaluate(default, document)
         case {"$literal": value}:
             return value
         case str() if expression.startswith("$"):
@@ -49,6 +54,7 @@ class FaultyBook:
 
     def insert(self, thing: Tracked) -> None:
         self.documents[thing.thing_id] = {
+            "_id": thing.thing_id,
             "stamp": thing.stamp,
             "status": thing.status,
             "owner": self.process,

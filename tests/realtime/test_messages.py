@@ -74,7 +74,8 @@ def test_the_published_messages() -> None:
         ('{"type":"start","sessionId":{"$gt":""}}', None, "invalid_message", "sessionId"),
         ('{"type":"stop","status":"active"}', None, "invalid_message", "status"),
         ('{"type":"ping","id":[]}', None, "invalid_message", "id: Input should be a string"),
-        ('{"type":"start","sessionId":"a","heartbeatSeconds":NaN}', None, "invalid_message", ""),
+        ('{"type":"start","sessionId":"a","heartbeatSeconds":NaN}', None, "invalid_message",
+         "heartbeatSeconds"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told(text: str, id_: Any, code: str, words: str) -> None:
