@@ -8,11 +8,13 @@ database after it, all within `STOP_WITHIN_S`.
 import asyncio
 import gc
 import logging
+import shutil
 import signal
 import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -172,6 +174,17 @@ def _readable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def _command() -> str:
+    """How to call us from here: the bare name if the shell finds it, else the path."""
+    called = Path(sys.argv[0])
+    found = shutil.which("focusup")
+    if called.stem != "focusup" or (found and Path(found).resolve() == called.resolve()):
+        return "focusup"
+    with suppress(ValueError):
+        return str(called.absolute().relative_to(Path.cwd()))
+    return str(called)
+
+
 def _greet(settings: Settings, database: OpenedDatabase, url: str, *, secret_is_new: bool) -> None:
     """Say what runs where, and what to type next."""
     lines = [
@@ -183,7 +196,7 @@ def _greet(settings: Settings, database: OpenedDatabase, url: str, *, secret_is_
         made = "generated into" if secret_is_new else "kept in"
         lines.append(("Secret", f"JWT_SECRET is not set: {made} {secret_file(settings)}"))
     port = "" if url.endswith(":5000") else f" --url {url}"
-    lines.append(("Next", f"focusup smoke{port}   (in another terminal; Ctrl-C stops the server)"))
+    lines.append(("Next", f"{_command()} smoke{port}   (in another terminal; Ctrl-C stops this)"))
     for name, text in lines:
         click.echo(f"{name + ':':<10}{text}")
     with suppress(OSError):

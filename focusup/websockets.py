@@ -2,8 +2,9 @@
 
 What must always hold: compression is never negotiated (it costs 100 KB a connection, and
 lets a small frame inflate to 120 MiB); the inbound queue is bounded, so a flood waits in
-the client's own buffers; a message that is too large ends the connection for good; a peer that answers no ping is
-taken for gone within 40 s, and a connection that is gone leaves nothing behind that waits.
+the client's own buffers; a message that is too large ends the connection for good; a peer
+that answers no ping is taken for gone within 40 s, and a connection that is gone leaves
+nothing behind that waits.
 """
 
 import asyncio

@@ -87,7 +87,6 @@ def test_the_server_keeps_to_its_openapi_document(live_server: LiveServer, tmp_p
         f"{method.upper()} {path}" for path, item in document["paths"].items() for method in item
     }
     found = json.loads(report.read_text())
-    open("/tmp/st/rep.json","w").write(report.read_text())
     accepted = {
         operation
         for operation, phases in found["valid_rates"].items()

@@ -7,6 +7,8 @@ from models.errors import StorageUnavailable
 from models.storage import StatementRefused
 from realtime.tracked import Totals, Tracked
 
+MISSING = object()
+"""What a field that is not there evaluates to; setting it to that sets nothing."""
 Document = dict[str, Any]
 COUNTERS = ("activeSeconds", "idleSeconds", "tabSwitches")
 
@@ -28,7 +30,7 @@ def evaluate(expression: Any, document: Document) -> Any:
         case {"$literal": value}:
             return value
         case str() if expression.startswith("$"):
-            return document.get(expression[1:])
+            return document.get(expression[1:], MISSING)
         case dict():
             raise AssertionError(f"unknown expression {expression}")
         case _:
@@ -50,6 +52,7 @@ class FaultyBook:
         self.poisoned: set[Any] = set()
         self.unreadable = 0
         self.writes: list[int] = []
+        self._history: list[tuple[list[Any], list[dict[str, Any]]]] = []
         self._late: list[tuple[int, list[Any], list[dict[str, Any]]]] = []
 
     def insert(self, thing: Tracked) -> None:
@@ -63,6 +66,7 @@ class FaultyBook:
 
     async def write(self, ids: list[Any], pipeline: list[dict[str, Any]]) -> int:
         self.writes.append(len(ids))
+        self._history.append((list(ids), pipeline))
         if self.poisoned.intersection(ids):
             raise StatementRefused("poisoned")
         fault = self.faults.pop(0) if self.faults else "ok"
@@ -109,6 +113,11 @@ class FaultyBook:
         self._late = [(0, ids, pipeline) for _, ids, pipeline in self._late]
         self._deliver_late()
 
+    def repeat_every_write(self) -> None:
+        """Whatever was ever sent arrives once more."""
+        for ids, pipeline in self._history:
+            self._apply(ids, pipeline)
+
     def _apply(self, ids: list[Any], pipeline: list[dict[str, Any]]) -> int:
         changed = 0
         for id_ in ids:
@@ -116,7 +125,8 @@ class FaultyBook:
             if document is None:
                 continue
             (stage,) = pipeline
-            new = {name: evaluate(value, document) for name, value in stage["$set"].items()}
+            evaluated = {name: evaluate(value, document) for name, value in stage["$set"].items()}
+            new = {name: value for name, value in evaluated.items() if value is not MISSING}
             changed += any(document.get(name) != value for name, value in new.items())
             document.update(new)
         return changed

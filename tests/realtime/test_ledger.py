@@ -310,5 +310,6 @@ async def _play(events: list[tuple[str, int, float, str]]) -> None:
     assert not world.lost
     assert not engine.things
     before = {number: dict(document) for number, document in world.book.documents.items()}
+    world.book.repeat_every_write()
     await world.settle_all()
     assert world.book.documents == before
