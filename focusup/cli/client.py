@@ -9,6 +9,7 @@ import ipaddress
 import json
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -58,8 +59,9 @@ class Socket:
     ) -> None:
         self._hear = hear
         self._asked = 0
+        self._open = ExitStack()
         try:
-            self._socket = connect(
+            connection = connect(
                 socket_url(base_url),
                 subprotocols=[Subprotocol(SUBPROTOCOL), Subprotocol(f"bearer.{token}")],
                 proxy=None if is_loopback(base_url) else True,
@@ -67,6 +69,7 @@ class Socket:
                 close_timeout=2,
                 compression=None,
             )
+            self._socket = self._open.enter_context(connection)
         except (OSError, WebSocketException) as error:
             raise ServerError(f"no socket: {error}") from None
 
@@ -75,7 +78,7 @@ class Socket:
         return self._socket.subprotocol
 
     def close(self) -> None:
-        self._socket.close()
+        self._open.close()
 
     def send(self, type_: str, **fields: Any) -> None:
         try:

@@ -96,7 +96,9 @@ def test_every_second_is_exactly_one_of_four(
     whole = (found["endedAt"] - found["startedAt"]) // timedelta(seconds=1)
     assert active + idle + paused + away == whole
     assert abs(paused - paused_ms / 1000) <= 1
-    assert -1 <= away - gap_ms / 1000 <= 2
+    # The life loses less than a second by its floor, the pause up to half by its rounding,
+    # and the remainder of a second that was not booked is away.
+    assert -1.5 < away - gap_ms / 1000 < 1.5
 
 
 @pytest.mark.parametrize(
