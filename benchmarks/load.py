@@ -1,0 +1,118 @@
+"""Clients that cost next to nothing, so that what is measured is the server.
+
+A bare protocol: the handshake, masked text frames out, frames in counted by their headers.
+It offers compression, as browsers do.
+"""
+
+import asyncio
+import base64
+import os
+import struct
+import time
+
+MASK = b"\0\0\0\0"
+TEXT, PING, PONG = 0x81, 0x89, 0x8A
+
+
+def frame(payload: bytes, kind: int = TEXT) -> bytes:
+    """A masked frame; a mask of zeros is a mask as well."""
+    size = len(payload)
+    head = bytes([kind, 0x80 | size]) if size < 126 else struct.pack(">BBH", kind, 0xFE, size)
+    return head + MASK + payload
+
+
+ACTIVITY = frame(b'{"type":"activity"}')
+
+
+class Client(asyncio.Protocol):
+    """One socket that starts one session."""
+
+    def __init__(self, path: str, start: bytes) -> None:
+        self.started_s: float | None = None
+        self.messages = 0
+        self.lost_s: float | None = None
+        self._path = path
+        self._start = start
+        self._buffer = b""
+        self._open = False
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        key = base64.b64encode(os.urandom(16)).decode()
+        transport.write(
+            f"GET {self._path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+            f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n".encode()
+        )
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if not self._open:
+            head, found, rest = self._buffer.partition(b"\r\n\r\n")
+            if not found:
+                return
+            if b" 101" not in head[:20]:
+                raise RuntimeError(f"refused: {head[:100]!r}")
+            self._open, self._buffer = True, rest
+            self.send(frame(self._start))
+        self._take_frames()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost_s = time.monotonic()
+
+    def send(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _take_frames(self) -> None:
+        while len(self._buffer) >= 2:
+            kind, size, at = self._buffer[0], self._buffer[1], 2
+            if size == 126:
+                if len(self._buffer) < 4:
+                    return
+                size, at = int.from_bytes(self._buffer[2:4], "big"), 4
+            if len(self._buffer) < at + size:
+                return
+            self._buffer = self._buffer[at + size :]
+            if kind == PING:
+                self.send(frame(b"", PONG))
+            elif kind & 0x0F in (1, 2):  # with compression, the first byte has one bit more
+                self.messages += 1
+                if self.started_s is None:
+                    self.started_s = time.monotonic()
+
+
+async def connect_all(
+    port: int, clients: list[Client], *, over_s: float, within_s: float = 60.0
+) -> None:
+    """Connect evenly over `over_s` seconds, then wait until all have started."""
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    for number, client in enumerate(clients):
+        await _until(began_s + over_s * number / len(clients))
+        await loop.create_connection(lambda client=client: client, "127.0.0.1", port)  # type: ignore[misc]
+    async with asyncio.timeout(within_s):
+        while any(client.started_s is None for client in clients):
+            await asyncio.sleep(0.05)
+
+
+async def stay_active(clients: list[Client], *, every_s: float, for_s: float) -> None:
+    """Each client says `activity` every so often, spread evenly."""
+    loop = asyncio.get_running_loop()
+    began_s, sent = loop.time(), 0
+    while loop.time() < began_s + for_s:
+        await _until(began_s + every_s * sent / len(clients))
+        clients[sent % len(clients)].send(ACTIVITY)
+        sent += 1
+
+
+async def _until(moment_s: float) -> None:
+    wait_s = moment_s - asyncio.get_running_loop().time()
+    if wait_s > 0.001:
+        await asyncio.sleep(wait_s)

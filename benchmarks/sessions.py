@@ -1,0 +1,230 @@
+"""How many sessions one server holds, ours beside the published design.
+
+N sockets track a session each for `--seconds`, saying `activity` every 5 s. What fell due
+is known from the clients' own clock (from `started` to the moment the socket is closed);
+what was booked is read from the database two seconds after that. Meanwhile the stored
+documents are sampled: a session is *behind* by the age of its oldest second that fell due
+and is not stored. A server *holds* N sessions if it books at least 99.5 % of the due
+seconds with p99 behind at most 2 s.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import ObjectId
+from motor.motor_asyncio import AsyncIOMotorClient
+
+from benchmarks.load import Client, connect_all, stay_active
+from benchmarks.servers import SECRET, Server, Which, raise_descriptor_limit, running
+from models.sessions import NewSession, new_document
+from models.tokens import TokenAuthority
+
+ACTIVITY_EVERY_S = 5.0
+WARM_UP_S = 3.0
+SAMPLE_EVERY_S = 1.7  # no divisor of a second, so that every phase is met
+SETTLE_S = 2.0
+HELD_BOOKED, HELD_BEHIND_S = 0.995, 2.0
+JOINS_PER_S = 400
+STEPS: dict[Which, tuple[int, ...]] = {
+    "naive": (250, 500, 750, 1000, 1500),
+    "ours": (2500, 5000, 7500, 10_000, 12_500, 15_000),
+}
+
+
+@dataclass
+class Result:
+    server: Which
+    sessions: int
+    seconds_due: int
+    seconds_booked: int
+    behind_p50_s: float
+    behind_p99_s: float
+    behind_max_s: float
+    server_cpu_us_per_session_second: float
+    database_cpu_us_per_session_second: float
+    memory_kb_per_connection: float
+    statements_per_second: float
+    connections_lost: int
+
+    @property
+    def booked(self) -> float:
+        return self.seconds_booked / self.seconds_due
+
+    @property
+    def held(self) -> bool:
+        return self.booked >= HELD_BOOKED and self.behind_p99_s <= HELD_BEHIND_S
+
+
+async def measure(which: Which, count: int, seconds: float, updates: str) -> Result:
+    """One server under this load."""
+    with running(which) as server:
+        mongo: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(server.mongodb_uri)
+        sessions = mongo["focusup"]["sessions"]
+        ids = await _insert(sessions, count)
+        token, _ = TokenAuthority(SECRET, 86_000).issue("bench", now=datetime.now(UTC))
+        clients = [
+            Client(
+                f"/ws/sessions?token={token}",
+                json.dumps({"type": "start", "sessionId": str(id_), "updates": updates}).encode(),
+            )
+            for id_ in ids
+        ]
+        rss_before = server.rss_bytes()
+        await connect_all(server.port, clients, over_s=count / JOINS_PER_S)
+        await stay_active(clients, every_s=ACTIVITY_EVERY_S, for_s=WARM_UP_S)
+        rss = server.rss_bytes() - rss_before
+        before = server.measure()
+        sampling = asyncio.create_task(_sample(sessions, dict(zip(ids, clients, strict=True))))
+        await stay_active(clients, every_s=ACTIVITY_EVERY_S, for_s=seconds)
+        sampling.cancel()
+        after = server.measure()
+        behind = sorted(sample for samples in await _cancelled(sampling) for sample in samples)
+        lost = sum(client.lost_s is not None for client in clients)
+        closed_s = time.monotonic()
+        for client in clients:
+            client.close()
+        await asyncio.sleep(SETTLE_S)
+        stored = await _read(sessions)
+        mongo.close()
+    lived = {id_: closed_s - (c.started_s or closed_s) for id_, c in zip(ids, clients, strict=True)}
+    wall_s = after.at_s - before.at_s
+    return Result(
+        server=which,
+        sessions=count,
+        seconds_due=sum(int(age_s) for age_s in lived.values()),
+        seconds_booked=sum(min(stored[id_], int(age_s)) for id_, age_s in lived.items()),
+        behind_p50_s=statistics.median(behind),
+        behind_p99_s=behind[int(len(behind) * 0.99)],
+        behind_max_s=behind[-1],
+        server_cpu_us_per_session_second=_us(
+            after.server_cpu_s - before.server_cpu_s, wall_s, count
+        ),
+        database_cpu_us_per_session_second=_us(
+            after.database_cpu_s - before.database_cpu_s, wall_s, count
+        ),
+        memory_kb_per_connection=rss / 1024 / count,
+        statements_per_second=(after.statements - before.statements) / wall_s,
+        connections_lost=lost,
+    )
+
+
+def _us(cpu_s: float, wall_s: float, count: int) -> float:
+    return cpu_s / wall_s / count * 1e6
+
+
+async def _insert(sessions: Any, count: int) -> list[ObjectId]:
+    now = datetime.now(UTC)
+    ids = [ObjectId() for _ in range(count)]
+    documents = [
+        {"_id": id_, **new_document("bench", NewSession(), stamp=f"bench.{id_}", now=now)}
+        for id_ in ids
+    ]
+    for at in range(0, count, 1000):
+        await sessions.insert_many(documents[at : at + 1000])
+    return ids
+
+
+async def _read(sessions: Any) -> dict[ObjectId, int]:
+    found = await sessions.find({}, {"elapsedSeconds": 1}).to_list(None)
+    return {document["_id"]: document["elapsedSeconds"] for document in found}
+
+
+async def _sample(sessions: Any, clients: dict[ObjectId, Client]) -> list[list[float]]:
+    """How far behind the stored documents are, again and again until cancelled."""
+    samples: list[list[float]] = []
+    try:
+        while True:
+            now_s = time.monotonic()
+            stored = await _read(sessions)
+            samples.append(
+                [
+                    max(0.0, now_s - (client.started_s or now_s) - (stored[id_] + 1))
+                    for id_, client in clients.items()
+                ]
+            )
+            await asyncio.sleep(SAMPLE_EVERY_S)
+    except asyncio.CancelledError:
+        return samples
+
+
+async def _cancelled(task: asyncio.Task[list[list[float]]]) -> list[list[float]]:
+    return await task
+
+
+def show(result: Result) -> None:
+    print(
+        f"{result.server:<6} {result.sessions:>6} sessions: "
+        f"{result.seconds_booked}/{result.seconds_due} seconds booked ({result.booked:.2%}), "
+        f"behind p50 {result.behind_p50_s:.2f} p99 {result.behind_p99_s:.2f} "
+        f"max {result.behind_max_s:.2f} s; per session-second "
+        f"{result.server_cpu_us_per_session_second:.0f} µs server, "
+        f"{result.database_cpu_us_per_session_second:.0f} µs database CPU; "
+        f"{result.memory_kb_per_connection:.0f} KB/connection; "
+        f"{result.statements_per_second:.0f} statements/s; lost {result.connections_lost}"
+        f" -> {'held' if result.held else 'NOT held'}",
+        flush=True,
+    )
+
+
+def show_ratios(ours: Result, naive: Result) -> None:
+    def times(a: float, b: float) -> str:
+        return f"{a / b:.1f}" if b else "-"
+
+    print(
+        f"\nours / naive: sessions held {times(ours.sessions, naive.sessions)}; "
+        "naive / ours: server CPU per session-second "
+        f"{times(naive.server_cpu_us_per_session_second, ours.server_cpu_us_per_session_second)}, "
+        "database CPU per session-second "
+        f"{times(naive.database_cpu_us_per_session_second, ours.database_cpu_us_per_session_second)}, "
+        "statements per session-second "
+        f"{times(naive.statements_per_second / naive.sessions, ours.statements_per_second / ours.sessions)}"
+    )
+
+
+def _ceiling(which: Which, seconds: float, updates: str) -> list[Result]:
+    """Raise the load until it is not held any more; the last result is the failure."""
+    results: list[Result] = []
+    for count in STEPS[which]:
+        results.append(asyncio.run(measure(which, count, seconds, updates)))
+        show(results[-1])
+        if not results[-1].held:
+            break
+    return results
+
+
+def main(options: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks sessions", description=__doc__)
+    parser.add_argument("--sessions", type=int, default=5000, help="for ours (default 5000)")
+    parser.add_argument("--naive", type=int, default=500, help="for the other (default 500)")
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--updates", choices=["tick", "change", "none"], default="change")
+    parser.add_argument("--find-ceiling", action="store_true", help="raise both until they fail")
+    parser.add_argument("--quick", action="store_true", help="1000 and 200 sessions for 10 s")
+    parser.add_argument("--json", metavar="FILE", help="write the results there as well")
+    given = parser.parse_args(options)
+    descriptors = raise_descriptor_limit()
+    if given.quick:
+        given.sessions, given.naive, given.seconds = 1000, 200, 10
+    if given.sessions > descriptors - 200:
+        sys.exit(f"only {descriptors} open files are allowed here: raise ulimit -n")
+    if given.find_ceiling:
+        naive = _ceiling("naive", given.seconds, given.updates)
+        ours = _ceiling("ours", given.seconds, given.updates)
+    else:
+        naive = [asyncio.run(measure("naive", given.naive, given.seconds, given.updates))]
+        show(naive[0])
+        ours = [asyncio.run(measure("ours", given.sessions, given.seconds, given.updates))]
+        show(ours[0])
+    held = [[result for result in results if result.held] for results in (ours, naive)]
+    if all(held):
+        show_ratios(held[0][-1], held[1][-1])
+    if given.json:
+        with open(given.json, "w") as file:  # noqa: PTH123
+            json.dump([asdict(result) for result in naive + ours], file, indent=1)
