@@ -1,22 +1,30 @@
 """Telling processes apart, starting one that dies with us, and ending one left over.
 
-What must always hold: a process is ended only if its command line names our data
-directory, so a recycled number never ends a stranger.
+What must always hold: a process is ended only if it was told, as the value of its own
+option for that, to serve our data directory; so a recycled number never ends a stranger.
 """
 
+import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import structlog
+
+from focusup.database import launch
+from focusup.database.errors import DatabaseError, short
+
 END_WITHIN_S = 5.0
-PR_SET_PDEATHSIG = 1
+POLL_S = 0.02
+DATA_OPTIONS = ("--dbpath", "--storage-path")
+KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
+
+log = structlog.get_logger(__name__)
 
 
 def detached_options() -> dict[str, Any]:
@@ -24,57 +32,77 @@ def detached_options() -> dict[str, Any]:
     to write what was counted."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    options: dict[str, Any] = {"start_new_session": True}
-    if sys.platform == "linux":
-        options["preexec_fn"] = _die_with(os.getpid())
-    return options
+    return {"start_new_session": True}
 
 
-def _die_with(parent: int) -> Callable[[], None]:
-    """For the child: have the kernel kill it when the thread that started it ends.
+def dying_with_us(command: list[str]) -> list[str]:
+    """The command that runs `command` so that it ends when we are killed.
 
-    That is our main thread. The check afterwards is for a parent that died before.
+    Only Linux can; elsewhere `end_leftover` does it at the next start.
     """
-    libc = ctypes.CDLL(None)
-
-    def arrange() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return arrange
+    if sys.platform == "linux" and sys.executable:
+        return [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), *command]
+    return command
 
 
-def end_leftover(pid_file: Path, data: Path) -> None:
+def ask_to_end(process: asyncio.subprocess.Process) -> None:
+    """Ask it to write what it has and end."""
+    with contextlib.suppress(ProcessLookupError):
+        if sys.platform == "win32":
+            process.send_signal(signal.CTRL_BREAK_EVENT)  # terminate() would be a kill
+        else:
+            process.terminate()
+
+
+async def end_leftover(pid_file: Path, data: Path) -> None:
     """End the child of a server that was killed, should it be running still."""
-    try:
-        pid = int(pid_file.read_text("ascii"))
-    except (OSError, ValueError):
+    pid = _noted(pid_file)
+    if pid is None:
         return
-    if str(data) in command_line(pid):
-        _end(pid, lambda: str(data) in command_line(pid))
-    pid_file.unlink(missing_ok=True)
+    for number in (signal.SIGTERM, KILL):
+        if await _ends(pid, data, number):
+            return
+    raise DatabaseError(
+        f"a database server that was left over (process {pid}) uses {short(data)} and can't be "
+        "ended; end it, or set DATA_DIR to another folder"
+    )
 
 
-def _end(pid: int, alive: Callable[[], bool]) -> None:
-    kill = getattr(signal, "SIGKILL", signal.SIGTERM)
-    for number in (signal.SIGTERM, kill):
-        with contextlib.suppress(ProcessLookupError):
+def _noted(pid_file: Path) -> int | None:
+    try:
+        return int(pid_file.read_text("ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+async def _ends(pid: int, data: Path, number: signal.Signals) -> bool:
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + END_WITHIN_S
+    if serves(pid, data):
+        log.warning("leftover_database_ended", pid=pid, signal=number.name)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
-        deadline = time.monotonic() + END_WITHIN_S
-        while time.monotonic() < deadline:
-            if not alive():
-                return
-            time.sleep(0.02)
+    while serves(pid, data):
+        if loop.time() > deadline_s:
+            return False
+        await asyncio.sleep(POLL_S)
+    return True
 
 
-def command_line(pid: int) -> str:
-    """The command line of a running process; empty if it runs no more."""
+def serves(pid: int, data: Path) -> bool:
+    """Whether this process runs, and is a database server on that directory."""
     if sys.platform == "linux":
         try:
-            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except (OSError, UnicodeDecodeError):
-            return ""
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")  # a zombie has none
+        except OSError:
+            return False
+        pairs = pairwise(words)
+        return any(os.fsdecode(o) in DATA_OPTIONS and v == os.fsencode(data) for o, v in pairs)
+    line = _command_line(pid).replace('"', "")
+    return any(f" {option} {data} " in line for option in DATA_OPTIONS)
+
+
+def _command_line(pid: int) -> str:
     if sys.platform == "win32":
         query = f"(Get-CimInstance Win32_Process -Filter 'ProcessId={pid}').CommandLine"
         command = ["powershell", "-NoProfile", "-Command", query]

@@ -2,7 +2,8 @@
 
 What must always hold: data that is there stays in use. A directory that one kind of
 server has written goes on with that kind while its program is to be had, so that nobody
-who installs another one later seems to have lost everything.
+who installs another one later seems to have lost everything. Where its program is gone,
+another kind may write there too; the first one comes back with its program.
 
 SecantusDB is a program of its own under the GPL: it is executed, never imported.
 """
@@ -40,8 +41,14 @@ class Program:
 def choose(data_dir: Path) -> Program | None:
     """The program for this data directory, or None if there is none to be had."""
     found = [program for kind in KINDS if (program := _find(kind)) is not None]
-    with_data = [program for program in found if _holds_data(data_dir / program.kind)]
-    return next(iter(with_data or found), None)
+    kept = kinds_kept(data_dir)
+    by_age = [program for kind in kept for program in found if program.kind == kind]
+    return next(iter(by_age or found), None)
+
+
+def kinds_kept(data_dir: Path) -> list[Kind]:
+    """The kinds of server whose data is in this directory, the first to write there first."""
+    return sorted((k for k in KINDS if _made(data_dir / k)), key=lambda k: _made(data_dir / k))
 
 
 def _find(kind: Kind) -> Program | None:
@@ -65,5 +72,13 @@ def _secantusd() -> Path | None:
     return path if path.is_file() else None
 
 
-def _holds_data(directory: Path) -> bool:
-    return directory.is_dir() and any(directory.iterdir())
+def _made(directory: Path) -> float:
+    """When the storage in this directory was made; 0 if there is none.
+
+    Both programs keep their data in WiredTiger, which writes this file once. A server that
+    failed at its first start may leave other files behind: they are nobody's data.
+    """
+    try:
+        return (directory / "WiredTiger").stat().st_mtime
+    except (FileNotFoundError, NotADirectoryError):
+        return 0.0

@@ -1,0 +1,34 @@
+"""A port for the child.
+
+What must always hold: it is not one that the system hands to outgoing connections. The
+port has to be there again for a restart, and a connection of anybody, even the driver's
+own attempt to reconnect, might sit on it by then.
+"""
+
+import secrets
+import socket
+
+LOOPBACK = "127.0.0.1"
+PORTS = range(20_000, 32_000)
+"""Below the outgoing ports of Linux (from 32768), macOS and Windows (from 49152)."""
+ATTEMPTS = 50
+
+
+def free_port() -> int:
+    for _ in range(ATTEMPTS):
+        port = secrets.choice(PORTS)
+        if is_free(port):
+            return port
+    with socket.socket() as probe:  # a machine as full as that: any will do
+        probe.bind((LOOPBACK, 0))
+        last: int = probe.getsockname()[1]
+        return last
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
