@@ -22,7 +22,7 @@ from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorClient
 
 from benchmarks.load import Client, connect_all, stay_active
-from benchmarks.servers import SECRET, Server, Which, raise_descriptor_limit, running
+from benchmarks.servers import SECRET, Which, raise_descriptor_limit, running
 from models.sessions import NewSession, new_document
 from models.tokens import TokenAuthority
 
@@ -174,18 +174,16 @@ def show(result: Result) -> None:
 
 
 def show_ratios(ours: Result, naive: Result) -> None:
-    def times(a: float, b: float) -> str:
-        return f"{a / b:.1f}" if b else "-"
-
-    print(
-        f"\nours / naive: sessions held {times(ours.sessions, naive.sessions)}; "
-        "naive / ours: server CPU per session-second "
-        f"{times(naive.server_cpu_us_per_session_second, ours.server_cpu_us_per_session_second)}, "
-        "database CPU per session-second "
-        f"{times(naive.database_cpu_us_per_session_second, ours.database_cpu_us_per_session_second)}, "
-        "statements per session-second "
-        f"{times(naive.statements_per_second / naive.sessions, ours.statements_per_second / ours.sessions)}"
-    )
+    """What was held, and what a session-second costs, against each other."""
+    print(f"\nsessions held, ours / naive: {ours.sessions / naive.sessions:.1f}")
+    for name in (
+        "server_cpu_us_per_session_second",
+        "database_cpu_us_per_session_second",
+        "memory_kb_per_connection",
+    ):
+        print(f"{name}, naive / ours: {getattr(naive, name) / getattr(ours, name):.1f}")
+    each = [result.statements_per_second / result.sessions for result in (naive, ours)]
+    print(f"statements per session-second, naive / ours: {each[0] / each[1]:.0f}")
 
 
 def _ceiling(which: Which, seconds: float, updates: str) -> list[Result]:

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from typing import Any, Protocol
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -25,7 +26,7 @@ def run(*arguments: str) -> Result:
 @pytest.fixture
 def account(live_server: Live) -> dict[str, str]:
     """Headers of a new user."""
-    body = {"email": f"{id(object())}@example.com", "password": "correct horse"}
+    body = {"email": f"{uuid4().hex}@example.com", "password": "correct horse"}
     answer = httpx.post(f"{live_server.url}/api/auth/signup", json=body)
     return {"Authorization": f"Bearer {answer.json()['accessToken']}"}
 
