@@ -28,7 +28,8 @@ class Client(asyncio.Protocol):
     """One socket that starts one session."""
 
     def __init__(self, path: str, start: bytes) -> None:
-        self.started_s: float | None = None
+        self.started = asyncio.Event()
+        self.started_s = 0.0
         self.messages = 0
         self.lost_s: float | None = None
         self._path = path
@@ -59,7 +60,7 @@ class Client(asyncio.Protocol):
             self.send(frame(self._start))
         self._take_frames()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         self.lost_s = time.monotonic()
 
     def send(self, data: bytes) -> None:
@@ -84,7 +85,8 @@ class Client(asyncio.Protocol):
                 self.send(frame(b"", PONG))
             elif kind & 0x0F in (1, 2):  # with compression, the first byte has one bit more
                 self.messages += 1
-                if self.started_s is None:
+                if not self.started.is_set():
+                    self.started.set()
                     self.started_s = time.monotonic()
 
 
@@ -98,8 +100,7 @@ async def connect_all(
         await _until(began_s + over_s * number / len(clients))
         await loop.create_connection(lambda client=client: client, "127.0.0.1", port)  # type: ignore[misc]
     async with asyncio.timeout(within_s):
-        while any(client.started_s is None for client in clients):
-            await asyncio.sleep(0.05)
+        await asyncio.gather(*(client.started.wait() for client in clients))
 
 
 async def stay_active(clients: list[Client], *, every_s: float, for_s: float) -> None:

@@ -93,7 +93,7 @@ async def measure(which: Which, count: int, seconds: float, updates: str) -> Res
         await asyncio.sleep(SETTLE_S)
         stored = await _read(sessions)
         mongo.close()
-    lived = {id_: closed_s - (c.started_s or closed_s) for id_, c in zip(ids, clients, strict=True)}
+    lived = {id_: closed_s - c.started_s for id_, c in zip(ids, clients, strict=True)}
     wall_s = after.at_s - before.at_s
     return Result(
         server=which,
@@ -145,7 +145,7 @@ async def _sample(sessions: Any, clients: dict[ObjectId, Client]) -> list[list[f
             stored = await _read(sessions)
             samples.append(
                 [
-                    max(0.0, now_s - (client.started_s or now_s) - (stored[id_] + 1))
+                    max(0.0, now_s - client.started_s - (stored[id_] + 1))
                     for id_, client in clients.items()
                 ]
             )

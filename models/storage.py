@@ -4,9 +4,11 @@
 an answer, and it was no. Everything else is a bug and stays what it is.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
+import pymongo
 from pymongo.errors import (
     ConnectionFailure,
     ExecutionTimeout,
@@ -17,7 +19,10 @@ from pymongo.errors import (
 
 from models.errors import StorageUnavailable
 
-__all__ = ["StatementRefused", "StorageUnavailable", "translated"]
+__all__ = ["StatementRefused", "StorageUnavailable", "answered_within", "translated"]
+
+DRIVER_LEAD_S = 0.5
+"""How much earlier than us the driver gives up, so that its thread is free again."""
 
 
 class StatementRefused(Exception):  # noqa: N818 - as in `models.errors`
@@ -43,3 +48,12 @@ def translated() -> Iterator[None]:
                 "database_unavailable", "The database does not answer."
             ) from error
         raise
+
+
+@asynccontextmanager
+async def answered_within(seconds: float) -> AsyncIterator[None]:
+    """`translated`, and no answer after so many seconds is none."""
+    with translated():
+        async with asyncio.timeout(seconds):
+            with pymongo.timeout(max(seconds - DRIVER_LEAD_S, seconds / 2)):
+                yield

@@ -142,21 +142,29 @@ class Ledger:
         things = self._engine.take_dirty()
         if not things:
             return True
-        ready = [thing for thing in things if thing.quarantined_until_us <= started_us]
-        answered = await self._resolve([thing for thing in ready if thing.doubt])
-        certain = [thing for thing in ready if not thing.doubt and not thing.gone]
-        statements = compose(
-            certain,
-            stamp=self._stamps.fresh(),
-            booked_at=self._clock.wall(started_us),
-            absolute=self._book.absolute,
-        )
-        for statement in statements:
-            if not answered:
-                break  # what was not sent is not in doubt, only late
-            answered = await self._execute(statement)
-        for thing in things:
-            self._settle_account(thing)
+        statements: list[Statement] = []
+        answered = False
+        try:
+            ready = [thing for thing in things if thing.quarantined_until_us <= started_us]
+            answered = await self._resolve([thing for thing in ready if thing.doubt])
+            certain = [thing for thing in ready if not thing.doubt and not thing.gone]
+            statements = compose(
+                certain,
+                stamp=self._stamps.fresh(),
+                booked_at=self._clock.wall(started_us),
+                absolute=self._book.absolute,
+            )
+            for statement in statements:
+                if not answered:
+                    break  # what was not sent is not in doubt, only late
+                answered = await self._execute(statement)
+        except Exception:
+            # Our bug. What was counted stays in memory, and is tried again.
+            log.exception("flush_failed")
+            answered = False
+        finally:
+            for thing in things:
+                self._settle_account(thing)
         self._note(len(statements), started_us, answered=answered)
         return answered
 
@@ -179,6 +187,9 @@ class Ledger:
             self._doubt(things)
             self._split(things, error)
             return True
+        except BaseException:
+            self._doubt(things)
+            raise
         if changed != len(things):
             self._doubt(things)
             return True

@@ -1,6 +1,5 @@
 """Focus sessions as the ledger books them: their collection, their document's shape."""
 
-import asyncio
 from typing import Any
 
 from bson import ObjectId
@@ -9,7 +8,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 from models.fence import Stamps
 from models.session_store import Claim, add_to_sessions, read_counters
 from models.sessions import FINAL, Document, ended_fields
-from models.storage import translated
+from models.storage import answered_within
 from realtime.clock import Clock
 from realtime.meter import Meter
 from realtime.tracked import PAUSED, Totals, Tracked
@@ -25,14 +24,12 @@ class SessionBook:
         self._stamps = stamps
 
     async def write(self, ids: list[ObjectId], pipeline: list[dict[str, Any]]) -> int:
-        with translated():
-            async with asyncio.timeout(ANSWER_WITHIN_S):
-                return await add_to_sessions(self._db, ids, pipeline)
+        async with answered_within(ANSWER_WITHIN_S):
+            return await add_to_sessions(self._db, ids, pipeline)
 
     async def read(self, ids: list[ObjectId]) -> dict[ObjectId, Document]:
-        with translated():
-            async with asyncio.timeout(ANSWER_WITHIN_S):
-                return await read_counters(self._db, ids)
+        async with answered_within(ANSWER_WITHIN_S):
+            return await read_counters(self._db, ids)
 
     def tracked(self, claim: Claim, *, idle_after_us: int) -> Tracked:
         """The session just claimed, as the engine counts it."""

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import structlog
+
 from realtime.clock import Clock
 from realtime.engine import SLOT_US, Engine
 from realtime.tracked import Tracked
@@ -22,6 +24,8 @@ READ_ROUNDS = 5
 """Turns of the event loop that let messages which waited through a stall be read."""
 LAG_SAMPLES = 1200
 """The last minute of the wheel."""
+
+log = structlog.get_logger(__name__)
 
 
 class Flushes(Protocol):
@@ -60,7 +64,11 @@ class Ticker:
             if lag_us > STALL_US:
                 for _ in range(READ_ROUNDS):
                     await asyncio.sleep(0)
-            self.turn(self._clock.now_us())
+            try:
+                self.turn(self._clock.now_us())
+            except Exception:
+                # Our bug in what concerns one session must not stop all others.
+                log.exception("turn_failed")
 
     def turn(self, now_us: int) -> None:
         """One look at everything that is due."""
