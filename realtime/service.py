@@ -31,6 +31,7 @@ from models.sessions import (
     ended_fields,
     view,
 )
+from realtime.claims import Claims
 from realtime.clock import Clock
 from realtime.close_codes import CloseCode
 from realtime.engine import Engine
@@ -75,16 +76,23 @@ class SessionService:
         self.hub = Hub(max_per_user=max_sockets_per_user, max_in_all=max_sockets)
         self.engine = Engine()
         self._db = db
-        self._stamps = Stamps()
+        stamps = Stamps()
         # Direct writes carry a mark of their own, so that the ledger never takes them
         # for one of its writes whose reply was lost.
-        self._direct_stamps = Stamps(self._stamps.process + "d")
-        self._book = SessionBook(db, clock, self._stamps)
-        self.ledger = Ledger(self.engine, self._book, clock, self._stamps, on_lost=self._lost)
+        self._direct_stamps = Stamps(stamps.process + "d")
+        book = SessionBook(db, clock, stamps)
+        self.ledger = Ledger(self.engine, book, clock, stamps, on_lost=self._lost)
         self.ticker = Ticker(self.engine, self.ledger, clock, announce=self.hub.announce)
-        self._joins: dict[str, asyncio.Task[store.Claim]] = {}
+        self.claims = Claims(
+            db,
+            engine=self.engine,
+            ledger=self.ledger,
+            book=book,
+            clock=clock,
+            stamps=stamps,
+            idle_after_s=idle_after_s,
+        )
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._stopping = False
 
     # --- life -------------------------------------------------------------------------
 
@@ -98,16 +106,10 @@ class SessionService:
 
         Gives the sessions that could not be written in time.
         """
-        self._stopping = True
-        now_us = self.clock.now_us()
-        self.engine.advance(now_us)
-        for thing in list(self.engine.things.values()):
-            for viewer in list(thing.viewers):
-                viewer.released(thing, ended=False)
-                self.engine.detach(thing, viewer, now_us)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                await asyncio.gather(*self._joins.values(), return_exceptions=True)
+                await self.claims.close()
+                self._release_all()
                 await self.ledger.drain()
         unwritten = list(self.engine.things.values())
         self.hub.close_all(CloseCode.RESTART, "the server restarts")
@@ -118,6 +120,15 @@ class SessionService:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         return unwritten
+
+    def _release_all(self) -> None:
+        now_us = self.clock.now_us()
+        for thing in list(self.engine.things.values()):
+            if not thing.viewers and not thing.released:
+                self.engine.release(thing)  # claimed just now
+            for viewer in list(thing.viewers):
+                viewer.released(thing, ended=False)
+                self.engine.detach(thing, viewer, now_us)
 
     @property
     def tracked_count(self) -> int:
@@ -133,7 +144,7 @@ class SessionService:
         while True:
             thing = self._tracked(session_id)
             if thing is None:
-                claim = await self._claim(session_id, user_id, now_us)
+                claim = await self.claims.claim(session_id, user_id, now_us)
                 thing = self._tracked(session_id)
                 document, resumed = claim.document, claim.resumed
             else:
@@ -143,8 +154,7 @@ class SessionService:
             if thing.ended:
                 await self.ledger.saved(thing)
                 raise Conflict("session_ended", f"The session has ended ({thing.status}).")
-            if self._stopping:
-                raise StorageUnavailable("restarting", "The server restarts; connect again.")
+            self.claims.refuse_if_closed()
             self.engine.attach(thing, viewer, now_us)
             return Joined(thing, self._live_view(thing, document), resumed)
 
@@ -201,7 +211,7 @@ class SessionService:
         """
         given = change.given()
         document = await store.find_session(self._db, session_id, user_id)
-        thing = await self._present(session_id)
+        thing = await self._present(user_id, session_id)
         if thing is not None:
             return await self._update_tracked(thing, given)
         if _needs_fence(document, given):
@@ -221,7 +231,7 @@ class SessionService:
         Raises NotFound, Conflict "session_ended" if it had ended otherwise.
         """
         await store.find_session(self._db, session_id, user_id)
-        thing = await self._present(session_id)
+        thing = await self._present(user_id, session_id)
         if thing is not None:
             session = await self.end_tracked(thing, status)
         else:
@@ -252,44 +262,10 @@ class SessionService:
             return None
         return self.engine.things.get(ObjectId(session_id))
 
-    async def _present(self, session_id: str) -> Tracked | None:
+    async def _present(self, user_id: str, session_id: str) -> Tracked | None:
         """The session as tracked here, after a claim on its way has come to its end."""
-        join = self._joins.get(session_id)
-        if join is not None:
-            await asyncio.wait([join])
+        await self.claims.settled(session_id, user_id)
         return self._tracked(session_id)
-
-    async def _claim(self, session_id: str, user_id: str, now_us: int) -> store.Claim:
-        """Claim it, once for all who ask at the same time."""
-        task = self._joins.get(session_id)
-        if task is None:
-            if self._stopping:
-                raise StorageUnavailable("restarting", "The server restarts; connect again.")
-            task = asyncio.create_task(self._claim_and_add(session_id, user_id, now_us))
-            self._joins[session_id] = task
-            self._keep(task)
-        claim = await asyncio.shield(task)
-        if claim.document["userId"] != user_id:
-            raise store.not_found()
-        return claim
-
-    async def _claim_and_add(self, session_id: str, user_id: str, now_us: int) -> store.Claim:
-        try:
-            claim = await store.claim_session(
-                self._db, session_id, user_id, stamps=self._stamps, now=self.clock.wall(now_us)
-            )
-            thing = self._book.tracked(claim, idle_after_us=round(self.idle_after_s * 1_000_000))
-            self.engine.add(thing)
-            # Whoever asked may be gone by now: after they had their turn, let it go again.
-            asyncio.get_running_loop().call_later(1, self._release_unattended, thing)
-            return claim
-        finally:
-            del self._joins[session_id]
-
-    def _release_unattended(self, thing: Tracked) -> None:
-        if not thing.viewers and not thing.gone:
-            self.engine.release(thing)
-            self.ledger.wake()
 
     async def _update_tracked(self, thing: Tracked, given: dict[str, Any]) -> SessionView:
         if any(name in given for name in COUNTERS):
@@ -310,7 +286,8 @@ class SessionService:
         self, user_id: str, session_id: str, change: Callable[[Document], store.Changes]
     ) -> SessionView:
         def unless_tracked(document: Document) -> store.Changes:
-            if session_id in self._joins or self._tracked(session_id) is not None:
+            under_way = self.claims.is_under_way(session_id, user_id)
+            if under_way or self._tracked(session_id) is not None:
                 raise _NowTrackedError
             return change(document)
 

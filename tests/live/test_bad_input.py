@@ -3,7 +3,9 @@
 Each gets a 4xx problem or an `error` message; the server logs no traceback and lives on.
 """
 
+import asyncio
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -145,6 +147,39 @@ def test_a_large_body_of_unknown_length(rest: httpx.Client) -> None:
     assert problem(rest.post(SESSIONS, content=chunks), 413)["code"] == "body_too_large"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "length", "status"),
+    [
+        ("PATCH", "/api/health", 2, 405),
+        ("POST", "/api/nothing", 2, 404),
+        ("POST", SESSIONS, 2, 401),
+        ("POST", "/api/auth/login", 1_000_000, 413),
+    ],
+)
+async def test_an_early_refusal_keeps_the_connection(
+    live_server: LiveServer, method: str, path: str, length: int, status: int
+) -> None:
+    host, _, port = live_server.url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n"
+    for part in (head.encode(), *[b"x" * (length // 2)] * 2):
+        writer.write(part)
+        await writer.drain()
+        await asyncio.sleep(0.05)  # so that the server reads it alone
+    assert (await asyncio.wait_for(answered(reader), 5))[0] == status
+    writer.write(f"GET /api/health HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    assert (await asyncio.wait_for(answered(reader), 5))[0] == 200
+    writer.close()
+
+
+async def answered(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Status and body of the next answer on a connection."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    length = re.search(r"(?i)^content-length: (\d+)", head, re.MULTILINE)
+    assert length, head
+    return int(head.split()[1]), await reader.readexactly(int(length[1]))
+
+
 # --- fields -------------------------------------------------------------------------------
 
 NUMBERS_THAT_ARE_NONE = [OPERATOR, [], [1], "", "5", "NaN", True]
@@ -279,7 +314,7 @@ def test_odd_texts_in_a_filter_match_themselves_alone(rest: httpx.Client, text: 
 
 UNKNOWN_PATHS = [
     *("/", "/api", "/api/", "/api/session", "/api/sessions/", "/api/auth", "/api/auth/signup/"),
-    *("/api/sessions/x/y", f"/api/sessions/{'f' * 24}/", "/API/sessions"),
+    *("/api/sessions/x/y", f"/api/sessions/{'f' * 24}/", "/API/sessions", "/api//sessions"),
     *("/api/sessions/../../etc/passwd", "/%00", "/%ff", "/api/sessions/%2e%2e/x", "/" + "x" * 5000),
     *("/docs/..%2f..%2fetc%2fpasswd", "/ws", "/.env", "/api/health/x", "/%F0%9F"),
 ]
