@@ -80,12 +80,15 @@ class Client(asyncio.Protocol):
                 size, at = int.from_bytes(self._buffer[2:4], "big"), 4
             if len(self._buffer) < at + size:
                 return
-            self._buffer = self._buffer[at + size :]
+            payload, self._buffer = self._buffer[at : at + size], self._buffer[at + size :]
             if kind == PING:
                 self.send(frame(b"", PONG))
             elif kind & 0x0F in (1, 2):  # with compression, the first byte has one bit more
                 self.messages += 1
                 if not self.started.is_set():
+                    # Compressed, it can't be read here; plain, it must be what we wait for.
+                    if kind == TEXT and b'"started"' not in payload:
+                        raise RuntimeError(f"not started: {payload[:100]!r}")
                     self.started.set()
                     self.started_s = time.monotonic()
 

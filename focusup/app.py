@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from quart import Quart
 
-from focusup import websockets
+from focusup import requests, websockets
 from focusup.settings import Settings
 from models import accounts, session_store
 from models.accounts import Accounts
@@ -43,6 +43,7 @@ def create_app(
     The database must be prepared (`prepare`).
     """
     app = Quart("focusup")
+    app.url_map.merge_slashes = False  # its redirect would be a page of HTML, not a problem
     tokens = TokenAuthority(secret, settings.access_token_minutes * 60)
     service = SessionService(
         database.db,
@@ -64,6 +65,7 @@ def create_app(
     install_problems(app)
     members.origins.install(app)
     websockets.install(app)
+    requests.install(app)
     for module in (auth, health, sessions, sockets):
         app.register_blueprint(module.blueprint)
     install_openapi(app, VERSION)

@@ -109,7 +109,8 @@ def test_the_score_is_the_exact_one_wherever_doubles_can_tell(
 
 
 @given(active=seconds, idle=seconds, tab_switches=switches, target=targets)
-def test_both_functions_agree_and_never_go_below_zero(
+@example(active=10**7, idle=0, tab_switches=0, target=1e-9)  # beyond the largest score
+def test_the_breakdown_gives_the_score_which_is_never_below_zero(
     active: int, idle: int, tab_switches: int, target: float
 ) -> None:
     elapsed = active + idle
@@ -124,9 +125,8 @@ def test_both_functions_agree_and_never_go_below_zero(
     assert type(points) is int
     assert points >= 0
     assert points == score.focus_score
-    assert points == max(
-        0, round_half_up(100 * score.completion * score.activity_ratio - score.penalty)
-    )
+    recomputed = round_half_up(100 * score.completion * score.activity_ratio - score.penalty)
+    assert points == min(max(0, recomputed), LARGEST_SCORE)
 
 
 @given(active=seconds, idle=seconds, fewer=switches, more=switches, target=targets)

@@ -1,0 +1,48 @@
+"""Our requests within Quart and Hypercorn: their bodies are read to the end.
+
+What must always hold: an answer leaves once the whole body has arrived, even where nobody
+wanted it. Hypercorn closes the connection when an answer is out before that: the client,
+still sending, may lose the answer, and one that reuses connections loses its next request.
+Memory stays bounded: Quart drops what is over its limit.
+"""
+
+import asyncio
+from typing import Any
+
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
+from quart import Quart, Request
+from quart.asgi import ASGIHTTPConnection
+
+DRAIN_S = 2.0
+"""How long the rest of a body may take; then the connection ends with the answer."""
+
+
+class DrainedConnection(ASGIHTTPConnection):
+    """Quart's side of a request."""
+
+    def __init__(self, app: Quart, scope: HTTPScope) -> None:
+        super().__init__(app, scope)
+        self._arrived = asyncio.Event()
+
+    async def handle_messages(self, request: Request, receive: ASGIReceiveCallable) -> None:
+        async def noticing() -> Any:
+            message = await receive()
+            if not message.get("more_body", False):  # the last part, or a disconnect
+                self._arrived.set()
+            return message
+
+        await super().handle_messages(request, noticing)
+
+    async def _send_response(self, send: ASGISendCallable, response: Any) -> None:
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await self._arrived.wait()
+        except TimeoutError:
+            if self.scope["http_version"].startswith("1"):
+                response.headers["Connection"] = "close"
+        await super()._send_response(send, response)
+
+
+def install(app: Quart) -> None:
+    """Use this class for all requests of this app."""
+    app.asgi_http_class = DrainedConnection
