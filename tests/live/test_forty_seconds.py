@@ -10,9 +10,9 @@ from models.session_store import find_session
 from models.sessions import NewSession
 from realtime.clock import ManualClock
 from realtime.service import SessionService
-from realtime.tracked import Tracked
 from scoring.focus import focus_score
 from tests.live_server import LiveServer
+from tests.realtime.tab import Tab
 from tests.socket_client import connected, new_session, stored
 
 
@@ -59,25 +59,6 @@ async def test_in_real_time_over_a_real_socket(live_server: LiveServer) -> None:
     }
 
 
-class Listener:
-    """A viewer that keeps what it hears."""
-
-    updates = "tick"
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    def push(self, text: str) -> None:
-        self.heard.append(text)
-
-    push_count = push
-
-    def close(self, code: int, reason: str) -> None:
-        raise AssertionError(f"closed with {code} {reason}")
-
-    def released(self, thing: Tracked, *, ended: bool) -> None: ...
-
-
 async def test_with_a_fake_clock_exactly() -> None:
     clock = ManualClock(7_000_123_456, datetime(2026, 3, 1, 12, tzinfo=UTC))
     db = AsyncMongoMockClient(tz_aware=True)["focusup"]
@@ -85,7 +66,7 @@ async def test_with_a_fake_clock_exactly() -> None:
         db, clock, idle_after_s=15, max_sockets_per_user=1, max_sockets=1
     )  # never started: this test is the ticker
     created = await service.create("ada", NewSession(target_minutes=1))
-    viewer = Listener()
+    viewer = Tab()
     joined = await service.join(viewer, created.id, "ada", clock.now_us())
     for step in range(1, 401):
         now_us = clock.advance_s(0.1)

@@ -1,7 +1,6 @@
 """What the engine settles, when it looks, and what it hands over."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
@@ -10,17 +9,9 @@ from realtime.engine import SLOT_US, Engine
 from realtime.meter import SECOND_US, Meter
 from realtime.ticker import GAP_US, Ticker
 from realtime.tracked import Totals, Tracked
+from tests.realtime.tab import Tab
 
 START_US = 5_000 * SECOND_US
-
-
-class Tab:
-    updates = "tick"
-
-    def push(self, text: str) -> None: ...
-    def push_count(self, text: str) -> None: ...
-    def close(self, code: Any, reason: str) -> None: ...
-    def released(self, thing: Tracked, *, ended: bool) -> None: ...
 
 
 def tracked(engine: Engine, at_us: int = START_US, *, status: str = "active") -> Tracked:

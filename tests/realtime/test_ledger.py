@@ -16,20 +16,10 @@ from realtime.ledger import QUARANTINE_US, Ledger, Loss
 from realtime.meter import SECOND_US, Meter
 from realtime.tracked import Totals, Tracked
 from tests.realtime.faulty_book import FaultyBook
+from tests.realtime.tab import Tab
 
 IDLE_AFTER_US = 15 * SECOND_US
 FAULTS = ["ok", "request_lost", "reply_lost", "late", "partial"]
-
-
-class Tab:
-    """A viewer that hears nothing."""
-
-    updates = "none"
-
-    def push(self, text: str) -> None: ...
-    def push_count(self, text: str) -> None: ...
-    def close(self, code: Any, reason: str) -> None: ...
-    def released(self, thing: Tracked, *, ended: bool) -> None: ...
 
 
 class World:
