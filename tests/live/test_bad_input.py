@@ -32,14 +32,14 @@ def user() -> str:
 
 @pytest.fixture
 def rest(live_server: LiveServer, user: str) -> Iterator[httpx.Client]:
-    with live_server.rest(user, verify=False) as client:  # loading certificates is slow
+    with live_server.rest(user) as client:
         yield client
 
 
 @pytest.fixture(autouse=True)
 def _unharmed(live_server: LiveServer) -> Iterator[None]:
     yield
-    with live_server.rest(None, verify=False) as anyone:
+    with live_server.rest(None) as anyone:
         health = anyone.get("/api/health")
     assert (health.status_code, health.json()["status"]) == (200, "ok")
     assert "Traceback" not in live_server.log()

@@ -43,7 +43,7 @@ def user() -> str:
 
 @pytest.fixture
 def rest(live_server: LiveServer, user: str) -> Iterator[httpx.Client]:
-    with live_server.rest(user, verify=False) as client:  # loading certificates is slow
+    with live_server.rest(user) as client:
         yield client
 
 
@@ -534,7 +534,7 @@ async def test_somebody_elses_session_is_not_there(
         if state == "tracked":
             await client.start(session["_id"])
         before = read(rest, session)
-        with live_server.rest(stranger, verify=False) as theirs:
+        with live_server.rest(stranger) as theirs:
             assert_not_found(theirs, address(session))
             assert listed(theirs) == listed(theirs, tag="private") == []
             assert listed(theirs, cursor="f" * 24) == []
@@ -607,7 +607,7 @@ def test_without_a_good_token_nothing_is_told(
         (f"Bearer {unsigned}.{payload}.", "token_invalid"),
         (f"Bearer {expired}", "token_expired"),
     ]
-    with live_server.rest(None, verify=False) as nobody:
+    with live_server.rest(None) as nobody:
         for authorization, expected in cases:
             headers = {} if authorization is None else {"Authorization": authorization}
             answer = nobody.request(method, path, headers=headers)
@@ -655,7 +655,7 @@ def names(header: str) -> set[str]:
 def test_pages_of_this_machine_are_let_in(
     live_server: LiveServer, rest: httpx.Client, origin: str
 ) -> None:
-    with live_server.rest(None, verify=False) as browser:
+    with live_server.rest(None) as browser:
         asked = browser.options(f"{SESSIONS}/{'f' * 24}", headers=preflight(origin))
     assert asked.status_code in {200, 204}
     assert asked.headers["access-control-allow-origin"] == origin
@@ -676,7 +676,7 @@ def test_pages_of_this_machine_are_let_in(
 def test_pages_of_other_machines_are_not(
     live_server: LiveServer, rest: httpx.Client, origin: str
 ) -> None:
-    with live_server.rest(None, verify=False) as browser:
+    with live_server.rest(None) as browser:
         asked = browser.options(SESSIONS, headers=preflight(origin))
     assert "access-control-allow-origin" not in asked.headers
     answer = rest.get(SESSIONS, headers={"Origin": origin})
