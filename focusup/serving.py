@@ -23,7 +23,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from focusup.app import VERSION, create_app, prepare
-from focusup.database import DatabaseError, OpenedDatabase, open_database
+from focusup.database import NOTHING_KEPT, DatabaseError, OpenedDatabase, open_database
 from focusup.logs import configure_logs
 from focusup.secrets import SecretError, load_secret, secret_file
 from focusup.settings import Settings
@@ -199,5 +199,9 @@ def _greet(settings: Settings, database: OpenedDatabase, url: str, *, secret_is_
     lines.append(("Next", f"{_command()} smoke{port}   (in another terminal; Ctrl-C stops this)"))
     for name, text in lines:
         click.echo(f"{name + ':':<10}{text}")
+    if database.kind == "memory":
+        bar = "#" * (len(NOTHING_KEPT) + 6)
+        block = f"{bar}\n#  {NOTHING_KEPT}  #\n{bar}"
+        click.secho(block, fg="red", bold=True, err=True)
     with suppress(OSError):
         sys.stdout.flush()

