@@ -58,6 +58,12 @@ class Hub:
             for viewer in viewers:
                 viewer.close(code, reason)
 
+    def push_all(self, text: str) -> None:
+        """Tell every socket."""
+        for viewers in self._by_user.values():
+            for viewer in viewers:
+                viewer.push(text)
+
     def announce(self, things: Iterable[Tracked]) -> None:
         """Tell the viewers of these things what was booked."""
         for thing in things:

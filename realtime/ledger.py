@@ -15,9 +15,9 @@ What must always hold:
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal, Protocol
 
 import structlog
@@ -32,6 +32,8 @@ from realtime.tracked import Totals, Tracked
 READ_CHUNK = 250
 RETRY_AFTER_S = 0.25
 """How long a flush that failed waits before the next one."""
+TROUBLE_AFTER_US = 2_000_000
+"""How long nothing could be written before those who are tracked are told."""
 QUARANTINE_US = 10_000_000
 """How long a thing that the database refuses by itself waits before it is tried again."""
 
@@ -66,8 +68,6 @@ class Figures:
     doubts: int = 0
     last_flush_ms: float = 0.0
     slowest_flush_ms: float = 0.0
-    failing_since: datetime | None = None
-    """When the database stopped answering; None while it answers."""
 
 
 class Ledger:
@@ -79,6 +79,7 @@ class Ledger:
         stamps: Stamps,
         *,
         on_lost: Callable[[Tracked, Loss], None],
+        on_trouble: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self.figures = Figures()
         self._engine = engine
@@ -86,6 +87,9 @@ class Ledger:
         self._clock = clock
         self._stamps = stamps
         self._on_lost = on_lost
+        self._on_trouble = on_trouble
+        self._failing_since_us: int | None = None
+        self._trouble_told = False
         self._waiting: dict[Tracked, list[tuple[int, asyncio.Future[None]]]] = {}
         self._wake = asyncio.Event()
         self._flushing = asyncio.Lock()
@@ -285,7 +289,17 @@ class Ledger:
         now_us = self._clock.now_us()
         figures.last_flush_ms = (now_us - started_us) / 1000
         figures.slowest_flush_ms = max(figures.slowest_flush_ms, figures.last_flush_ms)
+        self._watch_answers(started_us, now_us, answered=answered)
+
+    def _watch_answers(self, started_us: int, now_us: int, *, answered: bool) -> None:
+        """Tell once when the database has been failing for a while, and once when it is back."""
         if answered:
-            figures.failing_since = None
-        elif figures.failing_since is None:
-            figures.failing_since = self._clock.wall(now_us)
+            self._failing_since_us = None
+        elif self._failing_since_us is None:
+            self._failing_since_us = started_us
+        failing_us = 0 if self._failing_since_us is None else now_us - self._failing_since_us
+        trouble = failing_us >= TROUBLE_AFTER_US or (self._trouble_told and not answered)
+        if trouble != self._trouble_told:
+            self._trouble_told = trouble
+            log.log(logging.WARNING, "database_degraded" if trouble else "database_recovered")
+            self._on_trouble(trouble)

@@ -37,7 +37,7 @@ from realtime.close_codes import CloseCode
 from realtime.engine import Engine
 from realtime.hub import Hub, counts, tell
 from realtime.ledger import Ledger, Loss
-from realtime.messages import encode
+from realtime.messages import encode, timestamp
 from realtime.session_book import SessionBook
 from realtime.ticker import Ticker
 from realtime.tracked import PAUSED, Tracked, Viewer
@@ -81,7 +81,9 @@ class SessionService:
         # for one of its writes whose reply was lost.
         self._direct_stamps = Stamps(stamps.process + "d")
         book = SessionBook(db, clock, stamps)
-        self.ledger = Ledger(self.engine, book, clock, stamps, on_lost=self._lost)
+        self.ledger = Ledger(
+            self.engine, book, clock, stamps, on_lost=self._lost, on_trouble=self._trouble
+        )
         self.ticker = Ticker(self.engine, self.ledger, clock, announce=self.hub.announce)
         self.claims = Claims(
             db,
@@ -327,6 +329,11 @@ class SessionService:
             self.hub.lost(thing, CloseCode.TAKEN_OVER, "tracked elsewhere", text)
         else:
             self._keep(asyncio.create_task(self._tell_ended(thing)))
+
+    def _trouble(self, begun: bool) -> None:
+        """The database has stopped answering the ledger, or answers again."""
+        type_ = "degraded" if begun else "recovered"
+        self.hub.push_all(encode(type_, serverTime=timestamp(self._now())))
 
     async def _tell_ended(self, thing: Tracked) -> None:
         """Somebody else ended the session that our clients tracked."""

@@ -31,12 +31,14 @@ class World:
         self.stamps = Stamps("me")
         self.book = FaultyBook("me")
         self.lost: list[tuple[Any, Loss]] = []
+        self.trouble: list[bool] = []
         self.ledger = Ledger(
             self.engine,
             self.book,
             self.clock,
             self.stamps,
             on_lost=lambda thing, loss: self.lost.append((thing.thing_id, loss)),
+            on_trouble=self.trouble.append,
         )
         self.tabs = [Tab() for _ in range(count)]
         self.things = [self.track(number) for number in range(count)]
@@ -94,6 +96,34 @@ async def test_an_outage_is_caught_up_with_every_second_classed_by_its_own_momen
     assert world.stored() == Totals(0, 0, 0)
     await world.settle_all()
     assert world.stored() == Totals(15, 45, 0)
+
+
+async def test_trouble_is_told_once_when_it_lasts_and_once_when_it_is_over() -> None:
+    world = World()
+    world.book.faults = ["request_lost"]
+    await world.pass_time(3)
+    assert world.trouble == []
+    world.book.faults = ["request_lost"] * 1000
+    await world.pass_time(10)
+    assert world.trouble == [True]
+    world.book.faults.clear()
+    await world.pass_time(5)
+    assert world.trouble == [True, False]
+    assert world.stored().elapsed == 18
+
+
+async def test_a_bug_in_one_flush_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(3)
+    await world.pass_time(1)
+
+    async def broken(ids: list[Any], pipeline: list[dict[str, Any]]) -> int:
+        raise KeyError("a bug")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.book, "write", broken)
+        await world.pass_time(2)
+    await world.settle_all()
+    assert [world.stored(n) for n in range(3)] == [Totals(3, 0, 0)] * 3
 
 
 async def test_sessions_of_one_phase_are_written_together_after_the_first_flush() -> None:
