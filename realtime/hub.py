@@ -6,7 +6,7 @@ bounded, per user and in all.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Literal
 
 from realtime.close_codes import CloseCode
@@ -81,12 +81,12 @@ class Hub:
                 tell(thing, encode("targetReached", **counts(thing)))
 
     @staticmethod
-    def ended(thing: Tracked, text: str, *, but: Viewer | None = None) -> None:
-        """Let every viewer go, and tell each but one the end."""
+    def ended(thing: Tracked, text: str, *, but: Collection[Viewer] = ()) -> None:
+        """Let every viewer go, and tell the end to all but those who get their own answer."""
         viewers, thing.viewers = thing.viewers, set()
         for viewer in viewers:
             viewer.released(thing, ended=True)
-            if viewer is not but:
+            if viewer not in but:
                 viewer.push(text)
 
     @staticmethod

@@ -34,6 +34,7 @@ from models.sessions import (
 from realtime.claims import Claims
 from realtime.clock import Clock
 from realtime.close_codes import CloseCode
+from realtime.endings import Endings, taken_over
 from realtime.engine import Engine
 from realtime.hub import Hub, counts, tell
 from realtime.ledger import Ledger, Loss
@@ -51,10 +52,6 @@ class Joined:
     thing: Tracked
     session: SessionView
     resumed: bool
-
-
-def taken_over() -> Conflict:
-    return Conflict("superseded", "The session is tracked elsewhere now.")
 
 
 class _NowTrackedError(Exception):
@@ -93,6 +90,9 @@ class SessionService:
             clock=clock,
             stamps=stamps,
             idle_after_s=idle_after_s,
+        )
+        self._endings = Endings(
+            self.ledger, self.hub, lambda thing: self.get(thing.user_id, str(thing.thing_id))
         )
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -182,14 +182,12 @@ class SessionService:
     async def end_tracked(
         self, thing: Tracked, status: str, *, by: Viewer | None = None
     ) -> SessionView:
-        """End a tracked session; returns it once that is stored."""
+        """End a tracked session; returns it once that is stored.
+
+        Whoever asked may go meanwhile: the end goes on, and all other viewers are told.
+        """
         self.engine.end(thing, status, self.clock.now_us())
-        await self.ledger.saved(thing)
-        session = await self.get(thing.user_id, str(thing.thing_id))
-        if session.status not in FINAL:
-            raise taken_over()
-        self.hub.ended(thing, stopped_text(session), but=by)
-        return session
+        return await self._endings.stored(thing, by=by)
 
     # --- for routes -----------------------------------------------------------------------
 
@@ -338,11 +336,9 @@ class SessionService:
     async def _tell_ended(self, thing: Tracked) -> None:
         """Somebody else ended the session that our clients tracked."""
         try:
-            session = await self.get(thing.user_id, str(thing.thing_id))
-        except (NotFound, StorageUnavailable):
+            await self._endings.ended_elsewhere(thing)
+        except NotFound:
             self.hub.lost(thing, CloseCode.DELETED, "the session is gone")
-        else:
-            self.hub.ended(thing, stopped_text(session))
 
     def _keep(self, task: asyncio.Task[Any]) -> None:
         self._tasks.add(task)
@@ -354,15 +350,3 @@ def _needs_fence(document: Document, given: dict[str, Any]) -> bool:
     if "status" in given or any(name in given for name in COUNTERS):
         return True
     return document["status"] in FINAL and "targetMinutes" in given
-
-
-def stopped_text(session: SessionView, id_: str | int | None = None) -> str:
-    """The message `stopped`."""
-    breakdown = session.score_breakdown
-    return encode(
-        "stopped",
-        id_,
-        session=session.model_dump(mode="json"),
-        focusScore=session.focus_score,
-        scoreBreakdown=None if breakdown is None else breakdown.model_dump(mode="json"),
-    )

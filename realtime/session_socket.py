@@ -14,9 +14,11 @@ from datetime import datetime
 import structlog
 
 from models.errors import Conflict, DomainError, NotFound, StorageUnavailable
+from models.storage import answered_within, translated
 from models.tokens import LEEWAY_S, Identity, TokenAuthority
 from realtime.close_codes import CloseCode
 from realtime.connection import CLOSE_GRACE_S, Connection, Transport
+from realtime.endings import stopped_text
 from realtime.hub import counts
 from realtime.messages import (
     Activity,
@@ -35,7 +37,7 @@ from realtime.messages import (
     parse,
     timestamp,
 )
-from realtime.service import SessionService, stopped_text
+from realtime.service import SessionService
 from realtime.tracked import RUNNING, Tracked
 
 MALFORMED_LIMIT = 10
@@ -44,6 +46,8 @@ FLOOD_PER_S = 50
 FLOOD_BURST = 200
 """Messages other than `activity`: so many at once, so many a second after that."""
 EXPIRING_BEFORE_S = 30.0
+JOIN_WITHIN_S = 10.0
+"""How long `start` waits for the database before it answers with an error."""
 
 log = structlog.get_logger(__name__)
 
@@ -151,7 +155,8 @@ class SessionSocket:
             return
         self._malformed = 0
         try:
-            await self._obey(message)
+            with translated():
+                await self._obey(message)
         except DomainError as error:
             retryable = isinstance(error, StorageUnavailable)
             self._error(message.id, error.code, error.message, retryable=retryable)
@@ -184,9 +189,10 @@ class SessionSocket:
             raise Conflict("already_tracking", "Stop the session that this connection tracks.")
         self.updates = message.updates
         try:
-            joined = await self._service.join(
-                self, message.session_id, self._identity.user_id, now_us
-            )
+            async with answered_within(JOIN_WITHIN_S):
+                joined = await self._service.join(
+                    self, message.session_id, self._identity.user_id, now_us
+                )
         except Conflict:
             self._had_ended = True
             raise

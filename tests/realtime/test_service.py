@@ -95,6 +95,24 @@ async def test_a_second_end_with_another_status_is_a_conflict(service: SessionSe
     assert sum('"stopped"' in text for text in tab.heard) == 1
 
 
+async def test_an_end_goes_on_when_whoever_asked_has_gone(service: SessionService) -> None:
+    id_ = (await service.create("ada", NewSession())).id
+    first, thing = await join(service, id_)
+    second, _ = await join(service, id_)
+    asking = asyncio.create_task(service.end_tracked(thing, "completed", by=first))
+    await asyncio.sleep(0)
+    service.leave(first, thing)
+    asking.cancel()
+    await asyncio.wait([asking])
+    for _ in range(60):
+        await asyncio.sleep(0.05)
+        if second.let_go:
+            break
+    assert second.let_go
+    assert '"stopped"' in second.heard[-1]
+    assert not first.heard
+
+
 async def test_a_session_written_by_somebody_else_is_superseded(service: SessionService) -> None:
     id_ = (await service.create("ada", NewSession())).id
     tab, thing = await join(service, id_)

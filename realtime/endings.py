@@ -1,0 +1,94 @@
+"""Ending tracked sessions: stored once, told to everybody.
+
+What must always hold: however many ask for the end of a session, it ends once; whoever
+asked may go meanwhile, the end goes on; and every viewer is told exactly once, either by
+the answer to its own message or by the push.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from models.errors import Conflict, StorageUnavailable
+from models.sessions import FINAL, SessionView
+from models.storage import answered_within
+from realtime.hub import Hub
+from realtime.ledger import Ledger
+from realtime.messages import encode
+from realtime.tracked import Tracked, Viewer
+
+READ_WITHIN_S = 5.0
+READ_AGAIN_AFTER_S = 0.25
+
+Read = Callable[[Tracked], Awaitable[SessionView]]
+
+
+class Ending:
+    """An end on its way to the database, and who gets an answer of their own."""
+
+    task: asyncio.Task[SessionView]
+
+    def __init__(self) -> None:
+        self.askers: set[Viewer] = set()
+
+
+class Endings:
+    def __init__(self, ledger: Ledger, hub: Hub, read: Read) -> None:
+        self._ledger = ledger
+        self._hub = hub
+        self._read = read
+        self._under_way: dict[Tracked, Ending] = {}
+
+    async def stored(self, thing: Tracked, *, by: Viewer | None) -> SessionView:
+        """Until the end of this thing, which the engine has ended, is stored.
+
+        Raises NotFound, or Conflict "superseded" if another process took it before.
+        """
+        ending = self._under_way.get(thing)
+        if ending is None:
+            ending = self._under_way[thing] = Ending()
+            ending.task = asyncio.create_task(self._finish(thing, ending))
+            ending.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        if by is not None:
+            ending.askers.add(by)
+        return await asyncio.shield(ending.task)
+
+    async def ended_elsewhere(self, thing: Tracked) -> None:
+        """Tell the viewers of a thing that another process has ended."""
+        session = await self.read_again(thing)
+        self._hub.ended(thing, stopped_text(session))
+
+    async def read_again(self, thing: Tracked) -> SessionView:
+        """The session as stored, however long the database takes. Raises NotFound."""
+        while True:
+            try:
+                async with answered_within(READ_WITHIN_S):
+                    return await self._read(thing)
+            except StorageUnavailable:
+                await asyncio.sleep(READ_AGAIN_AFTER_S)
+
+    async def _finish(self, thing: Tracked, ending: Ending) -> SessionView:
+        try:
+            await self._ledger.saved(thing)
+            session = await self.read_again(thing)
+            if session.status not in FINAL:
+                raise taken_over()
+            self._hub.ended(thing, stopped_text(session), but=ending.askers)
+            return session
+        finally:
+            del self._under_way[thing]
+
+
+def taken_over() -> Conflict:
+    return Conflict("superseded", "The session is tracked elsewhere now.")
+
+
+def stopped_text(session: SessionView, id_: str | int | None = None) -> str:
+    """The message `stopped`."""
+    breakdown = session.score_breakdown
+    return encode(
+        "stopped",
+        id_,
+        session=session.model_dump(mode="json"),
+        focusScore=session.focus_score,
+        scoreBreakdown=None if breakdown is None else breakdown.model_dump(mode="json"),
+    )
