@@ -241,6 +241,7 @@ EVENTS = st.lists(
     st.tuples(
         st.sampled_from(
             ["wait", "wait", "wait", "activity", "tab", "pause", "resume", "leave", "return",
+ "stop",
              "stall", "unreadable"]
         ),
         st.integers(0, 2),
@@ -255,7 +256,7 @@ class Oracle:
     """Due seconds of one session, counted moment by moment from the events alone."""
 
     def __init__(self, at_us: int) -> None:
-        self.running, self.present, self.paused = True, True, False
+        self.present, self.paused, self.ended = True, False, False
         self.tracked_us = self.active = self.idle = self.tabs = 0
         self.at_us = self.sign_us = at_us
 
@@ -312,7 +313,10 @@ async def _play(events: list[tuple[str, int, float, str]]) -> None:
         elif event == "leave" and oracle.present:
             engine.detach(thing, tab, now_us)
             oracle.present = False
-        elif event == "return" and not oracle.present and not thing.gone:
+        elif event == "stop" and oracle.present:
+            engine.end(thing, "completed", now_us)
+            oracle.present, oracle.ended = False, True
+        elif event == "return" and not (oracle.present or oracle.ended or thing.gone):
             engine.attach(thing, tab, now_us)
             oracle.present, oracle.sign_us = True, now_us
         for each in world.things:
@@ -326,7 +330,9 @@ async def _play(events: list[tuple[str, int, float, str]]) -> None:
     await world.settle_all()
     for number, oracle in enumerate(oracles):
         assert world.stored(number) == Totals(oracle.active, oracle.idle, oracle.tabs)
-        assert world.book.documents[number]["owner"] is None
+        document = world.book.documents[number]
+        assert document["owner"] is None
+        assert (document["status"] == "completed") == oracle.ended
     assert not world.lost
     assert not engine.things
     before = {number: dict(document) for number, document in world.book.documents.items()}
