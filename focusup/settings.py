@@ -4,6 +4,7 @@
 Lower floors never see this object: the wiring hands them plain values.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIN_SECRET_BYTES = 32
 """HS256 needs a key at least as long as its hash (RFC 7518, section 3.2)."""
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/*?#@\s]+")
 
 
 class Settings(BaseSettings):
@@ -38,6 +40,13 @@ class Settings(BaseSettings):
     def split_origins(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def each_an_origin(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(ORIGIN.fullmatch(origin) for origin in value):
+            raise ValueError("must name each origin in full, such as https://app.example.com")
         return value
 
     @field_validator("jwt_secret")

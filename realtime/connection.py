@@ -8,11 +8,12 @@ closing has been asked for, nothing but what was waiting is sent.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from realtime.close_codes import CloseCode
 
-OUTBOX_MESSAGES = 64
+OUTBOX_MESSAGES = 256
 CLOSE_GRACE_S = 2.0
 """How long a peer has to answer our close before the connection is cut: what it still
 sends must be read meanwhile, or its system may throw the close frame away."""
@@ -29,12 +30,19 @@ class Transport(Protocol):
 class Connection:
     """The sending half of a socket."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, *, on_overflow: Callable[[], None]) -> None:
+        self.closing_asked = asyncio.Event()
         self._transport = transport
+        self._on_overflow = on_overflow
         self._outbox: deque[str] = deque()
         self._count: str | None = None
         self._closing: tuple[CloseCode, str] | None = None
         self._wake = asyncio.Event()
+
+    @property
+    def waiting(self) -> int:
+        """Messages that have not left yet."""
+        return len(self._outbox)
 
     @property
     def closing(self) -> bool:
@@ -50,6 +58,7 @@ class Connection:
         if len(self._outbox) > OUTBOX_MESSAGES:
             self._outbox.clear()
             self.close(CloseCode.TOO_MANY, "the client does not read")
+            self._on_overflow()
         self._wake.set()
 
     def push_count(self, text: str) -> None:
@@ -61,6 +70,7 @@ class Connection:
         if self._closing is None:
             self._closing = (code, reason)
             self._wake.set()
+            self.closing_asked.set()
 
     async def write(self) -> None:
         """Send until closed; returns once the close frame is out."""

@@ -19,6 +19,8 @@ from realtime.tracked import PAUSED, RUNNING, Tracked, Viewer
 
 SLOTS_PER_SECOND = 20
 SLOT_US = SECOND_US // SLOTS_PER_SECOND
+GAP_US = 60 * SECOND_US
+"""A longer silence means that the whole process stood still, as on a suspended machine."""
 
 
 class Engine:
@@ -26,6 +28,7 @@ class Engine:
         self.things: dict[Hashable, Tracked] = {}
         self._wheel: list[dict[Tracked, None]] = [{} for _ in range(SLOTS_PER_SECOND)]
         self._next_slot: int | None = None
+        self._seen_us: int | None = None
         self._dirty: list[Tracked] = []
         self._booked: list[Tracked] = []
 
@@ -39,6 +42,7 @@ class Engine:
 
     def attach(self, thing: Tracked, viewer: Viewer, now_us: int) -> None:
         """A connection tracks it from `now_us` on. A start is a sign of activity."""
+        self._observe(now_us)
         self.settle(thing, now_us)
         alone = not thing.viewers
         thing.viewers.add(viewer)
@@ -52,6 +56,7 @@ class Engine:
 
     def detach(self, thing: Tracked, viewer: Viewer, now_us: int) -> None:
         """A connection is gone; with the last one, tracked time stops."""
+        self._observe(now_us)
         self.settle(thing, now_us)
         thing.viewers.discard(viewer)
         if not thing.viewers and not thing.ended:
@@ -65,6 +70,7 @@ class Engine:
         self._changed(thing)
 
     def activity(self, thing: Tracked, now_us: int) -> None:
+        self._observe(now_us)
         if thing.status == RUNNING:
             due_us = thing.meter.due_at_us
             if due_us is not None and now_us >= due_us:
@@ -73,11 +79,13 @@ class Engine:
 
     def tab_switch(self, thing: Tracked, now_us: int) -> None:
         """Counted while active. Not a sign of activity; it is saved with the next second."""
+        self._observe(now_us)
         if thing.status == RUNNING:
             self.settle(thing, now_us)
             thing.tab_switches += 1
 
     def pause(self, thing: Tracked, now_us: int) -> None:
+        self._observe(now_us)
         if thing.status == RUNNING:
             self._hold(thing, now_us)
             thing.status = PAUSED
@@ -86,6 +94,7 @@ class Engine:
 
     def resume(self, thing: Tracked, now_us: int) -> None:
         """Go on counting. Asked for or not, a resume is a sign of activity."""
+        self._observe(now_us)
         self.settle(thing, now_us)
         thing.meter.sign(now_us)
         if thing.status == PAUSED:
@@ -96,6 +105,7 @@ class Engine:
             self._changed(thing)
 
     def end(self, thing: Tracked, status: str, now_us: int) -> None:
+        self._observe(now_us)
         if not thing.ended:
             self._hold(thing, now_us)
             self._end_pause(thing, now_us)
@@ -117,7 +127,11 @@ class Engine:
     # --- time -------------------------------------------------------------------------
 
     def advance(self, now_us: int) -> None:
-        """Settle everything whose slot has come since the last call."""
+        """Settle everything whose slot has come since the last call.
+
+        To be called on every slot: a longer silence is taken for a gap of the process.
+        """
+        self._observe(now_us)
         last_slot = now_us // SLOT_US
         if self._next_slot is None or last_slot - self._next_slot >= SLOTS_PER_SECOND:
             slots: Iterable[int] = range(SLOTS_PER_SECOND)
@@ -128,11 +142,19 @@ class Engine:
             for thing in self._wheel[slot % SLOTS_PER_SECOND]:
                 self.settle(thing, now_us)
 
-    def skip(self, from_us: int, now_us: int) -> None:
-        """Nobody watched between the two moments: that time counts for nothing."""
+    def _observe(self, now_us: int) -> None:
+        """See a gap of the process before anything is settled across it: whatever runs
+        first after it, a message or the wheel. Nobody watched then, so it counts for
+        nothing."""
+        last_us = self._seen_us
+        if last_us is not None and now_us <= last_us:
+            return
+        self._seen_us = now_us
+        if last_us is None or now_us - last_us <= GAP_US:
+            return
         for thing in self.things.values():
             if thing.meter.running:
-                self._hold(thing, from_us)
+                self._hold(thing, last_us)
                 self._run(thing, now_us)
 
     def settle(self, thing: Tracked, now_us: int) -> None:

@@ -130,8 +130,11 @@ class Ledger:
 
     async def drain(self) -> None:
         """Until everything is written. For stopping; the caller sets the limit."""
+        for thing in self._engine.things.values():
+            thing.quarantined_until_us = 0  # one last try
         while self._engine.dirty_count or self._flushing.locked():
-            if not await self.flush():
+            before = self._engine.dirty_count
+            if not await self.flush() or self._engine.dirty_count >= before:
                 await asyncio.sleep(RETRY_AFTER_S)
 
     # --- one flush ------------------------------------------------------------------
@@ -255,6 +258,7 @@ class Ledger:
         thing.stored = attempt.totals
         thing.saved_revision = max(thing.saved_revision, attempt.revision)
         thing.attempt = None
+        thing.cell = 0  # it can be written: it may be written with all others again
 
     def _settle_account(self, thing: Tracked) -> None:
         """After a flush: keep what is not yet saved, forget what is saved and left."""

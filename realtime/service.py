@@ -171,12 +171,18 @@ class SessionService:
         before = thing.status
         change = self.engine.pause if paused else self.engine.resume
         change(thing, self.clock.now_us())
-        changed = thing.status != before
+        type_ = None
+        if thing.status != before:
+            type_ = "paused" if thing.status == PAUSED else "resumed"
+        task = asyncio.create_task(self._tell_paused(thing, type_, by))
+        self._keep(task)  # whoever asked may go meanwhile: the others are told all the same
+        await asyncio.shield(task)
+
+    async def _tell_paused(self, thing: Tracked, type_: str | None, by: Viewer | None) -> None:
         await self.ledger.saved(thing)
         if thing.gone and thing.saved_revision < thing.revision:
             raise taken_over()
-        if changed:
-            type_ = "paused" if thing.status == PAUSED else "resumed"
+        if type_ is not None:
             tell(thing, encode(type_, **counts(thing)), but=by)
 
     async def end_tracked(
@@ -210,16 +216,23 @@ class SessionService:
         Raises NotFound, Conflict "session_tracked" or "session_ended", Invalid.
         """
         given = change.given()
-        document = await store.find_session(self._db, session_id, user_id)
+        await store.find_session(self._db, session_id, user_id)
         thing = await self._present(user_id, session_id)
+        if thing is not None and thing.ended:
+            await self.ledger.saved(thing)
+            thing = None
         if thing is not None:
             return await self._update_tracked(thing, given)
+        document = await store.find_session(self._db, session_id, user_id)
         if _needs_fence(document, given):
             return await self._change(
                 user_id, session_id, lambda found: changed_fields(found, given, self._now())
             )
         if given:
             await store.set_fields(self._db, document["_id"], {**given, "updatedAt": self._now()})
+            thing = self._tracked(session_id)
+            if thing is not None and "targetMinutes" in given:  # claimed meanwhile
+                self.engine.retarget(thing, given["targetMinutes"])
         document = await store.find_session(self._db, session_id, user_id)
         if _needs_fence(document, given):  # it ended meanwhile, with the old target
             return await self.update(user_id, session_id, change)
@@ -273,11 +286,11 @@ class SessionService:
         status = given.pop("status", None)
         if status is not None and thing.ended:
             raise Conflict("session_ended", f"The session has ended ({thing.status}).")
+        if "targetMinutes" in given:  # before anything is awaited: it may end meanwhile
+            self.engine.retarget(thing, given["targetMinutes"])
         if given:
             id_ = ObjectId(str(thing.thing_id))
             await store.set_fields(self._db, id_, {**given, "updatedAt": self._now()})
-        if "targetMinutes" in given:
-            self.engine.retarget(thing, given["targetMinutes"])
         if status is not None:
             await self.set_paused(thing, status == PAUSED)
         return await self.get(thing.user_id, str(thing.thing_id))
@@ -343,6 +356,7 @@ class SessionService:
     def _keep(self, task: asyncio.Task[Any]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 def _needs_fence(document: Document, given: dict[str, Any]) -> bool:

@@ -43,6 +43,7 @@ class SessionBook:
             totals=self.totals(document),
             target_minutes=document["targetMinutes"],
             started_at=document["startedAt"],
+            edited=document["edited"],
             meter=Meter(idle_after_us=idle_after_us, carry_us=_carry_us(claim.carry_ms)),
             stamp=document["stamp"],
             paused_us=round(document["pausedMs"] * 1000),
@@ -73,12 +74,9 @@ class SessionBook:
         if thing.last_active_us is not None and thing.active != thing.stored.active:
             values["lastActiveAt"] = clock.wall(thing.last_active_us)
         if thing.ended_at_us is not None:
-            facts = {
-                **values,
-                "targetMinutes": thing.target_minutes,
-                "startedAt": thing.started_at,
-                "edited": False,
-            }
+            # The target it is scored with goes along, so that the two always fit.
+            values["targetMinutes"] = thing.target_minutes
+            facts = {**values, "startedAt": thing.started_at, "edited": thing.edited}
             values |= ended_fields(facts, thing.status, clock.wall(thing.ended_at_us))
         return values
 

@@ -68,7 +68,7 @@ class SessionSocket:
     ) -> None:
         self.updates: Updates = "tick"
         self._transport = transport
-        self._connection = Connection(transport)
+        self._connection = Connection(transport, on_overflow=self._overflowed)
         self._identity = identity
         self._service = service
         self._settings = s
@@ -104,6 +104,7 @@ class SessionSocket:
         hub, user_id = self._service.hub, self._identity.user_id
         writer = asyncio.create_task(self._connection.write())
         reader = asyncio.create_task(self._read())
+        closing = asyncio.create_task(self._connection.closing_asked.wait())
         try:
             refused = hub.admit(self, user_id)
             if refused is not None:
@@ -111,18 +112,20 @@ class SessionSocket:
             else:
                 self._expect_start()
                 self._watch_expiry()
-            await asyncio.wait([reader, writer], return_when=asyncio.FIRST_COMPLETED)
-            if writer.done():  # our close is out; let the peer answer it
+            await asyncio.wait([reader, writer, closing], return_when=asyncio.FIRST_COMPLETED)
+            if closing.done() and not reader.done():
+                # A peer that reads gets what waits and our close, and may answer it.
                 self._leave()
+                await asyncio.wait([writer], timeout=CLOSE_GRACE_S)
                 await asyncio.wait([reader], timeout=CLOSE_GRACE_S)
         finally:
             self._leave()
             hub.dismiss(self, user_id)
             for timer in self._timers.values():
                 timer.cancel()
-            for task in (reader, writer):
+            for task in (reader, writer, closing):
                 task.cancel()
-            await asyncio.gather(reader, writer, return_exceptions=True)
+            await asyncio.gather(reader, writer, closing, return_exceptions=True)
 
     async def _read(self) -> None:
         while True:
@@ -134,6 +137,8 @@ class SessionSocket:
                 continue
             try:
                 await self._handle(parse(data))
+                if self._connection.waiting:
+                    await asyncio.sleep(0)  # let the writer have its turn
             except asyncio.CancelledError:
                 raise
             except Exception:
@@ -248,6 +253,10 @@ class SessionSocket:
         if thing is not None or self._had_ended:
             raise Conflict("session_ended", "The session has ended.")
         raise NotFound("not_started", "Send `start` first.")
+
+    def _overflowed(self) -> None:
+        # Not at once: whoever pushes goes through the viewers that leaving would change.
+        asyncio.get_running_loop().call_soon(self._leave)
 
     def _leave(self) -> None:
         thing, self._thing = self._thing, None

@@ -2,8 +2,7 @@
 
 What must always hold: it never awaits anything slow, so seconds are counted on time
 whatever the database or a client does; after a stall it lets waiting messages be read
-before it books; and a gap of the whole process of more than `GAP_US` (a suspended
-machine) counts for nothing, because nobody watched.
+before it books.
 """
 
 import asyncio
@@ -18,7 +17,6 @@ from realtime.engine import SLOT_US, Engine
 from realtime.tracked import Tracked
 
 FLUSH_US = 250_000
-GAP_US = 60_000_000
 STALL_US = 100_000
 READ_ROUNDS = 5
 """Turns of the event loop that let messages which waited through a stall be read."""
@@ -73,8 +71,6 @@ class Ticker:
     def turn(self, now_us: int) -> None:
         """One look at everything that is due."""
         last_us, self._last_us = self._last_us, now_us
-        if now_us - last_us > GAP_US:
-            self._engine.skip(last_us, now_us)
         self._engine.advance(now_us)
         booked = self._engine.take_booked()
         if booked:

@@ -76,6 +76,7 @@ class Tracked:
         "cell",
         "dirty",
         "doubt",
+        "edited",
         "ended_at_us",
         "gone",
         "idle",
@@ -116,12 +117,15 @@ class Tracked:
         stamp: str,
         paused_us: int = 0,
         paused_since_us: int | None = None,
+        edited: bool = False,
     ) -> None:
         self.thing_id = thing_id
         self.user_id = user_id
         self.status = status
         self.target_minutes = target_minutes
         self.started_at = started_at
+        self.edited = edited
+        """Whether its counters were set by hand before."""
         self.meter = meter
         self.viewers: set[Viewer] = set()
 

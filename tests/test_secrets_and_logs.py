@@ -46,6 +46,18 @@ def test_one_that_is_too_short_stops_the_start(tmp_path: Path) -> None:
     assert "s" * 31 not in str(caught.value.errors(include_input=False))
 
 
+@pytest.mark.parametrize("origins", ["*", "example.com", "https://a.example/path", "null"])
+def test_origins_are_named_in_full(tmp_path: Path, origins: str) -> None:
+    with pytest.raises(ValidationError, match="in full"):
+        settings(tmp_path, allowed_origins=origins)
+    assert settings(
+        tmp_path, allowed_origins="https://a.example, http://b:80/"
+    ).allowed_origins == (
+        "https://a.example",
+        "http://b:80",
+    )
+
+
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     secret_file(settings(tmp_path)).parent.mkdir()
     secret_file(settings(tmp_path)).write_text("short")

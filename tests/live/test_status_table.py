@@ -278,6 +278,14 @@ async def test_a_flood_of_messages_is_closed_with_4429(live_server: LiveServer, 
         assert await client.closed() == 4429
 
 
+async def test_a_burst_is_answered_in_full(live_server: LiveServer, user: str) -> None:
+    async with connected(live_server, user) as client:
+        for number in range(150):
+            await client.send("ping", id=number)
+        answers = [await client.next("pong") for _ in range(150)]
+        assert [answer["id"] for answer in answers] == list(range(150))
+
+
 async def test_sixty_mouse_moves_a_second_are_normal(live_server: LiveServer, user: str) -> None:
     session = new_session(live_server, user)
     async with connected(live_server, user) as client:

@@ -14,6 +14,10 @@ class SlowTransport:
         self.closed_with: int | None = None
         self.open_ = asyncio.Event()
         self.open_.set()
+        self.overflowed = 0
+
+    def overflow(self) -> None:
+        self.overflowed += 1
 
     async def receive(self) -> str:
         raise NotImplementedError
@@ -27,7 +31,7 @@ class SlowTransport:
 
 
 async def writing(transport: SlowTransport) -> tuple[Connection, asyncio.Task[None]]:
-    connection = Connection(transport)
+    connection = Connection(transport, on_overflow=transport.overflow)
     return connection, asyncio.create_task(connection.write())
 
 
@@ -65,6 +69,7 @@ async def test_a_client_that_does_not_read_is_dropped() -> None:
     for number in range(OUTBOX_MESSAGES + 2):
         connection.push(str(number))
     assert connection.closing
+    assert transport.overflowed == 1
     transport.open_.set()
     await asyncio.sleep(0.01)
     assert transport.closed_with == 4429

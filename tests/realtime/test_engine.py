@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from realtime.clock import ManualClock
-from realtime.engine import SLOT_US, Engine
+from realtime.engine import GAP_US, SLOT_US, Engine
 from realtime.meter import SECOND_US, Meter
-from realtime.ticker import GAP_US, Ticker
+from realtime.ticker import Ticker
 from realtime.tracked import Totals, Tracked
 from tests.realtime.tab import Tab
 
@@ -173,3 +173,24 @@ def test_a_gap_just_short_of_that_is_booked() -> None:
     turning.turn(clock.advance_s(2.5))
     turning.turn(clock.advance_s(GAP_US / SECOND_US))
     assert thing.elapsed == 62
+
+
+@pytest.mark.parametrize("first", ["activity", "tab_switch", "pause", "end", "detach"])
+def test_a_message_read_before_the_wheel_turns_does_not_book_the_gap(first: str) -> None:
+    clock, told = ManualClock(START_US), list[int]()
+    engine = Engine()
+    turning = ticker(engine, clock, told)
+    thing = tracked(engine)
+    turning.turn(clock.advance_s(2.5))
+    now_us = clock.advance_s(3600)
+    if first == "end":
+        engine.end(thing, "completed", now_us)
+    elif first == "detach":
+        engine.detach(thing, next(iter(thing.viewers)), now_us)
+    else:
+        getattr(engine, first)(thing, now_us)
+    turning.turn(now_us)
+    assert (thing.active, thing.idle) == (2, 0)
+    if first == "activity":
+        turning.turn(clock.advance_s(10))
+        assert (thing.active, thing.idle) == (12, 0)

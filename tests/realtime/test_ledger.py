@@ -211,6 +211,29 @@ async def test_one_poisoned_session_does_not_keep_the_others() -> None:
     assert world.stored(37).elapsed == 22
 
 
+async def test_sessions_once_refused_are_written_together_again() -> None:
+    world = World(100)
+    await world.pass_time(1)
+    world.book.poisoned = set(range(100))
+    await world.pass_time(4)
+    world.book.poisoned.clear()
+    await world.pass_time(30)
+    world.book.writes.clear()
+    await world.pass_time(1)
+    assert world.book.writes == [100]
+    assert {world.stored(n) for n in range(100)} == {Totals(15, 21, 0)}
+
+
+async def test_draining_with_one_that_is_refused_leaves_time_to_others() -> None:
+    world = World(2)
+    await world.pass_time(1)
+    world.book.poisoned = {0}
+    await world.pass_time(2)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.6):
+            await world.ledger.drain()
+
+
 async def test_what_was_left_stays_in_memory_until_it_is_saved() -> None:
     world = World()
     await world.pass_time(1.5)

@@ -154,3 +154,43 @@ async def test_after_the_stop_nobody_joins(tmp_path: Path) -> None:
             await join(service, id_)
         found = await find_session(db, id_, "ada")
         assert found["owner"] is None
+
+
+async def test_the_score_fits_the_target_that_was_changed_at_the_end(
+    service: SessionService,
+) -> None:
+    for _ in range(10):
+        id_ = (await service.create("ada", NewSession(target_minutes=25))).id
+        _, thing = await join(service, id_)
+        thing.active += 60
+        await asyncio.gather(
+            service.update("ada", id_, SessionChange(target_minutes=1)),
+            service.end_tracked(thing, "completed"),
+        )
+        ended = await service.get("ada", id_)
+        assert (ended.target_minutes, ended.focus_score) == (1, 100)
+
+
+async def test_an_edited_session_that_goes_on_ends_when_it_ends(service: SessionService) -> None:
+    id_ = (await service.create("ada", NewSession())).id
+    by_hand = SessionChange(elapsed_seconds=36_000, active_seconds=36_000)
+    await service.update("ada", id_, by_hand)
+    _, thing = await join(service, id_)
+    ended = await service.end_tracked(thing, "completed")
+    assert ended.started_at is not None
+    assert ended.ended_at is not None
+    assert (ended.ended_at - ended.started_at).total_seconds() < 5
+    assert (ended.elapsed_seconds, ended.away_seconds) == (36_000, 0)
+
+
+async def test_a_pause_is_told_although_whoever_asked_has_gone(service: SessionService) -> None:
+    id_ = (await service.create("ada", NewSession())).id
+    first, thing = await join(service, id_)
+    second, _ = await join(service, id_)
+    asking = asyncio.create_task(service.set_paused(thing, True, by=first))
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.wait([asking])
+    await service.ledger.saved(thing)
+    await asyncio.sleep(0.1)
+    assert any('"paused"' in text for text in second.heard)
