@@ -16,7 +16,7 @@ import hypercorn.protocol.h11
 from hypercorn.protocol.events import Data, Event, Request, StreamClosed
 from hypercorn.protocol.ws_stream import FrameTooLargeError, WSStream
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, WebsocketScope
-from quart import Quart
+from quart import Quart, Websocket
 from quart.asgi import ASGIWebsocketConnection
 from wsproto.events import CloseConnection, Message, Ping
 
@@ -107,6 +107,11 @@ class BoundedConnection(ASGIWebsocketConnection):
     def __init__(self, app: Quart, scope: WebsocketScope) -> None:
         super().__init__(app, scope)
         self.queue = asyncio.Queue(maxsize=INBOUND_MESSAGES)
+
+    def _create_websocket_from_scope(self, send: ASGISendCallable) -> Websocket:
+        socket = super()._create_websocket_from_scope(send)
+        socket.unread = self.queue  # type: ignore[attr-defined]
+        return socket
 
     async def handle_messages(self, receive: ASGIReceiveCallable) -> None:
         while True:

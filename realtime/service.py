@@ -195,6 +195,10 @@ class SessionService:
         self.engine.end(thing, status, self.clock.now_us())
         return await self._endings.stored(thing, by=by)
 
+    def end_soon(self, thing: Tracked, status: str) -> None:
+        """End a tracked session for somebody who waits for no answer."""
+        self._keep(asyncio.create_task(self.end_tracked(thing, status)))
+
     # --- for routes -----------------------------------------------------------------------
 
     async def create(self, user_id: str, body: NewSession) -> SessionView:

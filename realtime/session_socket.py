@@ -119,6 +119,7 @@ class SessionSocket:
                 await asyncio.wait([writer], timeout=CLOSE_GRACE_S)
                 await asyncio.wait([reader], timeout=CLOSE_GRACE_S)
         finally:
+            self._obey_last_stop()
             self._leave()
             hub.dismiss(self, user_id)
             for timer in self._timers.values():
@@ -126,6 +127,18 @@ class SessionSocket:
             for task in (reader, writer, closing):
                 task.cancel()
             await asyncio.gather(reader, writer, closing, return_exceptions=True)
+
+    def _obey_last_stop(self) -> None:
+        """A page that stops and closes at once means it, though we were still busy with a
+        message before."""
+        thing = self._thing
+        if thing is None or self._connection.closing:
+            return
+        for data in self._transport.unread():
+            message = parse(data) if isinstance(data, str) else None
+            if isinstance(message, Stop):
+                self._service.end_soon(thing, message.status)
+                return
 
     async def _read(self) -> None:
         while True:

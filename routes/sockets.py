@@ -29,6 +29,11 @@ class QuartTransport:
         self.send = socket.send
         self._socket = socket
 
+    def unread(self) -> list[str | bytes]:
+        """What has arrived and will not be received any more."""
+        queue = getattr(self._socket, "unread", None)
+        return [] if queue is None else [queue.get_nowait() for _ in range(queue.qsize())]
+
     async def close(self, code: int, reason: str) -> None:
         await self._socket.close(code, reason)
 

@@ -278,6 +278,24 @@ async def test_a_flood_of_messages_is_closed_with_4429(live_server: LiveServer, 
         assert await client.closed() == 4429
 
 
+@pytest.mark.parametrize("before", [[], ["pause"], ["pause", "resume", "ping"]])
+async def test_a_page_that_stops_and_closes_at_once_has_stopped(
+    live_server: LiveServer, user: str, before: list[str]
+) -> None:
+    session = new_session(live_server, user)
+    async with connected(live_server, user) as client:
+        await client.start(session)
+        await client.next("tick")
+        for type_ in (*before, "stop"):
+            await client.send(type_)
+    for _ in range(40):
+        await asyncio.sleep(0.05)
+        found = stored(live_server, session, user)
+        if found["status"] == "completed":
+            break
+    assert (found["status"], found["elapsedSeconds"]) == ("completed", 1)
+
+
 async def test_a_burst_is_answered_in_full(live_server: LiveServer, user: str) -> None:
     async with connected(live_server, user) as client:
         for number in range(150):

@@ -26,6 +26,9 @@ class SlowTransport:
         await self.open_.wait()
         self.sent.append(text)
 
+    def unread(self) -> list[str | bytes]:
+        return []
+
     async def close(self, code: int, reason: str) -> None:
         self.closed_with = code
 
