@@ -1,10 +1,11 @@
-# run: start the product   test: all tests   check: linters, types, tests   bench: the figures
+# run: start the product   test: the tests   check: linters, types, tests   bench: the figures
+# faults: every fault, minutes each   soak: fifteen minutes of random faults
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: run test check lint bench clean
+.PHONY: run test faults soak check lint bench clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run
@@ -12,6 +13,12 @@ run: $(VENV)/.run
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)
+
+faults: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/faults -m "not soak" $(ARGS)
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/faults -m soak $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
