@@ -59,12 +59,13 @@ def create_app(
         sockets=SocketSettings(tokens=tokens, now=utc_now),
         health=HealthCheck(VERSION, database, service),
         origins=Origins(settings.allowed_origins),
+        take_over=websockets.take_over,
     )
     install_services(app, members)
     install_limits(app)
     install_problems(app)
     members.origins.install(app)
-    websockets.install(app)
+    websockets.install()
     requests.install(app)
     for module in (auth, health, sessions, sockets):
         app.register_blueprint(module.blueprint)

@@ -27,7 +27,6 @@ from focusup.database import NOTHING_KEPT, DatabaseError, OpenedDatabase, open_d
 from focusup.logs import configure_logs
 from focusup.secrets import SecretError, load_secret, secret_file
 from focusup.settings import Settings
-from focusup.websockets import MAX_MESSAGE_BYTES, PING_INTERVAL_S
 from models.storage import StatementRefused, StorageUnavailable
 from routes.services import KEY, Services
 
@@ -164,8 +163,6 @@ def _config(listener: socket.socket) -> Config:
     config.backlog = BACKLOG
     config.errorlog = logging.getLogger("hypercorn.error")
     config.include_server_header = False
-    config.websocket_max_message_size = MAX_MESSAGE_BYTES
-    config.websocket_ping_interval = PING_INTERVAL_S
     config.graceful_timeout = 1.0
     return config
 

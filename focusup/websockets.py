@@ -1,133 +1,97 @@
-"""Our sockets within Hypercorn and Quart, where their defaults would break a promise.
+"""Our sockets within Hypercorn: it does the handshake, then hands the connection over.
 
 What must always hold: compression is never negotiated (it costs 100 KB a connection, and
-lets a small frame inflate to 120 MiB); the inbound queue is bounded, so a flood waits in
-the client's own buffers; a message that is too large ends the connection for good; a peer
-that answers no ping is taken for gone within 40 s, and a connection that is gone leaves
-nothing behind that waits.
+lets a small frame inflate to 120 MiB); once a connection is handed over, nothing of
+Hypercorn and Quart is left of it but its writer, which would close it when collected.
+
+Hypercorn and Quart would keep five tasks and three queues per connection and take 60 µs
+for each message; see `realtime.wire` for what takes their place.
 """
 
-import asyncio
+from contextvars import ContextVar
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
+import hypercorn.asyncio.run
 import hypercorn.protocol.h2
 import hypercorn.protocol.h11
-from hypercorn.protocol.events import Data, Event, Request, StreamClosed
-from hypercorn.protocol.ws_stream import FrameTooLargeError, WSStream
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, WebsocketScope
-from quart import Quart, Websocket
-from quart.asgi import ASGIWebsocketConnection
-from wsproto.events import CloseConnection, Message, Ping
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.protocol.events import Event, Request
+from hypercorn.protocol.ws_stream import WSStream
 
-MAX_MESSAGE_BYTES = 16 * 1024
-INBOUND_MESSAGES = 64
-PING_INTERVAL_S = 10.0
-SILENT_AFTER_S = 29.5
-"""A peer that was not heard for so long, three pings, is gone: noticed within 40 s, since
-it is looked for with each ping."""
-LINGER_S = 2.0
-"""How long the sender of a message that is too large may take to read why it is cut off."""
+from realtime.wire import Wire
+
+_current: ContextVar["Server"] = ContextVar("connection")
+
+
+class Server(TCPServer):
+    """A connection of Hypercorn that can be handed over."""
+
+    _handed_over = False
+
+    async def run(self) -> None:
+        _current.set(self)
+        await super().run()
+
+    def hand_over(self, wire: Wire) -> None:
+        """From now on the connection is the wire's."""
+        self._handed_over = True
+        transport = self.writer.transport
+        wire.kept = self.writer
+        transport.set_protocol(wire)
+        wire.connection_made(transport)
+        # Nothing can be here: a client may send once it has our answer, which left within
+        # this turn of the event loop. Should that ever change, nothing is lost.
+        unread = bytes(self.reader._buffer)  # type: ignore[attr-defined]
+        if unread:
+            wire.data_received(unread)
+        self.reader.feed_eof()  # ends Hypercorn's task
+
+    async def _close(self) -> None:
+        if self._handed_over:
+            await self.idle_task.stop()
+        else:
+            await super()._close()
 
 
 class Stream(WSStream):
-    """A WebSocket of Hypercorn, without compression, deaf after a message too large."""
-
-    _deaf = False
-    _heard_s = 0.0
+    """Hypercorn's side of a WebSocket: the handshake, without compression, and no more."""
 
     async def handle(self, event: Event) -> None:
-        if isinstance(event, Data):
-            self._heard_s = asyncio.get_running_loop().time()
-            if self._deaf:
-                return
-        elif isinstance(event, Request):
-            self._gone = asyncio.Event()
+        if isinstance(event, Request):
             kept = [
                 (name, value)
                 for name, value in event.headers
                 if name.lower() != b"sec-websocket-extensions"
             ]
             event = replace(event, headers=kept)
-        elif isinstance(event, StreamClosed):
-            self._gone.set()
         await super().handle(event)
 
-    async def _send_pings(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._heard_s = loop.time()
-        while not await self._gone_within(PING_INTERVAL_S):
-            if loop.time() - self._heard_s > SILENT_AFTER_S:
-                await self.send(StreamClosed(stream_id=self.stream_id))
-                return
-            await self._send_wsproto_event(Ping())
-
-    async def _gone_within(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._gone.wait()
-        except TimeoutError:
-            return False
-
-    async def _handle_events(self) -> None:
-        for event in self.connection.events():
-            if isinstance(event, Message):
-                await self._take(event)
-                if self._deaf:
-                    return
-            elif isinstance(event, Ping):
-                await self._send_wsproto_event(event.response())
-            elif isinstance(event, CloseConnection):
-                await self._send_wsproto_event(event.response())
-                await self.send(StreamClosed(stream_id=self.stream_id))
-
-    async def _take(self, event: Message[Any]) -> None:
-        try:
-            self.buffer.extend(event)
-        except FrameTooLargeError:
-            self._deaf = True
-            self.buffer.clear()
-            await self._send_wsproto_event(CloseConnection(code=1009))
-            if self.app_put is not None:
-                await self.app_put(cast(Any, {"type": "websocket.disconnect", "code": 1009}))
-            self.task_group.spawn(self._cut_off)
-            return
-        if event.message_finished and self.app_put is not None:
-            await self.app_put(cast(Any, self.buffer.to_message()))
-            self.buffer.clear()
-
-    async def _cut_off(self) -> None:
-        if not await self._gone_within(LINGER_S):
-            await self.send(StreamClosed(stream_id=self.stream_id))
+    async def app_send(self, message: Any) -> None:
+        await super().app_send(message)
+        if message is not None and message["type"] == "websocket.accept":
+            self.closed = True  # Hypercorn has nothing to do with it any more
 
 
-class BoundedConnection(ASGIWebsocketConnection):
-    """Quart's side of a WebSocket, with a bounded queue of messages."""
+class RefusingStream(Stream):
+    """A WebSocket within HTTP/2: it has no connection of its own to hand over."""
 
-    def __init__(self, app: Quart, scope: WebsocketScope) -> None:
-        super().__init__(app, scope)
-        self.queue = asyncio.Queue(maxsize=INBOUND_MESSAGES)
-
-    def _create_websocket_from_scope(self, send: ASGISendCallable) -> Websocket:
-        socket = super()._create_websocket_from_scope(send)
-        socket.unread = self.queue  # type: ignore[attr-defined]
-        return socket
-
-    async def handle_messages(self, receive: ASGIReceiveCallable) -> None:
-        while True:
-            event = await receive()
-            if event["type"] == "websocket.receive":
-                text = event.get("text")
-                await self.queue.put(event["bytes"] if text is None else text)
-            elif event["type"] == "websocket.disconnect":
-                return
-
-    async def send_data(self, send: ASGISendCallable, data: str | bytes) -> None:
-        await send(cast(Any, {"type": "websocket.send", "bytes": None, "text": data}))
+    async def handle(self, event: Event) -> None:
+        if isinstance(event, Request):
+            event = replace(event, method="GET", http_version="1.0")  # refused with 400
+        await super().handle(event)
 
 
-def install(app: Quart) -> None:
-    """Use these classes for all WebSockets of this process."""
-    app.asgi_websocket_class = BoundedConnection
+def take_over(wire: Wire) -> None:
+    """Give the wire the connection of the WebSocket that is being handled.
+
+    It must have been accepted just now, with nothing awaited since.
+    """
+    _current.get().hand_over(wire)
+
+
+def install() -> None:
+    """Use these classes for all connections of this process."""
+    hypercorn.asyncio.run.TCPServer = Server  # type: ignore[attr-defined]
     hypercorn.protocol.h11.WSStream = Stream  # type: ignore[attr-defined]
-    hypercorn.protocol.h2.WSStream = Stream  # type: ignore[attr-defined]
+    hypercorn.protocol.h2.WSStream = RefusingStream  # type: ignore[attr-defined]

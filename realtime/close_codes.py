@@ -16,6 +16,7 @@ class CloseCode(IntEnum):
 
     NORMAL = 1000, "rest"
     NOT_TEXT = 1003, "rest"
+    NOT_UTF8 = 1007, "rest"
     TOO_LARGE = 1009, "rest"
     OUR_BUG = 1011, "reconnect with backoff"
     RESTART = 1012, "reconnect with jitter"

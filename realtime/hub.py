@@ -7,7 +7,7 @@ bounded, per user and in all.
 
 import asyncio
 from collections.abc import Collection, Iterable
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from realtime.close_codes import CloseCode
 from realtime.messages import count_message, encode
@@ -15,11 +15,19 @@ from realtime.tracked import Tracked, Viewer
 from scoring.focus import score_points
 
 
+class Socket(Viewer, Protocol):
+    """A viewer with a connection of its own."""
+
+    def cut(self) -> None:
+        """Close the connection without another word."""
+        ...
+
+
 class Hub:
     def __init__(self, *, max_per_user: int, max_in_all: int) -> None:
         self._max_per_user = max_per_user
         self._max_in_all = max_in_all
-        self._by_user: dict[str, set[Viewer]] = {}
+        self._by_user: dict[str, set[Socket]] = {}
         self._count = 0
         self._empty = asyncio.Event()
 
@@ -32,7 +40,7 @@ class Hub:
     def __len__(self) -> int:
         return self._count
 
-    def admit(self, viewer: Viewer, user_id: str) -> CloseCode | None:
+    def admit(self, viewer: Socket, user_id: str) -> CloseCode | None:
         """Count a new socket in, or say with which code to turn it away."""
         if self._count >= self._max_in_all:
             return CloseCode.OVERLOAD
@@ -43,7 +51,7 @@ class Hub:
         self._count += 1
         return None
 
-    def dismiss(self, viewer: Viewer, user_id: str) -> None:
+    def dismiss(self, viewer: Socket, user_id: str) -> None:
         theirs = self._by_user.get(user_id)
         if theirs is not None and viewer in theirs:
             theirs.discard(viewer)
@@ -54,15 +62,20 @@ class Hub:
                 self._empty.set()
 
     def close_all(self, code: CloseCode, reason: str) -> None:
-        for viewers in self._by_user.values():
-            for viewer in viewers:
-                viewer.close(code, reason)
+        for viewer in self._all():
+            viewer.close(code, reason)
+
+    def cut_all(self) -> None:
+        for viewer in self._all():
+            viewer.cut()
 
     def push_all(self, text: str) -> None:
         """Tell every socket."""
-        for viewers in self._by_user.values():
-            for viewer in viewers:
-                viewer.push(text)
+        for viewer in self._all():
+            viewer.push(text)
+
+    def _all(self) -> list[Socket]:
+        return [viewer for viewers in self._by_user.values() for viewer in viewers]
 
     def announce(self, things: Iterable[Tracked]) -> None:
         """Tell the viewers of these things what was booked."""

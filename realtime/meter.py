@@ -64,9 +64,13 @@ class Meter:
         self.due_at_us = now_us + SECOND_US - self._carry_us
 
     def hold(self, now_us: int) -> Booked:
-        """Settle, then stop counting and keep the remainder."""
+        """Settle, then stop counting and keep the remainder.
+
+        A moment before the last second that was booked counts as that second's.
+        """
         booked = self.settle(now_us)
         if self.due_at_us is not None:
+            now_us = max(now_us, self.due_at_us - SECOND_US)
             self._carry_us = SECOND_US - (self.due_at_us - now_us)
             self._held_at_us = now_us
             self.due_at_us = None

@@ -8,7 +8,7 @@ directly looks again whether it has become tracked.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -100,8 +100,8 @@ class SessionService:
 
     def start(self) -> None:
         """Begin to count. Needs a running event loop."""
-        self._keep(asyncio.create_task(self.ticker.run(), name="ticker"))
-        self._keep(asyncio.create_task(self.ledger.run(), name="ledger"))
+        self.keep(asyncio.create_task(self.ticker.run(), name="ticker"))
+        self.keep(asyncio.create_task(self.ledger.run(), name="ledger"))
 
     async def stop(self, *, within_s: float) -> list[Tracked]:
         """Join nobody any more, write everything, close every socket with 1012.
@@ -118,6 +118,7 @@ class SessionService:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_AFTER_S):
                 await self.hub.emptied()
+        self.hub.cut_all()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -160,23 +161,26 @@ class SessionService:
             self.engine.attach(thing, viewer, now_us)
             return Joined(thing, self._live_view(thing, document), resumed)
 
-    def leave(self, viewer: Viewer, thing: Tracked) -> None:
-        """This connection tracks it no more."""
+    def leave(self, viewer: Viewer, thing: Tracked, at_us: int) -> None:
+        """This connection tracks it no more since `at_us`."""
         if viewer in thing.viewers:
-            self.engine.detach(thing, viewer, self.clock.now_us())
+            self.engine.detach(thing, viewer, at_us)
             self.ledger.wake()
 
-    async def set_paused(self, thing: Tracked, paused: bool, *, by: Viewer | None = None) -> None:
-        """Pause or resume a tracked session; returns once that is stored."""
+    def set_paused(
+        self, thing: Tracked, paused: bool, at_us: int, *, by: Viewer | None = None
+    ) -> Awaitable[None]:
+        """Pause or resume a tracked session at once; wait for it to be stored, or do not:
+        all viewers but the one that asked are told then."""
         before = thing.status
         change = self.engine.pause if paused else self.engine.resume
-        change(thing, self.clock.now_us())
+        change(thing, at_us)
         type_ = None
         if thing.status != before:
             type_ = "paused" if thing.status == PAUSED else "resumed"
         task = asyncio.create_task(self._tell_paused(thing, type_, by))
-        self._keep(task)  # whoever asked may go meanwhile: the others are told all the same
-        await asyncio.shield(task)
+        self.keep(task)
+        return asyncio.shield(task)
 
     async def _tell_paused(self, thing: Tracked, type_: str | None, by: Viewer | None) -> None:
         await self.ledger.saved(thing)
@@ -194,10 +198,6 @@ class SessionService:
         """
         self.engine.end(thing, status, self.clock.now_us())
         return await self._endings.stored(thing, by=by)
-
-    def end_soon(self, thing: Tracked, status: str) -> None:
-        """End a tracked session for somebody who waits for no answer."""
-        self._keep(asyncio.create_task(self.end_tracked(thing, status)))
 
     # --- for routes -----------------------------------------------------------------------
 
@@ -296,7 +296,7 @@ class SessionService:
             id_ = ObjectId(str(thing.thing_id))
             await store.set_fields(self._db, id_, {**given, "updatedAt": self._now()})
         if status is not None:
-            await self.set_paused(thing, status == PAUSED)
+            await self.set_paused(thing, status == PAUSED, self.clock.now_us())
         return await self.get(thing.user_id, str(thing.thing_id))
 
     async def _change(
@@ -343,7 +343,7 @@ class SessionService:
             text = encode("superseded", sessionId=str(thing.thing_id))
             self.hub.lost(thing, CloseCode.TAKEN_OVER, "tracked elsewhere", text)
         else:
-            self._keep(asyncio.create_task(self._tell_ended(thing)))
+            self.keep(asyncio.create_task(self._tell_ended(thing)))
 
     def _trouble(self, begun: bool) -> None:
         """The database has stopped answering the ledger, or answers again."""
@@ -357,7 +357,8 @@ class SessionService:
         except NotFound:
             self.hub.lost(thing, CloseCode.DELETED, "the session is gone")
 
-    def _keep(self, task: asyncio.Task[Any]) -> None:
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """Let a task run to its end though nobody waits for it."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -12,6 +12,7 @@ from models.tokens import TokenAuthority
 from models.wire import WireModel
 from realtime.service import SessionService
 from realtime.session_socket import SocketSettings
+from realtime.wire import Wire
 from routes.origins import Origins
 
 KEY = "focusup"
@@ -32,6 +33,8 @@ class Services:
     sockets: SocketSettings
     health: Callable[[], Awaitable[WireModel]]
     origins: Origins
+    take_over: Callable[[Wire], None]
+    """Gives a wire the connection of the WebSocket that was accepted just now."""
     now: Callable[[], datetime] = utc_now
 
 

@@ -12,6 +12,7 @@ from quart_schema import hide
 from models.errors import Unauthorized
 from realtime.close_codes import CloseCode
 from realtime.session_socket import SessionSocket
+from realtime.wire import Wire
 from routes.problems import respond
 from routes.services import services
 
@@ -19,23 +20,6 @@ SUBPROTOCOL = "focusup.v1"
 TOKEN_PREFIX = "bearer."  # noqa: S105 - a prefix, no secret
 
 blueprint = Blueprint("sockets", __name__)
-
-
-class QuartTransport:
-    """An accepted WebSocket of Quart, as `realtime` wants it."""
-
-    def __init__(self, socket: Websocket) -> None:
-        self.receive = socket.receive
-        self.send = socket.send
-        self._socket = socket
-
-    def unread(self) -> list[str | bytes]:
-        """What has arrived and will not be received any more."""
-        queue = getattr(self._socket, "unread", None)
-        return [] if queue is None else [queue.get_nowait() for _ in range(queue.qsize())]
-
-    async def close(self, code: int, reason: str) -> None:
-        await self._socket.close(code, reason)
 
 
 def offered_token(socket: Websocket) -> str | None:
@@ -56,17 +40,17 @@ async def session_socket() -> None:
     socket: Websocket = websocket._get_current_object()  # type: ignore[attr-defined]
     wanted = SUBPROTOCOL in socket.requested_subprotocols
     await socket.accept(subprotocol=SUBPROTOCOL if wanted else None)
+    wire = Wire()
+    services().take_over(wire)  # nothing may be awaited between the two
     if not services().origins.allows(socket.headers.get("Origin")):
-        await socket.close(CloseCode.FORBIDDEN, "origin not allowed")
+        wire.close(CloseCode.FORBIDDEN, "origin not allowed")
         return
     try:
         identity = services().tokens.verify(offered_token(socket), services().now())
     except Unauthorized as error:
-        await socket.close(CloseCode.UNAUTHORIZED, error.code)
+        wire.close(CloseCode.UNAUTHORIZED, error.code)
         return
-    await SessionSocket(
-        QuartTransport(socket), identity, services().sessions, services().sockets
-    ).run()
+    SessionSocket(wire, identity, services().sessions, services().sockets).open()
 
 
 @blueprint.get("/ws/sessions")

@@ -101,7 +101,7 @@ async def test_an_end_goes_on_when_whoever_asked_has_gone(service: SessionServic
     second, _ = await join(service, id_)
     asking = asyncio.create_task(service.end_tracked(thing, "completed", by=first))
     await asyncio.sleep(0)
-    service.leave(first, thing)
+    service.leave(first, thing, service.clock.now_us())
     asking.cancel()
     await asyncio.wait([asking])
     for _ in range(60):
@@ -187,7 +187,9 @@ async def test_a_pause_is_told_although_whoever_asked_has_gone(service: SessionS
     id_ = (await service.create("ada", NewSession())).id
     first, thing = await join(service, id_)
     second, _ = await join(service, id_)
-    asking = asyncio.create_task(service.set_paused(thing, True, by=first))
+    asking = asyncio.ensure_future(
+        service.set_paused(thing, True, service.clock.now_us(), by=first)
+    )
     await asyncio.sleep(0)
     asking.cancel()
     await asyncio.wait([asking])

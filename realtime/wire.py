@@ -1,0 +1,282 @@
+"""An open WebSocket over a transport of asyncio: frames, pings, slow readers, closing.
+
+What must always hold:
+
+- nothing here waits: what is received is handled, and what is pushed is written, within
+  the call; there is no task and no queue per connection;
+- whoever listens is told once that the peer is gone: when it closes, when its connection
+  ends or is reset, or when it leaves a ping unanswered (a proxy goes on acknowledging for
+  a peer that is dead, so TCP alone does not tell);
+- what waits for a slow reader is bounded: of counts only the newest waits, and who takes
+  nothing for `SLOW_AFTER_S`, or lets `OUTBOX_BYTES` pile up, is cut off;
+- a peer that sends much waits in its own buffers: at most `READ_BYTES` of it are taken
+  every `READ_WINDOW_S`, so it never holds up anybody else;
+- what follows a message too large, or any other breach of RFC 6455, is thrown away.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from typing import Any, Protocol, cast
+
+import structlog
+from websockets.exceptions import InvalidState
+from websockets.frames import Frame, Opcode
+from websockets.protocol import SEND_EOF, Side, State
+from websockets.protocol import Protocol as Framing
+
+from realtime.close_codes import CloseCode
+
+MAX_MESSAGE_BYTES = 16 * 1024
+PING_EVERY_S = 10.0
+PONG_WITHIN_S = 19.5
+"""A ping unanswered for so long, looked at with every second one after it: a peer that is
+gone, or does not read, is noticed 20 to 30 s after it was there last."""
+USER_TIMEOUT_MS = 30_000
+OUTBOX_BYTES = 256 * 1024
+HIGH_WATER_BYTES = 16 * 1024
+SLOW_AFTER_S = 20.0
+CLOSE_GRACE_S = 2.0
+"""How long a peer has to answer our close before the connection is cut: what it still
+sends must be read meanwhile, or its system may throw the close frame away."""
+READ_BYTES = 32 * 1024
+READ_WINDOW_S = 0.05
+
+PING = Frame(Opcode.PING, b"").serialize(mask=False)
+
+log = structlog.get_logger(__name__)
+_silent = logging.getLogger("focusup.wire")
+_silent.disabled = True
+
+
+class Listener(Protocol):
+    """Whom a connection belongs to. Nothing here may block."""
+
+    def received(self, text: str) -> None: ...
+
+    def gone(self) -> None:
+        """Said once; whatever is pushed after it is lost."""
+        ...
+
+
+class Wire(asyncio.Protocol):
+    """One connection, after its handshake."""
+
+    def __init__(self) -> None:
+        self.kept: Any = None
+        """Whatever must live as long as the connection."""
+        self._framing = Framing(Side.SERVER, max_size=MAX_MESSAGE_BYTES, logger=_silent)
+        self._listener: Listener | None = None
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._parts: bytearray | None = None
+        self._count: str | None = None
+        self._pinged_s: float | None = None
+        self._window_s = self._loop.time()
+        self._window_bytes = 0
+        self._beat: asyncio.TimerHandle | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._full = False
+        """Whether the transport has more to write than it takes at once."""
+        self._ending = False
+
+    def listen(self, listener: Listener) -> None:
+        """Tell this one from now on. To be called before anything can arrive."""
+        self._listener = listener
+
+    @property
+    def open(self) -> bool:
+        """Whether anything can still be sent."""
+        return self._transport is not None and self._framing.state is State.OPEN
+
+    # --- out --------------------------------------------------------------------------
+
+    def push(self, text: str) -> None:
+        """Send this, in order. Never raises."""
+        if not self.open:
+            return
+        if self._count is not None:  # a count made before this message goes before it
+            count, self._count = self._count, None
+            self._write(text_frame(count))
+        self._write(text_frame(text))
+
+    def push_count(self, text: str) -> None:
+        """Send this unless a newer count comes before it could be sent."""
+        if self._full:
+            self._count = text
+        elif self.open:
+            self._write(text_frame(text))
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Send what is waiting, then close."""
+        if not self.open:
+            return
+        if self._count is not None:
+            self._write(text_frame(self._count))
+        with contextlib.suppress(InvalidState):
+            self._framing.send_close(int(code), reason)
+        self._flush()
+        self._end()
+
+    def cut(self) -> None:
+        """Close the connection without another word."""
+        if self._transport is not None:
+            self._transport.abort()
+        self._leave()
+
+    # --- as a protocol of asyncio -------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # No check of its type: uvloop's are none of asyncio's.
+        self._transport = stream = cast(asyncio.Transport, transport)
+        stream.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        connection = stream.get_extra_info("socket")
+        if connection is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            with contextlib.suppress(OSError):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+        self._beat = self._loop.call_later(PING_EVERY_S, self._ping)
+
+    def data_received(self, data: bytes) -> None:
+        framing = self._framing
+        framing.receive_data(data)
+        for frame in framing.events_received():
+            if isinstance(frame, Frame):
+                self._take(frame)
+        if framing.writes:
+            self._flush()
+        if framing.state is not State.OPEN and not self._ending:
+            self._end()
+            self._leave()
+        self._throttle(len(data))
+
+    def eof_received(self) -> bool:
+        self._framing.receive_eof()
+        self._flush()
+        self._end()
+        self._leave()
+        return False
+
+    def pause_writing(self) -> None:
+        self._full = True
+        if not self._ending:
+            self._deadline = self._loop.call_later(SLOW_AFTER_S, self.cut)
+
+    def resume_writing(self) -> None:
+        self._full = False
+        if not self._ending and self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if self._count is not None and self.open:
+            count, self._count = self._count, None
+            self._write(text_frame(count))
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._transport = None
+        for timer in (self._beat, self._deadline):
+            if timer is not None:
+                timer.cancel()
+        self._leave()
+        self.kept = None
+
+    # --- in ---------------------------------------------------------------------------
+
+    def _take(self, frame: Frame) -> None:
+        opcode = frame.opcode
+        if opcode is Opcode.TEXT:
+            if frame.fin:
+                self._receive(frame.data)
+            else:
+                self._parts = bytearray(frame.data)
+        elif opcode is Opcode.CONT and self._parts is not None:
+            self._parts += frame.data
+            if frame.fin:
+                whole, self._parts = self._parts, None
+                self._receive(whole)
+        elif opcode is Opcode.BINARY:
+            self.close(CloseCode.NOT_TEXT, "text frames only")
+        elif opcode is Opcode.PONG:
+            self._pinged_s = None
+
+    def _receive(self, data: Any) -> None:
+        # A close frame of the peer may have been read already: what came before it counts.
+        if self._listener is None or self._ending:
+            return
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            self._framing.fail(CloseCode.NOT_UTF8, "not UTF-8")
+            return
+        try:
+            self._listener.received(text)
+        except Exception:
+            log.exception("socket_failed")
+            self.close(CloseCode.OUR_BUG, "internal error")
+
+    def _throttle(self, size: int) -> None:
+        now_s = self._loop.time()
+        if now_s - self._window_s >= READ_WINDOW_S:
+            self._window_s, self._window_bytes = now_s, 0
+        self._window_bytes += size
+        if self._window_bytes > READ_BYTES and self._transport is not None:
+            self._transport.pause_reading()
+            self._loop.call_later(READ_WINDOW_S, self._read_on)
+
+    def _read_on(self) -> None:
+        self._window_bytes = 0
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # --- helpers ----------------------------------------------------------------------
+
+    def _write(self, data: bytes) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        if self._full and (waiting := transport.get_write_buffer_size()) > OUTBOX_BYTES:
+            if waiting > 2 * OUTBOX_BYTES:
+                return
+            # Not at once: whoever pushes goes through the viewers that leaving would change.
+            self._loop.call_soon(self.close, CloseCode.TOO_MANY, "the client does not read")
+        transport.write(data)
+
+    def _flush(self) -> None:
+        """Write what RFC 6455 wants written; end when it wants that."""
+        transport = self._transport
+        for data in self._framing.data_to_send():
+            if transport is None or transport.is_closing():
+                break
+            if data is not SEND_EOF and data:
+                self._write(data)
+            elif transport.can_write_eof():
+                transport.write_eof()
+            else:
+                transport.close()
+
+    def _ping(self) -> None:
+        now_s = self._loop.time()
+        if self._pinged_s is not None and now_s - self._pinged_s > PONG_WITHIN_S:
+            self.cut()
+            return
+        self._beat = self._loop.call_later(PING_EVERY_S, self._ping)
+        if self._pinged_s is None and self.open:
+            self._pinged_s = now_s
+            self._write(PING)
+
+    def _end(self) -> None:
+        """The close frame is out, or was never wanted: the rest must happen soon."""
+        if self._ending or self._transport is None:
+            return
+        self._ending = True
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self._loop.call_later(CLOSE_GRACE_S, self.cut)
+
+    def _leave(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.gone()
+
+
+def text_frame(text: str) -> bytes:
+    return Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
