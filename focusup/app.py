@@ -7,12 +7,13 @@ from quart import Quart
 
 from focusup import requests, websockets
 from focusup.settings import Settings
-from models import accounts, session_store
+from models import accounts, servers, session_store
 from models.accounts import Accounts
 from models.indexes import ensure_indexes
 from models.storage import translated
 from models.tokens import TokenAuthority
 from realtime.clock import Clock, SystemClock
+from realtime.records import SessionRecords
 from realtime.service import SessionService
 from realtime.session_socket import SocketSettings
 from routes import auth, health, sessions, sockets
@@ -24,7 +25,11 @@ from routes.problems import install_problems
 from routes.services import Services, install_services, utc_now
 
 VERSION = version("focusup")
-INDEXES = {**accounts.INDEXES, session_store.COLLECTION: session_store.INDEXES}
+INDEXES = {
+    **accounts.INDEXES,
+    **servers.INDEXES,
+    session_store.COLLECTION: session_store.INDEXES,
+}
 
 
 class Database(Pinged, Protocol):
@@ -42,7 +47,7 @@ def create_app(
 
     The database must be prepared (`prepare`).
     """
-    app = Quart("focusup")
+    app = requests.App("focusup")
     app.url_map.merge_slashes = False  # its redirect would be a page of HTML, not a problem
     tokens = TokenAuthority(secret, settings.access_token_minutes * 60)
     service = SessionService(
@@ -51,11 +56,13 @@ def create_app(
         idle_after_s=settings.idle_after_seconds,
         max_sockets_per_user=settings.max_sockets_per_user,
         max_sockets=settings.max_sockets,
+        abandon_after_s=settings.abandon_after_minutes * 60,
     )
     members = Services(
         accounts=Accounts(database.db, tokens, settings.refresh_token_days * 86_400),
         tokens=tokens,
-        sessions=service,
+        tracking=service,
+        sessions=SessionRecords(database.db, service),
         sockets=SocketSettings(tokens=tokens, now=utc_now),
         health=HealthCheck(VERSION, database, service),
         origins=Origins(settings.allowed_origins),
@@ -73,13 +80,18 @@ def create_app(
 
     @app.before_serving
     async def begin() -> None:
-        service.start()
+        await service.start()
 
     return app
 
 
 async def prepare(database: Database) -> None:
-    """Make the indexes, durably. Raises StorageUnavailable or StatementRefused."""
+    """Make the indexes, durably, and forget servers that were killed.
+
+    Raises StorageUnavailable or StatementRefused.
+    """
     with translated():
         if await ensure_indexes(database.db, INDEXES):
             await database.checkpoint()
+        if database.kind != "mongodb":  # a child of ours, or memory: nobody else uses it
+            await servers.forget_all(database.db)

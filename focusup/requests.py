@@ -1,6 +1,8 @@
-"""Our requests within Quart and Hypercorn: their bodies are read to the end.
+"""Our requests within Quart and Hypercorn: their bodies are read to the end, and none waits
+for the database without a limit.
 
-What must always hold: an answer leaves once the whole body has arrived, even where nobody
+What must always hold: a request that the database leaves waiting for `ANSWER_WITHIN_S` is
+a 503; and an answer leaves once the whole body has arrived, even where nobody
 wanted it. Hypercorn closes the connection when an answer is out before that: the client,
 still sending, may lose the answer, and one that reuses connections loses its next request.
 Memory stays bounded: Quart drops what is over its limit.
@@ -12,9 +14,23 @@ from typing import Any
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 from quart import Quart, Request
 from quart.asgi import ASGIHTTPConnection
+from quart.ctx import RequestContext
+
+from models.storage import answered_within
 
 DRAIN_S = 2.0
 """How long the rest of a body may take; then the connection ends with the answer."""
+
+
+ANSWER_WITHIN_S = 10.0
+
+
+class App(Quart):
+    """Quart, with a time limit for each request."""
+
+    async def dispatch_request(self, request_context: RequestContext | None = None) -> Any:
+        async with answered_within(ANSWER_WITHIN_S):
+            return await super().dispatch_request(request_context)
 
 
 class DrainedConnection(ASGIHTTPConnection):

@@ -105,7 +105,7 @@ async def _prepare(database: OpenedDatabase) -> None:
 
 
 async def _stop(services: Services) -> None:
-    for thing in await services.sessions.stop(within_s=STOP_WITHIN_S):
+    for thing in await services.tracking.stop(within_s=STOP_WITHIN_S):
         log.error(
             "unwritten",
             session=str(thing.thing_id),

@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     refresh_token_days: Annotated[float, Field(gt=0, le=365)] = 30
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     idle_after_seconds: Annotated[float, Field(gt=0, le=3600)] = 15
+    abandon_after_minutes: Annotated[float, Field(gt=0, le=10_080)] = 30
     max_sockets_per_user: Annotated[int, Field(ge=1)] = 10
     max_sockets: Annotated[int, Field(ge=1)] = 30_000
     log_level: Literal["debug", "info", "warning", "error"] = "info"

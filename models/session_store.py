@@ -43,6 +43,7 @@ class Claim(NamedTuple):
     """The remainder of a second that the last owner left."""
     resumed: bool
     """Whether it had been started before."""
+    former_owner: str | None
 
 
 def sessions(db: AsyncIOMotorDatabase[Document]) -> AsyncIOMotorCollection[Document]:
@@ -111,9 +112,13 @@ async def list_sessions(
     return page, str(page[-1]["_id"])
 
 
-async def delete_session(db: AsyncIOMotorDatabase[Document], session_id: str, user_id: str) -> None:
+async def delete_session(
+    db: AsyncIOMotorDatabase[Document], session_id: str, user_id: str
+) -> Document:
+    """Delete it; what it was."""
     document = await find_session(db, session_id, user_id)
     await sessions(db).delete_one({"_id": document["_id"]})
+    return document
 
 
 async def set_fields(
@@ -174,7 +179,8 @@ async def claim_session(
         if await compare_and_set(db, before, values, stamp):
             after = await find_session(db, session_id, user_id)
             if after["stamp"] == stamp:
-                return Claim(after, before["carryMs"], before["startedAt"] is not None)
+                resumed = before["startedAt"] is not None
+                return Claim(after, before["carryMs"], resumed, before["owner"])
     raise StorageUnavailable("contended", "The session is being claimed elsewhere; try again.")
 
 

@@ -154,6 +154,7 @@ def new_document(user_id: str, body: NewSession, *, stamp: str, now: datetime) -
         "pausedMs": 0.0,
         "pausedAt": None,
         "lastBookedAt": None,
+        "leftAt": None,
     }
 
 
@@ -238,7 +239,8 @@ def status_fields(document: Mapping[str, Any], status: str, now: datetime) -> di
     paused_ms = document["pausedMs"]
     if document["pausedAt"] is not None:
         paused_ms += max(0.0, (now - document["pausedAt"]) / MILLISECOND)
-    return {"status": status, "pausedAt": None, "pausedMs": paused_ms}
+    # Who resumes it was there just now, though no client tracks it.
+    return {"status": status, "pausedAt": None, "pausedMs": paused_ms, "leftAt": now}
 
 
 def consistent_counters(document: Mapping[str, Any], given: Mapping[str, int]) -> dict[str, int]:

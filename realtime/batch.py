@@ -11,6 +11,7 @@ costs beyond its commit grows with the square of its different stamps and values
 this size it is an eighth of writing each alone.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,19 +51,21 @@ def compose(
     Absolute writes come first: somebody waits for them.
     """
     changed: dict[tuple[frozenset[str], int], list[tuple[Tracked, dict[str, Any]]]] = {}
-    counted: dict[tuple[str, Totals, int], list[Tracked]] = {}
+    counted: defaultdict[tuple[str, int, int, int, int], list[Tracked]] = defaultdict(list)
     for thing in things:
-        totals, stored = thing.totals, thing.stored
+        totals = Totals(thing.active, thing.idle, thing.tab_switches)
         if thing.revision != thing.saved_revision:
             values = absolute(thing)
             changed.setdefault((frozenset(values), thing.cell), []).append((thing, values))
-        elif totals != stored:
-            increase = Totals(
-                totals.active - stored.active,
-                totals.idle - stored.idle,
-                totals.tab_switches - stored.tab_switches,
-            )
-            counted.setdefault((thing.stamp, increase, thing.cell), []).append(thing)
+        elif totals != thing.stored:
+            active, idle, tab_switches = thing.stored
+            counted[
+                thing.stamp,
+                totals[0] - active,
+                totals[1] - idle,
+                totals[2] - tab_switches,
+                thing.cell,
+            ].append(thing)
         else:
             continue
         thing.attempt = Attempt(stamp, totals, thing.revision)
@@ -70,7 +73,8 @@ def compose(
         _absolute(part, stamp) for pairs in changed.values() for part in _parts(pairs, MIXED_SIZE)
     ]
     scattered: dict[tuple[Totals, int], list[Tracked]] = {}
-    for (expected, increase, cell), members in counted.items():
+    for (expected, active, idle, tab_switches, cell), members in counted.items():
+        increase = Totals(active, idle, tab_switches)
         if len(members) < FEW:
             scattered.setdefault((increase, cell), []).extend(members)
             continue

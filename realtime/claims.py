@@ -6,6 +6,8 @@ again; and whoever changes a session can first wait for a claim that is on its w
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import Any
 
 from bson import ObjectId
@@ -15,12 +17,15 @@ from models.errors import StorageUnavailable
 from models.fence import Stamps
 from models.session_store import Claim, claim_session, not_found
 from models.sessions import Document
+from models.storage import answered_within
 from realtime.clock import Clock
 from realtime.engine import Engine
 from realtime.ledger import Ledger
+from realtime.peers import Peers
 from realtime.session_book import SessionBook
 from realtime.tracked import Tracked
 
+CLAIM_WITHIN_S = 10.0
 ATTEND_WITHIN_S = 1.0
 """How long a claimed session waits for those who asked for it: they are told at once, so
 who has not come by then has gone."""
@@ -37,8 +42,12 @@ class Claims:
         clock: Clock,
         stamps: Stamps,
         idle_after_s: float,
+        peers: Peers,
+        note: Callable[[ObjectId], Awaitable[None]],
     ) -> None:
         self._db = db
+        self._peers = peers
+        self._note = note
         self._engine = engine
         self._ledger = ledger
         self._book = book
@@ -68,7 +77,9 @@ class Claims:
         key = (ObjectId(session_id), user_id)
         task = self._under_way.get(key)
         if task is None:
-            task = asyncio.create_task(self._claim(session_id, user_id, now_us))
+            # Whoever asked may have little time left; others may wait for it as well.
+            work = self._claim(session_id, user_id, now_us)
+            task = asyncio.create_task(work, context=Context())
             self._under_way[key] = task
             task.add_done_callback(lambda done: self._ended(key, done))
         return await asyncio.shield(task)
@@ -82,12 +93,18 @@ class Claims:
             await asyncio.wait([self._under_way[ObjectId(session_id), user_id]])
 
     async def _claim(self, session_id: str, user_id: str, now_us: int) -> Claim:
-        claim = await claim_session(
-            self._db, session_id, user_id, stamps=self._stamps, now=self._clock.wall(now_us)
-        )
-        thing = self._book.tracked(claim, idle_after_us=self._idle_after_us)
-        self._engine.add(thing)
-        asyncio.get_running_loop().call_later(ATTEND_WITHIN_S, self._release_unattended, thing)
+        async with answered_within(CLAIM_WITHIN_S):
+            noted = asyncio.ensure_future(self._note(ObjectId(session_id)))
+            noted.add_done_callback(lambda done: done.cancelled() or done.exception())
+            claim = await claim_session(
+                self._db, session_id, user_id, stamps=self._stamps, now=self._clock.wall(now_us)
+            )
+            thing = self._book.tracked(claim, idle_after_us=self._idle_after_us)
+            self._engine.add(thing)
+            asyncio.get_running_loop().call_later(ATTEND_WITHIN_S, self._release_unattended, thing)
+            if claim.former_owner is not None:
+                await self._peers.tell(claim.former_owner, claim.document["_id"])
+            await noted
         return claim
 
     def _ended(self, key: tuple[ObjectId, str], task: asyncio.Task[Any]) -> None:

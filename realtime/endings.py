@@ -7,6 +7,7 @@ the answer to its own message or by the push.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 
 from models.errors import Conflict, StorageUnavailable
 from models.sessions import FINAL, SessionView
@@ -46,7 +47,8 @@ class Endings:
         ending = self._under_way.get(thing)
         if ending is None:
             ending = self._under_way[thing] = Ending()
-            ending.task = asyncio.create_task(self._finish(thing, ending))
+            # Whoever asked may have a time limit; the end has none.
+            ending.task = asyncio.create_task(self._finish(thing, ending), context=Context())
             ending.task.add_done_callback(lambda task: task.cancelled() or task.exception())
         if by is not None:
             ending.askers.add(by)

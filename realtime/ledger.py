@@ -64,7 +64,6 @@ class Figures:
 
     flushes: int = 0
     statements: int = 0
-    seconds_written: int = 0
     doubts: int = 0
     last_flush_ms: float = 0.0
     slowest_flush_ms: float = 0.0
@@ -95,6 +94,11 @@ class Ledger:
         self._flushing = asyncio.Lock()
         self._next_cell = 1
 
+    @property
+    def in_trouble(self) -> bool:
+        """Whether nothing could be written for a while."""
+        return self._trouble_told
+
     # --- for everybody --------------------------------------------------------------
 
     def wake(self) -> None:
@@ -112,6 +116,12 @@ class Ledger:
         self._waiting.setdefault(thing, []).append((thing.revision, future))
         self.wake()
         await future
+
+    def look(self, thing: Tracked) -> None:
+        """Read its document before the next write: somebody else may have changed it."""
+        thing.doubt = True
+        self._engine.mark(thing)
+        self.wake()
 
     def lose(self, thing: Tracked, loss: Loss) -> None:
         """The thing is no longer ours to count: forget it, and tell who waits or watches."""
@@ -253,7 +263,6 @@ class Ledger:
         attempt = thing.attempt
         if attempt is None:
             raise AssertionError("only an attempt is acknowledged")
-        self.figures.seconds_written += attempt.totals.elapsed - thing.stored.elapsed
         thing.stamp = attempt.stamp
         thing.stored = attempt.totals
         thing.saved_revision = max(thing.saved_revision, attempt.revision)
@@ -265,11 +274,13 @@ class Ledger:
         if thing.gone:
             self._answer(thing)
             return
-        if thing.doubt or thing.revision != thing.saved_revision or thing.totals != thing.stored:
+        totals = (thing.active, thing.idle, thing.tab_switches)
+        if thing.doubt or thing.revision != thing.saved_revision or totals != thing.stored:
             self._engine.mark(thing)
-        elif not thing.owned:
+        elif not thing.viewers or thing.ended_at_us is not None:
             self._engine.drop(thing)
-        self._answer(thing)
+        if self._waiting:
+            self._answer(thing)
 
     def _answer(self, thing: Tracked) -> None:
         """Tell those who wait for the thing to be saved."""

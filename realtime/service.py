@@ -1,14 +1,15 @@
-"""What sockets and routes may ask about focus sessions; the only way in to the engine.
+"""Sessions as they are tracked: the only way in to the engine.
 
 What must always hold: a session that this process tracks is changed through the engine
-and answered once the database has acknowledged it; any other one is changed by a fenced
-write; and no change can slip in between the two, because whoever writes a document
-directly looks again whether it has become tracked.
+alone, at once, and answered once the database has acknowledged it; whatever becomes of it
+elsewhere, its viewers are told; and work that outlives whoever asked for it inherits none
+of their time limits.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
+from contextvars import Context
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,20 +18,12 @@ from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models import session_store as store
-from models.errors import Conflict, NotFound, StorageUnavailable
+from models.errors import Conflict, NotFound
 from models.fence import Stamps
-from models.sessions import (
-    COUNTERS,
-    FINAL,
-    Document,
-    NewSession,
-    SessionChange,
-    SessionQuery,
-    SessionView,
-    changed_fields,
-    ended_fields,
-    view,
-)
+from models.servers import Notice
+from models.sessions import Document, SessionView, view
+from models.storage import StatementRefused, StorageUnavailable, answered_within
+from realtime.abandonment import Abandonment
 from realtime.claims import Claims
 from realtime.clock import Clock
 from realtime.close_codes import CloseCode
@@ -39,10 +32,12 @@ from realtime.engine import Engine
 from realtime.hub import Hub, counts, tell
 from realtime.ledger import Ledger, Loss
 from realtime.messages import encode, timestamp
+from realtime.peers import Peers
 from realtime.session_book import SessionBook
 from realtime.ticker import Ticker
 from realtime.tracked import PAUSED, Tracked, Viewer
 
+ANSWER_WITHIN_S = 5.0
 CLOSE_AFTER_S = 1.0
 """How long a stop waits for its close frames to leave."""
 
@@ -54,10 +49,6 @@ class Joined:
     resumed: bool
 
 
-class _NowTrackedError(Exception):
-    """A session turned out to be tracked here after all."""
-
-
 class SessionService:
     def __init__(
         self,
@@ -67,6 +58,7 @@ class SessionService:
         idle_after_s: float,
         max_sockets_per_user: int,
         max_sockets: int,
+        abandon_after_s: float = 1800.0,
     ) -> None:
         self.clock = clock
         self.idle_after_s = idle_after_s
@@ -76,12 +68,21 @@ class SessionService:
         stamps = Stamps()
         # Direct writes carry a mark of their own, so that the ledger never takes them
         # for one of its writes whose reply was lost.
-        self._direct_stamps = Stamps(stamps.process + "d")
+        self.direct_stamps = Stamps(stamps.process + "d")
         book = SessionBook(db, clock, stamps)
         self.ledger = Ledger(
             self.engine, book, clock, stamps, on_lost=self._lost, on_trouble=self._trouble
         )
         self.ticker = Ticker(self.engine, self.ledger, clock, announce=self.hub.announce)
+        self.peers = Peers(db, stamps.process, now=self.now, on_notice=self._on_notice)
+        self._abandonment = Abandonment(
+            db,
+            tracked_here=self.engine.things,
+            peers=self.peers,
+            stamps=self.direct_stamps,
+            now=self.now,
+            after_s=abandon_after_s,
+        )
         self.claims = Claims(
             db,
             engine=self.engine,
@@ -90,18 +91,21 @@ class SessionService:
             clock=clock,
             stamps=stamps,
             idle_after_s=idle_after_s,
+            peers=self.peers,
+            note=self._abandonment.note,
         )
-        self._endings = Endings(
-            self.ledger, self.hub, lambda thing: self.get(thing.user_id, str(thing.thing_id))
-        )
+        self._endings = Endings(self.ledger, self.hub, self._read)
         self._tasks: set[asyncio.Task[Any]] = set()
 
     # --- life -------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Begin to count. Needs a running event loop."""
-        self.keep(asyncio.create_task(self.ticker.run(), name="ticker"))
-        self.keep(asyncio.create_task(self.ledger.run(), name="ledger"))
+    async def start(self) -> None:
+        """Begin to count."""
+        with contextlib.suppress(StorageUnavailable):  # it is tried again
+            async with answered_within(ANSWER_WITHIN_S):
+                await self.peers.meet()
+        for part in (self.ticker, self.ledger, self.peers, self._abandonment):
+            self.keep(asyncio.create_task(part.run(), name=type(part).__name__))
 
     async def stop(self, *, within_s: float) -> list[Tracked]:
         """Join nobody any more, write everything, close every socket with 1012.
@@ -122,6 +126,9 @@ class SessionService:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if not unwritten:
+            with contextlib.suppress(StorageUnavailable, StatementRefused):
+                await self.peers.leave()
         return unwritten
 
     def _release_all(self) -> None:
@@ -145,10 +152,10 @@ class SessionService:
         Raises NotFound, Conflict "session_ended", StorageUnavailable.
         """
         while True:
-            thing = self._tracked(session_id)
+            thing = self.tracked(session_id)
             if thing is None:
                 claim = await self.claims.claim(session_id, user_id, now_us)
-                thing = self._tracked(session_id)
+                thing = self.tracked(session_id)
                 document, resumed = claim.document, claim.resumed
             else:
                 document, resumed = await store.find_session(self._db, session_id, user_id), True
@@ -178,7 +185,7 @@ class SessionService:
         type_ = None
         if thing.status != before:
             type_ = "paused" if thing.status == PAUSED else "resumed"
-        task = asyncio.create_task(self._tell_paused(thing, type_, by))
+        task = asyncio.create_task(self._tell_paused(thing, type_, by), context=Context())
         self.keep(task)
         return asyncio.shield(task)
 
@@ -199,128 +206,29 @@ class SessionService:
         self.engine.end(thing, status, self.clock.now_us())
         return await self._endings.stored(thing, by=by)
 
-    # --- for routes -----------------------------------------------------------------------
-
-    async def create(self, user_id: str, body: NewSession) -> SessionView:
-        document = await store.insert_session(
-            self._db, user_id, body, stamp=self._direct_stamps.fresh(), now=self._now()
-        )
-        return self._view(document)
-
-    async def get(self, user_id: str, session_id: str) -> SessionView:
-        return self._view(await store.find_session(self._db, session_id, user_id))
-
-    async def page(self, user_id: str, query: SessionQuery) -> tuple[list[SessionView], str | None]:
-        documents, cursor = await store.list_sessions(self._db, user_id, query)
-        return [self._view(document) for document in documents], cursor
-
-    async def update(self, user_id: str, session_id: str, change: SessionChange) -> SessionView:
-        """Set fields by hand.
-
-        Raises NotFound, Conflict "session_tracked" or "session_ended", Invalid.
-        """
-        given = change.given()
-        await store.find_session(self._db, session_id, user_id)
-        thing = await self._present(user_id, session_id)
-        if thing is not None and thing.ended:
-            await self.ledger.saved(thing)
-            thing = None
-        if thing is not None:
-            return await self._update_tracked(thing, given)
-        document = await store.find_session(self._db, session_id, user_id)
-        if _needs_fence(document, given):
-            return await self._change(
-                user_id, session_id, lambda found: changed_fields(found, given, self._now())
-            )
-        if given:
-            await store.set_fields(self._db, document["_id"], {**given, "updatedAt": self._now()})
-            thing = self._tracked(session_id)
-            if thing is not None and "targetMinutes" in given:  # claimed meanwhile
-                self.engine.retarget(thing, given["targetMinutes"])
-        document = await store.find_session(self._db, session_id, user_id)
-        if _needs_fence(document, given):  # it ended meanwhile, with the old target
-            return await self.update(user_id, session_id, change)
-        return self._view(document)
-
-    async def end(self, user_id: str, session_id: str, status: str) -> SessionView:
-        """End a session, tracked or not; the same ended session again if it had ended so.
-
-        Raises NotFound, Conflict "session_ended" if it had ended otherwise.
-        """
-        await store.find_session(self._db, session_id, user_id)
-        thing = await self._present(user_id, session_id)
-        if thing is not None:
-            session = await self.end_tracked(thing, status)
-        else:
-            session = await self._change(
-                user_id,
-                session_id,
-                lambda found: (
-                    {} if found["status"] in FINAL else ended_fields(found, status, self._now())
-                ),
-            )
-        if session.status != status:
-            raise Conflict("session_ended", f"The session has ended already ({session.status}).")
-        return session
-
-    async def delete(self, user_id: str, session_id: str) -> None:
-        await store.delete_session(self._db, session_id, user_id)
-        thing = self._tracked(session_id)
-        if thing is not None:
-            self.ledger.lose(thing, "deleted")
-
     # --- private ----------------------------------------------------------------------------
 
-    def _now(self) -> datetime:
+    def now(self) -> datetime:
+        """The instant of the counting clock."""
         return self.clock.wall(self.clock.now_us())
 
-    def _tracked(self, session_id: str) -> Tracked | None:
+    def tracked(self, session_id: str) -> Tracked | None:
+        """The session as this process tracks it."""
         if not ObjectId.is_valid(session_id):
             return None
         return self.engine.things.get(ObjectId(session_id))
 
-    async def _present(self, user_id: str, session_id: str) -> Tracked | None:
-        """The session as tracked here, after a claim on its way has come to its end."""
-        await self.claims.settled(session_id, user_id)
-        return self._tracked(session_id)
-
-    async def _update_tracked(self, thing: Tracked, given: dict[str, Any]) -> SessionView:
-        if any(name in given for name in COUNTERS):
-            raise Conflict("session_tracked", "Counters can't be set while a client tracks it.")
-        status = given.pop("status", None)
-        if status is not None and thing.ended:
-            raise Conflict("session_ended", f"The session has ended ({thing.status}).")
-        if "targetMinutes" in given:  # before anything is awaited: it may end meanwhile
-            self.engine.retarget(thing, given["targetMinutes"])
-        if given:
-            id_ = ObjectId(str(thing.thing_id))
-            await store.set_fields(self._db, id_, {**given, "updatedAt": self._now()})
-        if status is not None:
-            await self.set_paused(thing, status == PAUSED, self.clock.now_us())
-        return await self.get(thing.user_id, str(thing.thing_id))
-
-    async def _change(
-        self, user_id: str, session_id: str, change: Callable[[Document], store.Changes]
-    ) -> SessionView:
-        def unless_tracked(document: Document) -> store.Changes:
-            under_way = self.claims.is_under_way(session_id, user_id)
-            if under_way or self._tracked(session_id) is not None:
-                raise _NowTrackedError
-            return change(document)
-
-        try:
-            document = await store.change_session(
-                self._db, session_id, user_id, unless_tracked, stamps=self._direct_stamps
-            )
-        except _NowTrackedError:
-            raise StorageUnavailable(
-                "contended", "A client has just begun to track the session; try again."
-            ) from None
-        return self._view(document)
-
-    def _view(self, document: Document) -> SessionView:
+    def view(self, document: Document) -> SessionView:
+        """The session as clients see it."""
         thing = self.engine.things.get(document["_id"])
-        return view(document, now=self._now(), tracked=thing is not None and thing.owned)
+        if thing is not None and not thing.gone:
+            tracked = thing.owned
+        else:
+            tracked = self.peers.others_track(document["owner"])
+        return view(document, now=self.now(), tracked=tracked)
+
+    async def _read(self, thing: Tracked) -> SessionView:
+        return self.view(await store.find_session(self._db, str(thing.thing_id), thing.user_id))
 
     def _live_view(self, thing: Tracked, document: Document) -> SessionView:
         """The session with the counters of memory, which are ahead of the stored ones."""
@@ -334,7 +242,7 @@ class SessionService:
             "status": thing.status,
             "lastBookedAt": now or document["lastBookedAt"],
         }
-        return view(live, now=self._now(), tracked=True)
+        return view(live, now=self.now(), tracked=True)
 
     def _lost(self, thing: Tracked, loss: Loss) -> None:
         if loss == "deleted":
@@ -345,10 +253,24 @@ class SessionService:
         else:
             self.keep(asyncio.create_task(self._tell_ended(thing)))
 
+    def _on_notice(self, notice: Notice) -> None:
+        """Another process has done, or wants, something with a session of ours."""
+        thing = self.engine.things.get(notice.session_id)
+        if thing is None or thing.gone:
+            return
+        if notice.what == "look" or thing.ended:
+            self.ledger.look(thing)
+        elif notice.what == "end":
+            self.keep(asyncio.create_task(self.end_tracked(thing, notice.value)))
+        elif notice.what == "retarget":
+            self.engine.retarget(thing, notice.value)
+        else:
+            self.set_paused(thing, notice.what == "pause", self.clock.now_us())
+
     def _trouble(self, begun: bool) -> None:
         """The database has stopped answering the ledger, or answers again."""
         type_ = "degraded" if begun else "recovered"
-        self.hub.push_all(encode(type_, serverTime=timestamp(self._now())))
+        self.hub.push_all(encode(type_, serverTime=timestamp(self.now())))
 
     async def _tell_ended(self, thing: Tracked) -> None:
         """Somebody else ended the session that our clients tracked."""
@@ -362,10 +284,3 @@ class SessionService:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-
-def _needs_fence(document: Document, given: dict[str, Any]) -> bool:
-    """Whether setting these fields touches counters, status or a final score."""
-    if "status" in given or any(name in given for name in COUNTERS):
-        return True
-    return document["status"] in FINAL and "targetMinutes" in given

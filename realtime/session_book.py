@@ -69,6 +69,8 @@ class SessionBook:
             "owner": self._stamps.process if thing.owned else None,
             "updatedAt": clock.wall(clock.now_us()),
         }
+        if not thing.viewers and thing.ended_at_us is None:
+            values["leftAt"] = values["updatedAt"]
         if thing.last_booked_us is not None:
             values["lastBookedAt"] = clock.wall(thing.last_booked_us)
         if thing.last_active_us is not None and thing.active != thing.stored.active:

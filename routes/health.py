@@ -1,17 +1,20 @@
 """`/api/health`: whether the server is well, for people, probes and smoke tests."""
 
+import contextlib
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from quart import Blueprint, Response
 from quart_schema import document_response, tag_blueprint
 
-from models.storage import translated
+from models.storage import StorageUnavailable, answered_within
 from models.wire import WireModel
 from realtime.service import SessionService
 from routes.bodies import answer
 from routes.openapi import document_problems
 from routes.services import services
+
+PING_WITHIN_S = 2.0
 
 blueprint = Blueprint("health", __name__, url_prefix="/api/health")
 tag_blueprint(blueprint, ["Health"])
@@ -26,16 +29,17 @@ class Pinged(Protocol):
 
 
 class DatabaseHealth(WireModel):
-    """Which database it is, and how long it takes to answer."""
+    """Which database it is, and how long it takes to answer; null while it does not."""
 
     kind: Literal["mongodb", "mongod", "secantusdb", "memory"]
-    latency_ms: float
+    latency_ms: float | None
 
 
 class Health(WireModel):
-    """The server is ready."""
+    """How the server is doing; `degraded` while the database does not answer or what is
+    counted cannot be written. Counting goes on meanwhile."""
 
-    status: Literal["ok"]
+    status: Literal["ok", "degraded"]
     version: str
     database: DatabaseHealth
     tracked_sessions: int
@@ -44,34 +48,68 @@ class Health(WireModel):
     flush_ms: float
 
 
+class Probe(WireModel):
+    """The answer to a probe."""
+
+    status: Literal["ok"]
+
+
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
     version: str
     database: Pinged
-    sessions: SessionService
+    tracking: SessionService
 
     async def __call__(self) -> Health:
-        """Raises StorageUnavailable when the database does not answer."""
-        with translated():
-            latency_ms = await self.database.ping_ms()
-        sessions = self.sessions
+        tracking = self.tracking
+        latency_ms: float | None = None
+        with contextlib.suppress(StorageUnavailable):
+            latency_ms = round(await self._ping_ms(), 2)
+        well = latency_ms is not None and not tracking.ledger.in_trouble
         return Health(
-            status="ok",
+            status="ok" if well else "degraded",
             version=self.version,
-            database=DatabaseHealth(kind=self.database.kind, latency_ms=round(latency_ms, 2)),
-            tracked_sessions=sessions.tracked_count,
-            sockets=len(sessions.hub),
-            tick_lag_ms=round(sessions.ticker.lag_ms, 2),
-            flush_ms=round(sessions.ledger.figures.last_flush_ms, 2),
+            database=DatabaseHealth(kind=self.database.kind, latency_ms=latency_ms),
+            tracked_sessions=tracking.tracked_count,
+            sockets=len(tracking.hub),
+            tick_lag_ms=round(tracking.ticker.lag_ms, 2),
+            flush_ms=round(tracking.ledger.figures.last_flush_ms, 2),
         )
+
+    async def ready(self) -> None:
+        """Raises StorageUnavailable while the database does not answer or it is stopping."""
+        self.tracking.claims.refuse_if_closed()
+        await self._ping_ms()
+
+    async def _ping_ms(self) -> float:
+        async with answered_within(PING_WITHIN_S):
+            return await self.database.ping_ms()
 
 
 @blueprint.get("")
 @document_response(Health)
-@document_problems(503)
 async def health() -> Response:
     """Tell version, database and how the counting is doing
 
-    Answers 503 while the database does not.
+    Answers 200 as long as the server runs; `status` says whether the database does.
     """
     return answer(await services().health())
+
+
+@blueprint.get("/live")
+@document_response(Probe)
+async def live() -> Response:
+    """Tell whether the process runs (liveness)"""
+    return answer(Probe(status="ok"))
+
+
+@blueprint.get("/ready")
+@document_response(Probe)
+@document_problems(503)
+async def ready() -> Response:
+    """Tell whether requests can be served (readiness)
+
+    Answers 503 while the database does not answer, and while the server stops.
+    """
+    await services().health.ready()
+    return answer(Probe(status="ok"))

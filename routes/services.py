@@ -1,15 +1,16 @@
 """What the routes may ask of the rest of the house, wired once in `focusup.app`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import cast
+from typing import Protocol, cast
 
 from quart import Quart, current_app
 
 from models.accounts import Accounts
 from models.tokens import TokenAuthority
 from models.wire import WireModel
+from realtime.records import SessionRecords
 from realtime.service import SessionService
 from realtime.session_socket import SocketSettings
 from realtime.wire import Wire
@@ -23,15 +24,26 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class HealthChecks(Protocol):
+    async def __call__(self) -> WireModel:
+        """How the server is doing. Never raises."""
+        ...
+
+    async def ready(self) -> None:
+        """Raises StorageUnavailable unless requests can be served."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """Everything a handler needs; `now` gives aware UTC datetimes."""
 
     accounts: Accounts
     tokens: TokenAuthority
-    sessions: SessionService
+    tracking: SessionService
+    sessions: SessionRecords
     sockets: SocketSettings
-    health: Callable[[], Awaitable[WireModel]]
+    health: HealthChecks
     origins: Origins
     take_over: Callable[[Wire], None]
     """Gives a wire the connection of the WebSocket that was accepted just now."""

@@ -50,7 +50,7 @@ async def session_socket() -> None:
     except Unauthorized as error:
         wire.close(CloseCode.UNAUTHORIZED, error.code)
         return
-    SessionSocket(wire, identity, services().sessions, services().sockets).open()
+    SessionSocket(wire, identity, services().tracking, services().sockets).open()
 
 
 @blueprint.get("/ws/sessions")

@@ -336,6 +336,8 @@ METHODS = {
     "/api/auth/logout": {"POST"},
     "/api/auth/me": {"GET"},
     "/api/health": {"GET"},
+    "/api/health/live": {"GET"},
+    "/api/health/ready": {"GET"},
     "/ws/sessions": {"GET"},
     "/openapi.json": {"GET"},
     "/docs": {"GET"},

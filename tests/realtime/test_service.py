@@ -11,6 +11,7 @@ from models.errors import Conflict, NotFound, StorageUnavailable
 from models.session_store import find_session, sessions
 from models.sessions import NewSession, SessionChange
 from realtime.clock import SystemClock
+from realtime.records import SessionRecords
 from realtime.service import SessionService
 from realtime.tracked import Tracked
 from tests.embedded import embedded_database
@@ -23,9 +24,13 @@ async def service(tmp_path: Path) -> AsyncIterator[SessionService]:
         service = SessionService(
             db, SystemClock(), idle_after_s=15, max_sockets_per_user=10, max_sockets=100
         )
-        service.start()
+        await service.start()
         yield service
         assert await service.stop(within_s=5) == []
+
+
+def records(service: SessionService) -> SessionRecords:
+    return SessionRecords(service._db, service)
 
 
 async def join(service: SessionService, session_id: str, user: str = "ada") -> tuple[Tab, Tracked]:
@@ -35,7 +40,7 @@ async def join(service: SessionService, session_id: str, user: str = "ada") -> t
 
 
 async def test_tabs_that_start_at_the_same_time_share_one_claim(service: SessionService) -> None:
-    id_ = (await service.create("ada", NewSession())).id
+    id_ = (await records(service).create("ada", NewSession())).id
     joined = await asyncio.gather(*(join(service, id_) for _ in range(5)))
     assert len({thing for _, thing in joined}) == 1
     assert len(joined[0][1].viewers) == 5
@@ -44,7 +49,7 @@ async def test_tabs_that_start_at_the_same_time_share_one_claim(service: Session
 async def test_somebody_else_asking_at_the_same_time_changes_nothing(
     service: SessionService,
 ) -> None:
-    id_ = (await service.create("ada", NewSession())).id
+    id_ = (await records(service).create("ada", NewSession())).id
     asked = ["eve", "ada", "eve"]
     results = await asyncio.gather(
         *(join(service, id_, user) for user in asked), return_exceptions=True
@@ -53,39 +58,41 @@ async def test_somebody_else_asking_at_the_same_time_changes_nothing(
 
 
 async def test_a_claim_nobody_waits_for_is_let_go(service: SessionService) -> None:
-    id_ = (await service.create("ada", NewSession())).id
+    id_ = (await records(service).create("ada", NewSession())).id
     asking = asyncio.create_task(join(service, id_))
     await asyncio.sleep(0)
     asking.cancel()
     await asyncio.wait([asking])
     for _ in range(100):
         await asyncio.sleep(0.05)
-        if not service.engine.things and (await service.get("ada", id_)).started_at:
+        if not service.engine.things and (await records(service).get("ada", id_)).started_at:
             break
     assert not service.engine.things
-    assert (await service.get("ada", id_)).tracked is False
+    assert (await records(service).get("ada", id_)).tracked is False
 
 
 async def test_an_end_that_meets_a_claim_goes_through_the_engine(service: SessionService) -> None:
     for _ in range(20):
-        id_ = (await service.create("ada", NewSession())).id
+        id_ = (await records(service).create("ada", NewSession())).id
         results = await asyncio.gather(
-            join(service, id_), service.end("ada", id_, "completed"), return_exceptions=True
+            join(service, id_),
+            records(service).end("ada", id_, "completed"),
+            return_exceptions=True,
         )
         if isinstance(results[1], BaseException):
             assert isinstance(results[1], StorageUnavailable)  # contended: may try again
-            await service.end("ada", id_, "completed")
-        assert (await service.get("ada", id_)).status == "completed"
+            await records(service).end("ada", id_, "completed")
+        assert (await records(service).get("ada", id_)).status == "completed"
         await asyncio.sleep(0.3)
-        assert (await service.get("ada", id_)).status == "completed"
+        assert (await records(service).get("ada", id_)).status == "completed"
 
 
 async def test_a_second_end_with_another_status_is_a_conflict(service: SessionService) -> None:
-    id_ = (await service.create("ada", NewSession())).id
+    id_ = (await records(service).create("ada", NewSession())).id
     tab, thing = await join(service, id_)
     first, second = await asyncio.gather(
         service.end_tracked(thing, "completed"),
-        service.end("ada", id_, "cancelled"),
+        records(service).end("ada", id_, "cancelled"),
         return_exceptions=True,
     )
     assert not isinstance(first, BaseException)
@@ -96,7 +103,7 @@ async def test_a_second_end_with_another_status_is_a_conflict(service: SessionSe
 
 
 async def test_an_end_goes_on_when_whoever_asked_has_gone(service: SessionService) -> None:
-    id_ = (await service.create("ada", NewSession())).id
+    id_ = (await records(service).create("ada", NewSession())).id
     first, thing = await join(service, id_)
     second, _ = await join(service, id_)
     asking = asyncio.create_task(service.end_tracked(thing, "completed", by=first))
@@ -114,7 +121,7 @@ async def test_an_end_goes_on_when_whoever_asked_has_gone(service: SessionServic
 
 
 async def test_a_session_written_by_somebody_else_is_superseded(service: SessionService) -> None:
-    id_ = (await service.create("ada", NewSession())).id
+    id_ = (await records(service).create("ada", NewSession())).id
     tab, thing = await join(service, id_)
     document = await find_session(service._db, id_, "ada")
     change = {"$set": {"stamp": "other.1", "owner": "other"}}
@@ -125,13 +132,13 @@ async def test_a_session_written_by_somebody_else_is_superseded(service: Session
             break
     assert tab.closed_with == 4409
     assert thing.gone
-    assert (await service.get("ada", id_)).elapsed_seconds == 0
+    assert (await records(service).get("ada", id_)).elapsed_seconds == 0
 
 
 async def test_target_and_title_change_while_tracked(service: SessionService) -> None:
-    id_ = (await service.create("ada", NewSession(target_minutes=1))).id
+    id_ = (await records(service).create("ada", NewSession(target_minutes=1))).id
     _, thing = await join(service, id_)
-    changed = await service.update("ada", id_, SessionChange(target_minutes=2, title="x"))
+    changed = await records(service).update("ada", id_, SessionChange(target_minutes=2, title="x"))
     assert (changed.target_minutes, changed.title, changed.tracked) == (2, "x", True)
     await asyncio.sleep(1.2)
     ended = await service.end_tracked(thing, "completed")
@@ -144,8 +151,8 @@ async def test_after_the_stop_nobody_joins(tmp_path: Path) -> None:
         service = SessionService(
             db, SystemClock(), idle_after_s=15, max_sockets_per_user=10, max_sockets=100
         )
-        service.start()
-        id_ = (await service.create("ada", NewSession())).id
+        await service.start()
+        id_ = (await records(service).create("ada", NewSession())).id
         joining: list[Any] = [asyncio.create_task(join(service, id_)) for _ in range(3)]
         await asyncio.sleep(0)
         assert await service.stop(within_s=5) == []
@@ -160,21 +167,21 @@ async def test_the_score_fits_the_target_that_was_changed_at_the_end(
     service: SessionService,
 ) -> None:
     for _ in range(10):
-        id_ = (await service.create("ada", NewSession(target_minutes=25))).id
+        id_ = (await records(service).create("ada", NewSession(target_minutes=25))).id
         _, thing = await join(service, id_)
         thing.active += 60
         await asyncio.gather(
-            service.update("ada", id_, SessionChange(target_minutes=1)),
+            records(service).update("ada", id_, SessionChange(target_minutes=1)),
             service.end_tracked(thing, "completed"),
         )
-        ended = await service.get("ada", id_)
+        ended = await records(service).get("ada", id_)
         assert (ended.target_minutes, ended.focus_score) == (1, 100)
 
 
 async def test_an_edited_session_that_goes_on_ends_when_it_ends(service: SessionService) -> None:
-    id_ = (await service.create("ada", NewSession())).id
+    id_ = (await records(service).create("ada", NewSession())).id
     by_hand = SessionChange(elapsed_seconds=36_000, active_seconds=36_000)
-    await service.update("ada", id_, by_hand)
+    await records(service).update("ada", id_, by_hand)
     _, thing = await join(service, id_)
     ended = await service.end_tracked(thing, "completed")
     assert ended.started_at is not None
@@ -184,7 +191,7 @@ async def test_an_edited_session_that_goes_on_ends_when_it_ends(service: Session
 
 
 async def test_a_pause_is_told_although_whoever_asked_has_gone(service: SessionService) -> None:
-    id_ = (await service.create("ada", NewSession())).id
+    id_ = (await records(service).create("ada", NewSession())).id
     first, thing = await join(service, id_)
     second, _ = await join(service, id_)
     asking = asyncio.ensure_future(

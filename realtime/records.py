@@ -1,0 +1,221 @@
+"""Focus sessions as records: made, read, changed, ended and deleted, tracked or not.
+
+What must always hold: a session that this process tracks is changed through the engine;
+one that another living process tracks is changed by that process, which is asked to; any
+other one is changed by a fenced write. No change can slip in between, because whoever
+writes a document directly looks again whether it has become tracked, and the fence
+deposes an owner that did not answer.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from bson import ObjectId
+from motor.motor_asyncio import AsyncIOMotorDatabase
+
+from models import session_store as store
+from models.errors import Conflict, StorageUnavailable
+from models.servers import Notice, leave_notice
+from models.sessions import (
+    COUNTERS,
+    FINAL,
+    Document,
+    NewSession,
+    SessionChange,
+    SessionQuery,
+    SessionView,
+    changed_fields,
+    ended_fields,
+)
+from realtime.service import SessionService
+from realtime.tracked import PAUSED, Tracked
+
+T = TypeVar("T")
+
+STORED_WITHIN_S = 5.0
+"""How long a request waits for what was done in memory to be stored."""
+
+
+class _NowTrackedError(Exception):
+    """A session turned out to be tracked here after all."""
+
+
+class SessionRecords:
+    def __init__(self, db: AsyncIOMotorDatabase[Document], tracking: SessionService) -> None:
+        self._db = db
+        self._tracking = tracking
+        self._peers = tracking.peers
+
+    async def create(self, user_id: str, body: NewSession) -> SessionView:
+        tracking = self._tracking
+        document = await store.insert_session(
+            self._db, user_id, body, stamp=tracking.direct_stamps.fresh(), now=tracking.now()
+        )
+        return tracking.view(document)
+
+    async def get(self, user_id: str, session_id: str) -> SessionView:
+        return self._tracking.view(await store.find_session(self._db, session_id, user_id))
+
+    async def page(self, user_id: str, query: SessionQuery) -> tuple[list[SessionView], str | None]:
+        documents, cursor = await store.list_sessions(self._db, user_id, query)
+        return [self._tracking.view(document) for document in documents], cursor
+
+    async def update(self, user_id: str, session_id: str, change: SessionChange) -> SessionView:
+        """Set fields by hand.
+
+        Raises NotFound, Conflict "session_tracked" or "session_ended", Invalid.
+        """
+        given = change.given()
+        await store.find_session(self._db, session_id, user_id)
+        thing = await self._present(user_id, session_id)
+        if thing is not None and thing.ended:
+            await _stored(self._tracking.ledger.saved(thing))
+            thing = None
+        if thing is not None:
+            return await self._update_tracked(thing, given)
+        document = await store.find_session(self._db, session_id, user_id)
+        if self._peers.others_track(document["owner"]):
+            given = await self._let_others_update(document, given)
+        if _needs_fence(document, given):
+            now = self._tracking.now
+            return await self._change(
+                user_id, session_id, lambda found: changed_fields(found, given, now())
+            )
+        if given:
+            fields = {**given, "updatedAt": self._tracking.now()}
+            await store.set_fields(self._db, document["_id"], fields)
+            thing = self._tracking.tracked(session_id)
+            if thing is not None and "targetMinutes" in given:  # claimed meanwhile
+                self._tracking.engine.retarget(thing, given["targetMinutes"])
+        document = await store.find_session(self._db, session_id, user_id)
+        if _needs_fence(document, given):  # it ended meanwhile, with the old target
+            return await self.update(user_id, session_id, change)
+        return self._tracking.view(document)
+
+    async def end(self, user_id: str, session_id: str, status: str) -> SessionView:
+        """End a session, tracked or not; the same ended session again if it had ended so.
+
+        Raises NotFound, Conflict "session_ended" if it had ended otherwise.
+        """
+        document = await store.find_session(self._db, session_id, user_id)
+        thing = await self._present(user_id, session_id)
+
+        async def ended() -> bool:
+            return (await self.get(user_id, session_id)).status in FINAL
+
+        if thing is not None:
+            session = await _stored(self._tracking.end_tracked(thing, status))
+        elif document["status"] not in FINAL and await self._peers.ask(
+            document, "end", status, ended
+        ):
+            session = await self.get(user_id, session_id)
+        else:
+            now = self._tracking.now
+            session = await self._change(
+                user_id,
+                session_id,
+                lambda found: (
+                    {} if found["status"] in FINAL else ended_fields(found, status, now())
+                ),
+            )
+        if session.status != status:
+            raise Conflict("session_ended", f"The session has ended already ({session.status}).")
+        return session
+
+    async def delete(self, user_id: str, session_id: str) -> None:
+        document = await store.delete_session(self._db, session_id, user_id)
+        thing = self._tracking.tracked(session_id)
+        if thing is not None:
+            self._tracking.ledger.lose(thing, "deleted")
+        await self._peers.tell(document["owner"], document["_id"])
+
+    # --- private ----------------------------------------------------------------------------
+
+    async def _present(self, user_id: str, session_id: str) -> Tracked | None:
+        """The session as tracked here, after a claim on its way has come to its end."""
+        await self._tracking.claims.settled(session_id, user_id)
+        return self._tracking.tracked(session_id)
+
+    async def _update_tracked(self, thing: Tracked, given: dict[str, Any]) -> SessionView:
+        tracking = self._tracking
+        _refuse_counters(given)
+        status = given.pop("status", None)
+        if status is not None and thing.ended:
+            raise Conflict("session_ended", f"The session has ended ({thing.status}).")
+        if "targetMinutes" in given:  # before anything is awaited: it may end meanwhile
+            tracking.engine.retarget(thing, given["targetMinutes"])
+        if given:
+            id_ = ObjectId(str(thing.thing_id))
+            await store.set_fields(self._db, id_, {**given, "updatedAt": tracking.now()})
+        if status is not None:
+            await _stored(tracking.set_paused(thing, status == PAUSED, tracking.clock.now_us()))
+        return await self.get(thing.user_id, str(thing.thing_id))
+
+    async def _let_others_update(self, document: Document, given: dict[str, Any]) -> dict[str, Any]:
+        """Ask the process that tracks the session; what is left to be set here."""
+        _refuse_counters(given)
+        left = dict(given)
+        status, id_ = given.get("status"), str(document["_id"])
+
+        async def so() -> bool:
+            return (await self.get(document["userId"], id_)).status == status
+
+        if status is not None:
+            what: Any = "pause" if status == PAUSED else "resume"
+            if await so() or await self._peers.ask(document, what, None, so):
+                left.pop("status")
+        if "targetMinutes" in given:
+            notice = Notice(document["_id"], "retarget", given["targetMinutes"])
+            await leave_notice(self._db, document["owner"], notice, self._tracking.now())
+        return left
+
+    async def _change(
+        self, user_id: str, session_id: str, change: Callable[[Document], store.Changes]
+    ) -> SessionView:
+        tracking = self._tracking
+        former: str | None = None
+
+        def unless_tracked(document: Document) -> store.Changes:
+            nonlocal former
+            under_way = tracking.claims.is_under_way(session_id, user_id)
+            if under_way or tracking.tracked(session_id) is not None:
+                raise _NowTrackedError
+            former = document["owner"]
+            changes = change(document)
+            return {**changes, "owner": None} if changes else {}
+
+        try:
+            document = await store.change_session(
+                self._db, session_id, user_id, unless_tracked, stamps=tracking.direct_stamps
+            )
+        except _NowTrackedError:
+            raise StorageUnavailable(
+                "contended", "A client has just begun to track the session; try again."
+            ) from None
+        await self._peers.tell(former, document["_id"])
+        return tracking.view(document)
+
+
+def _needs_fence(document: Document, given: dict[str, Any]) -> bool:
+    """Whether setting these fields touches counters, status or a final score."""
+    if "status" in given or any(name in given for name in COUNTERS):
+        return True
+    return document["status"] in FINAL and "targetMinutes" in given
+
+
+def _refuse_counters(given: dict[str, Any]) -> None:
+    if any(name in given for name in COUNTERS):
+        raise Conflict("session_tracked", "Counters can't be set while a client tracks it.")
+
+
+async def _stored(work: Awaitable[T]) -> T:
+    """What was done in memory, once it is stored; it is done all the same if that takes
+    longer than a request may."""
+    try:
+        async with asyncio.timeout(STORED_WITHIN_S):
+            return await work
+    except TimeoutError:
+        raise StorageUnavailable(
+            "database_unavailable", "It is done, and will be stored once the database answers."
+        ) from None
