@@ -30,7 +30,7 @@ from focusup.settings import Settings
 from models.storage import StatementRefused, StorageUnavailable
 from routes.services import KEY, Services
 
-STOP_WITHIN_S = 8.0
+STOP_WITHIN_S = 5.0
 BACKLOG = 2048
 
 log = structlog.get_logger(__name__)
@@ -163,7 +163,7 @@ def _config(listener: socket.socket) -> Config:
     config.backlog = BACKLOG
     config.errorlog = logging.getLogger("hypercorn.error")
     config.include_server_header = False
-    config.graceful_timeout = 1.0
+    config.graceful_timeout = 0.5
     return config
 
 

@@ -25,7 +25,7 @@ from focusup.database.programs import Program
 
 READY_WITHIN_S = 10.0
 POLL_S = 0.02
-STOP_WITHIN_S = 5.0
+STOP_WITHIN_S = 2.0
 """Killed after that, it loses no acknowledged write; it only starts more slowly."""
 BACKOFF_S = (0.1, 5.0)
 STEADY_AFTER_S = 30.0
