@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-BENCHMARKS = ("sessions",)
+BENCHMARKS = ("sessions", "activity")
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ def frame(payload: bytes, kind: int = TEXT) -> bytes:
     return head + MASK + payload
 
 
+TICK = b'{"type":"tick"'
 ACTIVITY = frame(b'{"type":"activity"}')
 
 
@@ -30,8 +31,11 @@ class Client(asyncio.Protocol):
     def __init__(self, path: str, start: bytes) -> None:
         self.started = asyncio.Event()
         self.started_s = 0.0
-        self.messages = 0
+        self.messages = self.refusals = 0
         self.lost_s: float | None = None
+        self.tick_delays_s: list[float] | None = None
+        """How long after their second fell due ticks arrived, if a list is put here."""
+        self._first_due_s = 0.0
         self._path = path
         self._start = start
         self._buffer = b""
@@ -88,9 +92,21 @@ class Client(asyncio.Protocol):
                 if not self.started.is_set():
                     # Compressed, it can't be read here; plain, it must be what we wait for.
                     if kind == TEXT and b'"started"' not in payload:
-                        raise RuntimeError(f"not started: {payload[:100]!r}")
+                        self.refusals += 1
+                        asyncio.get_running_loop().call_later(1, self.send, frame(self._start))
+                        continue
                     self.started.set()
                     self.started_s = time.monotonic()
+                    self._first_due_s = self.started_s + number(payload, b'"nextSecondInMs":') / 1e3
+                elif self.tick_delays_s is not None and payload.startswith(TICK):
+                    due_s = self._first_due_s + number(payload, b'"elapsedSeconds":') - 1
+                    self.tick_delays_s.append(time.monotonic() - due_s)
+
+
+def number(payload: bytes, name: bytes) -> int:
+    """The whole number behind this name; 0 if there is none."""
+    digits = payload.partition(name)[2][:12].partition(b",")[0].partition(b"}")[0]
+    return int(digits) if digits.isdigit() else 0
 
 
 async def connect_all(

@@ -27,7 +27,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 
 from benchmarks.load import Client, connect_all, stay_active
 from benchmarks.servers import SECRET, Which, raise_descriptor_limit, running
-from models.sessions import NewSession, new_document
+from models.sessions import NewSession, ended_fields, new_document
 from models.tokens import TokenAuthority
 
 ACTIVITY_EVERY_S = 5.0
@@ -35,11 +35,13 @@ WARM_UP_S = 3.0
 SAMPLE_EVERY_S = 0.37  # no divisor of a second, so that every phase is met
 SAMPLED = 200
 SETTLE_S = 5.0
+TICKS_FROM = 1000
+"""Clients whose ticks are timed, so that the load stays cheap."""
 HELD_BOOKED, HELD_BEHIND_S = 0.995, 2.0
 JOINS_PER_S = 400
 STEPS: dict[Which, tuple[int, ...]] = {
     "naive": (250, 500, 750, 1000, 1500),
-    "ours": (2500, 5000, 7500, 10_000, 12_500, 15_000),
+    "ours": (2500, 5000, 7500, 10_000, 12_500, 15_000, 17_500, 19_500),
 }
 
 
@@ -57,6 +59,8 @@ class Result:
     memory_kb_per_connection: float
     statements_per_second: float
     connections_lost: int
+    tick_delay_p50_ms: float | None = None
+    tick_delay_p99_ms: float | None = None
 
     @property
     def booked(self) -> float:
@@ -67,12 +71,15 @@ class Result:
         return self.booked >= HELD_BOOKED and self.behind_p99_s <= HELD_BEHIND_S
 
 
-async def measure(which: Which, count: int, seconds: float, updates: str) -> Result:
-    """One server under this load."""
+async def measure(
+    which: Which, count: int, seconds: float, updates: str, *, old: int = 0
+) -> Result:
+    """One server under this load, with so many ended sessions in its database."""
     with running(which) as server:
         mongo: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(server.mongodb_uri)
         sessions = mongo["focusup"]["sessions"]
-        ids = await _insert(sessions, count)
+        await insert(sessions, old, ended=True)
+        ids = await insert(sessions, count)
         token, _ = TokenAuthority(SECRET, 86_000).issue("bench", now=datetime.now(UTC))
         clients = [
             Client(
@@ -85,6 +92,10 @@ async def measure(which: Which, count: int, seconds: float, updates: str) -> Res
         await connect_all(server.port, clients, over_s=count / JOINS_PER_S)
         await stay_active(clients, every_s=ACTIVITY_EVERY_S, for_s=WARM_UP_S)
         rss = server.rss_bytes() - rss_before
+        delays_s: list[float] = []
+        if updates == "tick" and which == "ours":
+            for client in clients[:: max(1, count // TICKS_FROM)]:
+                client.tick_delays_s = delays_s
         before = server.measure()
         sampling = asyncio.create_task(_sample(sessions, dict(zip(ids, clients, strict=True))))
         await stay_active(clients, every_s=ACTIVITY_EVERY_S, for_s=seconds)
@@ -96,7 +107,9 @@ async def measure(which: Which, count: int, seconds: float, updates: str) -> Res
         for client in clients:
             client.close()
         await asyncio.sleep(SETTLE_S)
-        stored = await _read(sessions, {})
+        stored = {}
+        for at in range(0, count, 1000):
+            stored |= await _read(sessions, {"_id": {"$in": ids[at : at + 1000]}})
         mongo.close()
     lived = {id_: closed_s - c.started_s for id_, c in zip(ids, clients, strict=True)}
     wall_s = after.at_s - before.at_s
@@ -117,22 +130,30 @@ async def measure(which: Which, count: int, seconds: float, updates: str) -> Res
         memory_kb_per_connection=rss / 1024 / count,
         statements_per_second=(after.statements - before.statements) / wall_s,
         connections_lost=lost,
+        tick_delay_p50_ms=_percentile_ms(delays_s, 0.5),
+        tick_delay_p99_ms=_percentile_ms(delays_s, 0.99),
     )
+
+
+def _percentile_ms(delays_s: list[float], part: float) -> float | None:
+    return sorted(delays_s)[int(len(delays_s) * part)] * 1000 if delays_s else None
 
 
 def _us(cpu_s: float, wall_s: float, count: int) -> float:
     return cpu_s / wall_s / count * 1e6
 
 
-async def _insert(sessions: Any, count: int) -> list[ObjectId]:
+async def insert(sessions: Any, count: int, *, ended: bool = False) -> list[ObjectId]:
     now = datetime.now(UTC)
     ids = [ObjectId() for _ in range(count)]
-    documents = [
-        {"_id": id_, **new_document("bench", NewSession(), stamp=f"bench.{id_}", now=now)}
-        for id_ in ids
-    ]
     for at in range(0, count, 1000):
-        await sessions.insert_many(documents[at : at + 1000])
+        documents: list[dict[str, Any]] = [
+            {"_id": id_, **new_document("bench", NewSession(), stamp=f"bench.{id_}", now=now)}
+            for id_ in ids[at : at + 1000]
+        ]
+        if ended:
+            documents = [each | ended_fields(each, "completed", now) for each in documents]
+        await sessions.insert_many(documents)
     return ids
 
 
@@ -161,6 +182,9 @@ async def _sample(sessions: Any, clients: dict[ObjectId, Client]) -> list[float]
 
 
 def show(result: Result) -> None:
+    ticks = ""
+    if result.tick_delay_p99_ms is not None:
+        ticks = f"; ticks p50 {result.tick_delay_p50_ms:.0f} p99 {result.tick_delay_p99_ms:.0f} ms"
     print(
         f"{result.server:<6} {result.sessions:>6} sessions: "
         f"{result.seconds_booked}/{result.seconds_due} seconds booked ({result.booked:.2%}), "
@@ -170,7 +194,7 @@ def show(result: Result) -> None:
         f"{result.database_cpu_us_per_session_second:.0f} µs database CPU; "
         f"{result.memory_kb_per_connection:.0f} KB/connection; "
         f"{result.statements_per_second:.0f} statements/s; lost {result.connections_lost}"
-        f" -> {'held' if result.held else 'NOT held'}",
+        f"{ticks} -> {'held' if result.held else 'NOT held'}",
         flush=True,
     )
 
@@ -188,12 +212,12 @@ def show_ratios(ours: Result, naive: Result) -> None:
     print(f"statements per session-second, naive / ours: {each[0] / each[1]:.0f}")
 
 
-def _ceiling(which: Which, seconds: float, updates: str) -> list[Result]:
+def _ceiling(which: Which, seconds: float, updates: str, old: int) -> list[Result]:
     """Raise the load until it is not held any more; the last result is the failure."""
     results: list[Result] = []
     for count in STEPS[which]:
         try:
-            results.append(asyncio.run(measure(which, count, seconds, updates)))
+            results.append(asyncio.run(measure(which, count, seconds, updates, old=old)))
         except TimeoutError:
             print(f"{which:<6} {count:>6} sessions: not all could start -> NOT held", flush=True)
             break
@@ -206,7 +230,10 @@ def _ceiling(which: Which, seconds: float, updates: str) -> list[Result]:
 def main(options: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks sessions", description=__doc__)
     parser.add_argument("--sessions", type=int, default=5000, help="for ours (default 5000)")
-    parser.add_argument("--naive", type=int, default=500, help="for the other (default 500)")
+    parser.add_argument(
+        "--naive", type=int, default=500, help="for the other (default 500; 0: not)"
+    )
+    parser.add_argument("--old", type=int, default=0, help="ended sessions stored before")
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--updates", choices=["tick", "change", "none"], default="change")
     parser.add_argument("--find-ceiling", action="store_true", help="raise both until they fail")
@@ -219,12 +246,18 @@ def main(options: list[str]) -> None:
     if given.sessions > descriptors - 200:
         sys.exit(f"only {descriptors} open files are allowed here: raise ulimit -n")
     if given.find_ceiling:
-        naive = _ceiling("naive", given.seconds, given.updates)
-        ours = _ceiling("ours", given.seconds, given.updates)
+        naive = _ceiling("naive", given.seconds, given.updates, 0)
+        ours = _ceiling("ours", given.seconds, given.updates, given.old)
     else:
-        naive = [asyncio.run(measure("naive", given.naive, given.seconds, given.updates))]
-        show(naive[0])
-        ours = [asyncio.run(measure("ours", given.sessions, given.seconds, given.updates))]
+        naive = []
+        if given.naive:
+            naive = [asyncio.run(measure("naive", given.naive, given.seconds, given.updates))]
+            show(naive[0])
+        ours = [
+            asyncio.run(
+                measure("ours", given.sessions, given.seconds, given.updates, old=given.old)
+            )
+        ]
         show(ours[0])
     held = [[result for result in results if result.held] for results in (ours, naive)]
     if all(held):
