@@ -15,7 +15,6 @@ What must always hold:
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -36,6 +35,9 @@ TROUBLE_AFTER_US = 2_000_000
 """How long nothing could be written before those who are tracked are told."""
 QUARANTINE_US = 10_000_000
 """How long a thing that the database refuses by itself waits before it is tried again."""
+
+REFUSALS_LOGGED = 20
+"""In one flush: a database that refuses everything need not be quoted a thousand times."""
 
 log = structlog.get_logger(__name__)
 
@@ -89,6 +91,9 @@ class Ledger:
         self._on_trouble = on_trouble
         self._failing_since_us: int | None = None
         self._trouble_told = False
+        self._asked_us: int | None = None
+        """Since when the database has left a statement waiting."""
+        self._refused = 0
         self._waiting: dict[Tracked, list[tuple[int, asyncio.Future[None]]]] = {}
         self._wake = asyncio.Event()
         self._flushing = asyncio.Lock()
@@ -104,6 +109,12 @@ class Ledger:
     def wake(self) -> None:
         """Flush now, or as soon as the flush in flight is over."""
         self._wake.set()
+
+    def watch(self, now_us: int) -> None:
+        """Tell when the database has left us waiting, or refused everything, for too long."""
+        since_us = self._asked_us if self._failing_since_us is None else self._failing_since_us
+        if since_us is not None and now_us - since_us >= TROUBLE_AFTER_US:
+            self._tell(trouble=True)
 
     async def saved(self, thing: Tracked) -> None:
         """Until the database has acknowledged the thing as it is now.
@@ -161,6 +172,7 @@ class Ledger:
             return True
         statements: list[Statement] = []
         answered = False
+        self._refused = 0
         try:
             ready = [thing for thing in things if thing.quarantined_until_us <= started_us]
             answered = await self._resolve([thing for thing in ready if thing.doubt])
@@ -182,7 +194,11 @@ class Ledger:
         finally:
             for thing in things:
                 self._settle_account(thing)
-        self._note(len(statements), started_us, answered=answered)
+        self._note(len(statements), started_us)
+        if statements or not answered:
+            # Whoever refuses everything is not at work, though there are answers.
+            at_work = answered and self._refused < len(statements)
+            self._watch_answers(started_us, answered=at_work)
         return answered
 
     async def _execute(self, statement: Statement) -> bool:
@@ -194,6 +210,7 @@ class Ledger:
             statement.expected, statement.stamp, values=statement.values, increments=increments
         )
         things = statement.things
+        self._asked_us = self._clock.now_us()
         try:
             changed = await self._book.write([thing.thing_id for thing in things], pipeline)
         except StorageUnavailable as error:
@@ -202,11 +219,14 @@ class Ledger:
             return False
         except StatementRefused as error:
             self._doubt(things)
+            self._refused += 1
             self._split(things, error)
             return True
         except BaseException:
             self._doubt(things)
             raise
+        finally:
+            self._asked_us = None
         if changed != len(things):
             self._doubt(things)
             return True
@@ -218,10 +238,13 @@ class Ledger:
         """Read the things in doubt and adopt what is stored; False if unanswered."""
         for at in range(0, len(things), READ_CHUNK):
             chunk = things[at : at + READ_CHUNK]
+            self._asked_us = self._clock.now_us()
             try:
                 documents = await self._book.read([thing.thing_id for thing in chunk])
             except StorageUnavailable:
                 return False
+            finally:
+                self._asked_us = None
             for thing in chunk:
                 self._adopt(thing, documents.get(thing.thing_id))
         return True
@@ -253,7 +276,8 @@ class Ledger:
     def _split(self, things: list[Tracked], error: StatementRefused) -> None:
         """Keep the two halves of a refused statement apart from now on."""
         if len(things) == 1:
-            log.error("quarantined", thing=str(things[0].thing_id), reason=str(error))
+            if self._refused <= REFUSALS_LOGGED:
+                log.error("quarantined", thing=str(things[0].thing_id), reason=str(error))
             things[0].quarantined_until_us = self._clock.now_us() + QUARANTINE_US
         for thing in things[len(things) // 2 :]:
             thing.cell = self._next_cell
@@ -297,24 +321,24 @@ class Ledger:
         if rest:
             self._waiting[thing] = rest
 
-    def _note(self, statements: int, started_us: int, *, answered: bool) -> None:
+    def _note(self, statements: int, started_us: int) -> None:
         figures = self.figures
         figures.flushes += 1
         figures.statements += statements
-        now_us = self._clock.now_us()
-        figures.last_flush_ms = (now_us - started_us) / 1000
+        figures.last_flush_ms = (self._clock.now_us() - started_us) / 1000
         figures.slowest_flush_ms = max(figures.slowest_flush_ms, figures.last_flush_ms)
-        self._watch_answers(started_us, now_us, answered=answered)
 
-    def _watch_answers(self, started_us: int, now_us: int, *, answered: bool) -> None:
+    def _watch_answers(self, started_us: int, *, answered: bool) -> None:
         """Tell once when the database has been failing for a while, and once when it is back."""
         if answered:
             self._failing_since_us = None
+            self._tell(trouble=False)
         elif self._failing_since_us is None:
             self._failing_since_us = started_us
-        failing_us = 0 if self._failing_since_us is None else now_us - self._failing_since_us
-        trouble = failing_us >= TROUBLE_AFTER_US or (self._trouble_told and not answered)
+        self.watch(self._clock.now_us())
+
+    def _tell(self, *, trouble: bool) -> None:
         if trouble != self._trouble_told:
             self._trouble_told = trouble
-            log.log(logging.WARNING, "database_degraded" if trouble else "database_recovered")
+            log.warning("database_degraded" if trouble else "database_recovered")
             self._on_trouble(trouble)

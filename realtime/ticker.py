@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 class Flushes(Protocol):
     def wake(self) -> None: ...
+    def watch(self, now_us: int) -> None: ...
 
 
 class Ticker:
@@ -77,3 +78,4 @@ class Ticker:
             self._announce(booked)
         if now_us // FLUSH_US != last_us // FLUSH_US:
             self._ledger.wake()
+            self._ledger.watch(now_us)

@@ -134,6 +134,8 @@ def test_activity_in_a_pause_or_after_the_end_is_ignored() -> None:
 
 
 class Wakes:
+    def watch(self, now_us: int) -> None: ...
+
     def wake(self) -> None: ...
 
 

@@ -64,6 +64,7 @@ class World:
         for _ in range(steps):
             self.engine.advance(self.clock.advance_s(flush_every_s))
             await self.ledger.flush()
+            self.ledger.watch(self.clock.now_us())
 
     async def settle_all(self) -> None:
         """The faults are over: flush until nothing is left to write."""
@@ -110,6 +111,56 @@ async def test_trouble_is_told_once_when_it_lasts_and_once_when_it_is_over() -> 
     await world.pass_time(5)
     assert world.trouble == [True, False]
     assert world.stored().elapsed == 18
+
+
+async def test_a_database_that_leaves_us_waiting_is_told_of_before_the_flush_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    never = asyncio.Event()
+
+    async def hang(ids: list[Any], pipeline: list[dict[str, Any]]) -> int:
+        await never.wait()
+        return len(ids)
+
+    monkeypatch.setattr(world.book, "write", hang)
+    world.engine.advance(world.clock.advance_s(1))
+    flushing = asyncio.create_task(world.ledger.flush())
+    await asyncio.sleep(0)
+    world.ledger.watch(world.clock.advance_s(1.9))
+    assert not world.trouble
+    world.ledger.watch(world.clock.advance_s(0.1))
+    assert world.trouble == [True]
+    assert world.ledger.in_trouble
+    never.set()
+    await flushing
+    assert world.trouble == [True, False]
+
+
+async def test_a_database_that_refuses_everything_is_trouble() -> None:
+    world = World(5)
+    await world.pass_time(1)
+    world.book.poisoned = set(range(5))
+    await world.pass_time(6)
+    assert world.trouble == [True]
+    world.book.poisoned.clear()
+    await world.pass_time(QUARANTINE_US / SECOND_US + 1)
+    assert world.trouble == [True, False]
+    assert {world.stored(n).elapsed for n in range(5)} == {18}
+
+
+async def test_what_somebody_else_changed_is_seen_when_we_are_told_to_look() -> None:
+    world = World(2)
+    world.engine.pause(world.things[0], world.clock.now_us())
+    await world.ledger.flush()
+    world.book.documents[0] |= {"stamp": "other.1", "owner": "other"}
+    await world.pass_time(3)  # nothing is written for a paused session: nothing is noticed
+    assert world.lost == []
+    for thing in world.things:
+        world.ledger.look(thing)
+    await world.pass_time(1)
+    assert world.lost == [(0, "superseded")]
+    assert world.stored(1) == Totals(4, 0, 0)
 
 
 async def test_a_bug_in_one_flush_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
