@@ -8,6 +8,7 @@ database after it, all within `STOP_WITHIN_S`.
 import asyncio
 import gc
 import logging
+import os
 import shutil
 import signal
 import socket
@@ -46,10 +47,17 @@ def run(settings: Settings) -> int:
     _tame_garbage_collection()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(settings))
+            all_written = runner.run(_serve(settings))
     except (DatabaseError, ListenError, SecretError) as error:
         click.echo(f"focusup: {error}", err=True)
         return 1
+    if not all_written:
+        # The driver's threads still wait for a database that does not answer, and the
+        # interpreter would wait for them.
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
     return 0
 
 
@@ -71,7 +79,8 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings) -> bool:
+    """Whether everything that was counted has been written."""
     asyncio.get_running_loop().set_exception_handler(_on_loop_error)
     stopping = _stop_signal()
     listener = _listen(settings.host, settings.port)
@@ -87,12 +96,16 @@ async def _serve(settings: Settings) -> None:
         host, port = listener.getsockname()[:2]
         _greet(settings, database, f"http://{_readable(host)}:{port}", secret_is_new=secret_is_new)
 
+        all_written = True
+
         async def until_stopped() -> None:
+            nonlocal all_written
             await stopping.wait()
-            await _stop(services)
+            all_written = await _stop(services)
 
         await serve(app, _config(listener), shutdown_trigger=until_stopped)
         services.accounts.close()
+        return all_written
     finally:
         await database.close()
 
@@ -104,14 +117,16 @@ async def _prepare(database: OpenedDatabase) -> None:
         raise DatabaseError(f"the database ({database.where}) can't be used: {error}") from error
 
 
-async def _stop(services: Services) -> None:
-    for thing in await services.tracking.stop(within_s=STOP_WITHIN_S):
+async def _stop(services: Services) -> bool:
+    unwritten = await services.tracking.stop(within_s=STOP_WITHIN_S)
+    for thing in unwritten:
         log.error(
             "unwritten",
             session=str(thing.thing_id),
             active=thing.active - thing.stored.active,
             idle=thing.idle - thing.stored.idle,
         )
+    return not unwritten
 
 
 def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -36,7 +36,7 @@ TROUBLE_AFTER_US = 2_000_000
 QUARANTINE_US = 10_000_000
 """How long a thing that the database refuses by itself waits before it is tried again."""
 
-REFUSALS_LOGGED = 20
+QUARANTINES_LOGGED = 20
 """In one flush: a database that refuses everything need not be quoted a thousand times."""
 
 log = structlog.get_logger(__name__)
@@ -55,7 +55,10 @@ class Book(Protocol):
     async def read(self, ids: list[Any]) -> dict[Any, dict[str, Any]]: ...
     def absolute(self, thing: Tracked) -> dict[str, Any]: ...
     def increments(self, increase: Totals) -> dict[str, int]: ...
-    def totals(self, document: dict[str, Any]) -> Totals: ...
+    def totals(self, document: dict[str, Any]) -> Totals:
+        """Raises LookupError, TypeError or ValueError if they can't be read."""
+        ...
+
     def matches(self, thing: Tracked, document: dict[str, Any]) -> bool: ...
     def ended(self, document: dict[str, Any]) -> bool: ...
 
@@ -93,7 +96,8 @@ class Ledger:
         self._trouble_told = False
         self._asked_us: int | None = None
         """Since when the database has left a statement waiting."""
-        self._refused = 0
+        self._refused = self._quarantined = 0
+        """Statements and things, within one flush."""
         self._waiting: dict[Tracked, list[tuple[int, asyncio.Future[None]]]] = {}
         self._wake = asyncio.Event()
         self._flushing = asyncio.Lock()
@@ -172,7 +176,7 @@ class Ledger:
             return True
         statements: list[Statement] = []
         answered = False
-        self._refused = 0
+        self._refused = self._quarantined = 0
         try:
             ready = [thing for thing in things if thing.quarantined_until_us <= started_us]
             answered = await self._resolve([thing for thing in ready if thing.doubt])
@@ -246,15 +250,19 @@ class Ledger:
             finally:
                 self._asked_us = None
             for thing in chunk:
-                self._adopt(thing, documents.get(thing.thing_id))
+                try:
+                    self._adopt(thing, documents.get(thing.thing_id))
+                except (AttributeError, LookupError, TypeError, ValueError) as error:
+                    thing.doubt = True
+                    self._quarantine(thing, f"unreadable: {error!r}")
         return True
 
     def _adopt(self, thing: Tracked, document: dict[str, Any] | None) -> None:
-        thing.doubt = False
         if document is None:
             self.lose(thing, "deleted")
             return
-        stamp = document["stamp"]
+        stamp, stored = document["stamp"], self._book.totals(document)
+        thing.doubt = False
         attempt = thing.attempt
         if attempt is not None and stamp == attempt.stamp:
             self._acknowledge(thing)
@@ -262,7 +270,7 @@ class Ledger:
             self.lose(thing, "ended" if self._book.ended(document) else "superseded")
         else:
             thing.stamp = stamp
-            thing.stored = self._book.totals(document)
+            thing.stored = stored
             if not self._book.matches(thing, document):
                 thing.saved_revision = min(thing.saved_revision, thing.revision - 1)
 
@@ -276,12 +284,17 @@ class Ledger:
     def _split(self, things: list[Tracked], error: StatementRefused) -> None:
         """Keep the two halves of a refused statement apart from now on."""
         if len(things) == 1:
-            if self._refused <= REFUSALS_LOGGED:
-                log.error("quarantined", thing=str(things[0].thing_id), reason=str(error))
-            things[0].quarantined_until_us = self._clock.now_us() + QUARANTINE_US
+            self._quarantine(things[0], str(error))
         for thing in things[len(things) // 2 :]:
             thing.cell = self._next_cell
         self._next_cell += 1
+
+    def _quarantine(self, thing: Tracked, reason: str) -> None:
+        """Leave it alone for a while: what is wrong with it must not keep the others."""
+        thing.quarantined_until_us = self._clock.now_us() + QUARANTINE_US
+        self._quarantined += 1
+        if self._quarantined <= QUARANTINES_LOGGED:
+            log.error("quarantined", thing=str(thing.thing_id), reason=reason)
 
     def _acknowledge(self, thing: Tracked) -> None:
         attempt = thing.attempt

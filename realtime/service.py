@@ -219,12 +219,11 @@ class SessionService:
         return self.engine.things.get(ObjectId(session_id))
 
     def view(self, document: Document) -> SessionView:
-        """The session as clients see it."""
+        """The session as clients see it: never behind what its viewers were told."""
         thing = self.engine.things.get(document["_id"])
-        if thing is not None and not thing.gone:
-            tracked = thing.owned
-        else:
-            tracked = self.peers.others_track(document["owner"])
+        if thing is not None and not thing.gone and not thing.ended:
+            return self._live_view(thing, document)
+        tracked = thing is None and self.peers.others_track(document["owner"])
         return view(document, now=self.now(), tracked=tracked)
 
     async def _read(self, thing: Tracked) -> SessionView:
@@ -242,7 +241,7 @@ class SessionService:
             "status": thing.status,
             "lastBookedAt": now or document["lastBookedAt"],
         }
-        return view(live, now=self.now(), tracked=True)
+        return view(live, now=self.now(), tracked=thing.owned)
 
     def _lost(self, thing: Tracked, loss: Loss) -> None:
         if loss == "deleted":

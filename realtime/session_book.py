@@ -95,7 +95,10 @@ class SessionBook:
         }
 
     def totals(self, document: Document) -> Totals:
-        return Totals(document["activeSeconds"], document["idleSeconds"], document["tabSwitches"])
+        totals = Totals(document["activeSeconds"], document["idleSeconds"], document["tabSwitches"])
+        if not all(isinstance(count, int) for count in totals):
+            raise ValueError("a counter is no whole number")
+        return totals
 
     def matches(self, thing: Tracked, document: Document) -> bool:
         owner = self._stamps.process if thing.owned else None

@@ -29,12 +29,14 @@ from websockets.protocol import Protocol as Framing
 from realtime.close_codes import CloseCode
 
 MAX_MESSAGE_BYTES = 16 * 1024
-PING_EVERY_S = 10.0
-PONG_WITHIN_S = 19.5
-"""A ping unanswered for so long, looked at with every second one after it: a peer that is
-gone, or does not read, is noticed 20 to 30 s after it was there last."""
+PING_EVERY_S = 9.8
+PONG_WITHIN_S = 19.0
+"""A ping unanswered for so long, looked at when the second one after it is due: a peer that
+is gone, or does not read, is noticed 20 to 30 s after it was there last."""
 USER_TIMEOUT_MS = 30_000
-OUTBOX_BYTES = 256 * 1024
+KERNEL_BYTES = 64 * 1024
+"""What the system may keep for a peer that does not read; left to itself it takes 1.7 MB."""
+OUTBOX_BYTES = 64 * 1024
 HIGH_WATER_BYTES = 16 * 1024
 SLOW_AFTER_S = 20.0
 CLOSE_GRACE_S = 2.0
@@ -63,13 +65,22 @@ class Listener(Protocol):
         ...
 
 
+class Frames(Framing):
+    """The parser, for which a peer may close in the middle of a message (RFC 6455, 5.4)."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
+
+
 class Wire(asyncio.Protocol):
     """One connection, after its handshake."""
 
     def __init__(self) -> None:
         self.kept: Any = None
         """Whatever must live as long as the connection."""
-        self._framing = Framing(Side.SERVER, max_size=MAX_MESSAGE_BYTES, logger=_silent)
+        self._framing = Frames(Side.SERVER, max_size=MAX_MESSAGE_BYTES, logger=_silent)
         self._listener: Listener | None = None
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -168,12 +179,12 @@ class Wire(asyncio.Protocol):
         framing = self._framing
         framing.receive_data(data)
         self._unparsed += len(data)
+        if framing.writes:  # pongs, before the answers to what came after their pings
+            self._flush()
         for frame in framing.events_received():
             if isinstance(frame, Frame):
                 self._unparsed -= framed_size(len(frame.data))
                 self._take(frame)
-        if framing.writes:
-            self._flush()
         if framing.state is not State.OPEN and not self._ending:
             self._end()
             self._leave()
@@ -222,7 +233,7 @@ class Wire(asyncio.Protocol):
                 whole, self._parts = self._parts, None
                 self._receive(whole)
         elif opcode is Opcode.BINARY:
-            self.close(CloseCode.NOT_TEXT, "text frames only")
+            self._fail(CloseCode.NOT_TEXT, "text frames only")
         elif opcode is Opcode.PONG:
             self._pinged_s = None
 
@@ -233,13 +244,13 @@ class Wire(asyncio.Protocol):
         try:
             text = data.decode()
         except UnicodeDecodeError:
-            self._framing.fail(CloseCode.NOT_UTF8, "not UTF-8")
+            self._fail(CloseCode.NOT_UTF8, "not UTF-8")
             return
         try:
             self._listener.received(text)
         except Exception:
             log.exception("socket_failed")
-            self.close(CloseCode.OUR_BUG, "internal error")
+            self._fail(CloseCode.OUR_BUG, "internal error")
 
     def _throttle(self, size: int) -> None:
         now_s = self._loop.time()
@@ -290,6 +301,10 @@ class Wire(asyncio.Protocol):
         if self._pinged_s is None and self.open:
             self._pinged_s = now_s
             self._write(PING)
+
+    def _fail(self, code: CloseCode, reason: str) -> None:
+        self.close(code, reason)
+        self._leave()
 
     def _end(self) -> None:
         """The close frame is out, or was never wanted: the rest must happen soon."""

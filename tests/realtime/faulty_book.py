@@ -99,7 +99,10 @@ class FaultyBook:
         return dict(zip(COUNTERS, increase, strict=True))
 
     def totals(self, document: Document) -> Totals:
-        return Totals(*(document[name] for name in COUNTERS))
+        totals = Totals(*(document[name] for name in COUNTERS))
+        if not all(isinstance(count, int) for count in totals):
+            raise ValueError("a counter is no whole number")
+        return totals
 
     def matches(self, thing: Tracked, document: Document) -> bool:
         absolute = self.absolute(thing)

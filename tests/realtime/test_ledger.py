@@ -262,6 +262,24 @@ async def test_one_poisoned_session_does_not_keep_the_others() -> None:
     assert world.stored(37).elapsed == 22
 
 
+@pytest.mark.parametrize("broken", [{"activeSeconds": "many"}, {"stamp": None}, {"status": 1}])
+async def test_one_document_that_cannot_be_read_does_not_keep_the_others(
+    broken: dict[str, Any],
+) -> None:
+    world = World(100)
+    await world.pass_time(2)
+    sound = dict(world.book.documents[37])
+    world.book.documents[37] |= {"stamp": "me.0"} | broken
+    world.ledger.look(world.things[37])
+    await world.pass_time(10)
+    others = [world.stored(n) for n in range(100) if n != 37]
+    assert set(others) == {Totals(12, 0, 0)}
+    world.book.documents[37] = sound
+    world.clock.advance_s(QUARANTINE_US / SECOND_US)
+    await world.settle_all()
+    assert world.stored(37).elapsed == 22
+
+
 async def test_sessions_once_refused_are_written_together_again() -> None:
     world = World(100)
     await world.pass_time(1)
