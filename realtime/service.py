@@ -65,7 +65,7 @@ class SessionService:
         self.hub = Hub(max_per_user=max_sockets_per_user, max_in_all=max_sockets)
         self.engine = Engine()
         self._db = db
-        stamps = Stamps()
+        self._stamps = stamps = Stamps()
         # Direct writes carry a mark of their own, so that the ledger never takes them
         # for one of its writes whose reply was lost.
         self.direct_stamps = Stamps(stamps.process + "d")
@@ -221,9 +221,10 @@ class SessionService:
     def view(self, document: Document) -> SessionView:
         """The session as clients see it: never behind what its viewers were told."""
         thing = self.engine.things.get(document["_id"])
-        if thing is not None and not thing.gone and not thing.ended:
+        ours = self._stamps.ours(document["stamp"])  # else it was taken, and we know it soon
+        if thing is not None and ours and not thing.gone and not thing.ended:
             return self._live_view(thing, document)
-        tracked = thing is None and self.peers.others_track(document["owner"])
+        tracked = self.peers.others_track(document["owner"])
         return view(document, now=self.now(), tracked=tracked)
 
     async def _read(self, thing: Tracked) -> SessionView:

@@ -179,6 +179,8 @@ class SessionSocket:
                     self._reply("pong", message)
         except DomainError as error:
             self._refuse(message, error)
+        except Exception:
+            self._fail()
 
     def _occupy(self, message: Message, work: Coroutine[Any, Any, None]) -> None:
         """Let what comes next wait until this is done."""
@@ -199,8 +201,11 @@ class SessionSocket:
         except DomainError as error:
             self._refuse(message, error)
         except Exception:
-            log.exception("socket_failed")
-            self.close(CloseCode.OUR_BUG, "internal error")
+            self._fail()
+
+    def _fail(self) -> None:
+        log.exception("socket_failed")
+        self.close(CloseCode.OUR_BUG, "internal error")
 
     def _refuse_another(self, message: Start) -> None:
         current = self._thing
@@ -294,8 +299,7 @@ class SessionSocket:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        if self._busy is None:
-            self._let_go(self._left_us)
+        self._let_go(self._left_us)  # what a `start` under way attaches is let go after it
 
     def _let_go(self, at_us: int) -> None:
         thing, self._thing = self._thing, None

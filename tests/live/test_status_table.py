@@ -3,6 +3,7 @@
 import asyncio
 import json
 import uuid
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -288,12 +289,54 @@ async def test_a_page_that_stops_and_closes_at_once_has_stopped(
         await client.next("tick")
         for type_ in (*before, "stop"):
             await client.send(type_)
-    for _ in range(40):
+    found = await ended(live_server, session, user)
+    assert (found["status"], found["elapsedSeconds"]) == ("completed", 1)
+
+
+async def ended(server: LiveServer, session: str, user: str) -> dict[str, Any]:
+    for _ in range(60):
         await asyncio.sleep(0.05)
-        found = stored(live_server, session, user)
+        found = stored(server, session, user)
         if found["status"] == "completed":
             break
-    assert (found["status"], found["elapsedSeconds"]) == ("completed", 1)
+    return found
+
+
+async def test_a_start_and_a_stop_before_the_answer_both_count(
+    live_server: LiveServer, user: str
+) -> None:
+    session = new_session(live_server, user)
+    async with connected(live_server, user) as client:
+        for type_ in ("start", "activity", "tabSwitch", "pause", "resume", "ping", "stop"):
+            await client.send(
+                type_, id=type_, **({"sessionId": session} if type_ == "start" else {})
+            )
+        found = await client.next("stopped")
+        assert {m["id"] for m in client.heard} == {"start", "pause", "resume", "ping", "stop"}
+        assert (found["session"]["tabSwitches"], found["session"]["status"]) == (1, "completed")
+
+
+async def test_a_page_that_starts_stops_and_closes_at_once_has_stopped(
+    live_server: LiveServer, user: str
+) -> None:
+    session = new_session(live_server, user)
+    async with connected(live_server, user) as client:
+        await client.send("start", sessionId=session)
+        await client.send("stop")
+    found = await ended(live_server, session, user)
+    assert (found["status"], found["elapsedSeconds"]) == ("completed", 0)
+
+
+async def test_a_page_that_starts_and_closes_at_once_tracks_nothing(
+    live_server: LiveServer, user: str
+) -> None:
+    for _ in range(5):
+        session = new_session(live_server, user)
+        async with connected(live_server, user) as client:
+            await client.send("start", sessionId=session)
+        await asyncio.sleep(1.2)
+        found = stored(live_server, session, user)
+        assert (found["tracked"], found["elapsedSeconds"]) == (False, 0)
 
 
 async def test_a_burst_is_answered_in_full(live_server: LiveServer, user: str) -> None:
