@@ -1,4 +1,4 @@
-"""The processes that share this database: which are alive, and what they tell each other.
+"""The processes that share this database: their signs of life, and what they tell each other.
 
 What must always hold: none of this decides anything. Who owns a session is decided by the
 stamp in its document alone (`models.fence`); a process that is taken for dead, or a notice
@@ -6,7 +6,7 @@ that is lost, only delays what the owner would notice by itself.
 """
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from bson import ObjectId
@@ -18,8 +18,6 @@ from models.sessions import Document
 
 SERVERS = "servers"
 NOTICES = "notices"
-ALIVE_FOR = timedelta(seconds=6)
-"""A process that has not said so for this long is taken for dead."""
 INDEXES = {
     SERVERS: (IndexSpec(keys=(("seenAt", 1),), query="gone after a day", expire_after_s=86_400),),
     NOTICES: (
@@ -60,10 +58,9 @@ async def say_goodbye(db: AsyncIOMotorDatabase[Document], process: str) -> None:
     await db[NOTICES].delete_many({"to": process})
 
 
-async def read_alive(db: AsyncIOMotorDatabase[Document], now: datetime) -> frozenset[str]:
-    """The processes that said so lately."""
-    found = await db[SERVERS].find({"seenAt": {"$gt": now - ALIVE_FOR}}).to_list(None)
-    return frozenset(document["_id"] for document in found)
+async def read_signs(db: AsyncIOMotorDatabase[Document]) -> dict[str, datetime]:
+    """When each said last that it lives, by a clock of its own."""
+    return {document["_id"]: document["seenAt"] async for document in db[SERVERS].find()}
 
 
 async def leave_notice(

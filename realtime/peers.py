@@ -2,12 +2,13 @@
 
 What must always hold: nothing here is needed for counted seconds to be right, the stamps
 see to that; it only lets a socket hear within `POLL_S` and a write what was done to its
-session elsewhere, and lets others know that its session is tracked.
+session elsewhere, and lets others know that its session is tracked. Who lives is judged
+by our own clock alone: the clocks of hosts differ.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -18,10 +19,15 @@ from models import servers
 from models.servers import Notice
 from models.sessions import Document
 from models.storage import StatementRefused, StorageUnavailable, answered_within
+from realtime.clock import US_PER_SECOND, Clock
 
 POLL_S = 0.5
 ALIVE_EVERY = 4
 """Polls between two signs of life."""
+SILENT_FOR_US = 6 * US_PER_SECOND
+SILENT_READS = 3
+"""A process whose sign of life has not changed for this long, in so many looks, is taken
+for dead. Looks are counted as well: we may have been the one who slept."""
 ANSWER_WITHIN_S = 5.0
 DONE_WITHIN_S = 2.5
 """How long an owner has to do what it was asked; after that it is deposed."""
@@ -30,20 +36,56 @@ LOOK_EVERY_S = 0.1
 log = structlog.get_logger(__name__)
 
 
+@dataclass(slots=True)
+class _Sign:
+    value: object
+    since_us: int
+    reads: int = 0
+
+
+class Liveness:
+    """Who lives: whose sign of life is new, or changes. Pure."""
+
+    def __init__(self) -> None:
+        self._signs: dict[str, _Sign] = {}
+
+    def read(self, signs: Mapping[str, object], now_us: int) -> frozenset[str]:
+        """Take in what was read just now; gives those who live."""
+        for gone in self._signs.keys() - signs.keys():
+            del self._signs[gone]
+        for process, value in signs.items():
+            known = self._signs.get(process)
+            if known is None or known.value != value:
+                self._signs[process] = _Sign(value, now_us)
+            else:
+                known.reads += 1
+        return frozenset(
+            process
+            for process, sign in self._signs.items()
+            if sign.reads < SILENT_READS or now_us - sign.since_us < SILENT_FOR_US
+        )
+
+
 class Peers:
     def __init__(
         self,
         db: AsyncIOMotorDatabase[Document],
         process: str,
         *,
-        now: Callable[[], datetime],
+        clock: Clock,
         on_notice: Callable[[Notice], None],
+        on_silence: Callable[[], None],
     ) -> None:
         self._db = db
         self._process = process
-        self._now = now
+        self._clock = clock
         self._on_notice = on_notice
+        self._on_silence = on_silence
+        """We said nothing for so long that the others may have taken us for dead, and
+        sent no notice of what they did."""
+        self._liveness = Liveness()
         self._alive: frozenset[str] = frozenset()
+        self._said_us: int | None = None
 
     def others_track(self, owner: str | None) -> bool:
         """Whether this owner of a session is another process that lives."""
@@ -68,9 +110,13 @@ class Peers:
 
     async def meet(self) -> None:
         """Say that we live, and learn who else does."""
-        now = self._now()
-        await servers.say_alive(self._db, self._process, now)
-        self._alive = await servers.read_alive(self._db, now)
+        silent_since_us, now_us = self._said_us, self._clock.now_us()
+        await servers.say_alive(self._db, self._process, self._clock.wall(now_us))
+        self._said_us, said_us = now_us, self._clock.now_us()
+        if silent_since_us is not None and said_us - silent_since_us >= SILENT_FOR_US:
+            self._on_silence()
+        signs = await servers.read_signs(self._db)
+        self._alive = self._liveness.read(signs, self._clock.now_us())
 
     async def leave(self) -> None:
         """Say that we are gone."""
@@ -80,9 +126,11 @@ class Peers:
     async def tell(self, owner: str | None, session_id: ObjectId) -> None:
         """Let the process that owned this session look at its document."""
         if self.others_track(owner):
-            await servers.leave_notice(
-                self._db, str(owner), Notice(session_id, "look"), self._now()
-            )
+            await self._leave(str(owner), Notice(session_id, "look"))
+
+    async def _leave(self, owner: str, notice: Notice) -> None:
+        now = self._clock.wall(self._clock.now_us())
+        await servers.leave_notice(self._db, owner, notice, now)
 
     async def ask(
         self,
@@ -98,8 +146,7 @@ class Peers:
         owner = document["owner"]
         if not self.others_track(owner):
             return False
-        notice = Notice(document["_id"], what, value)
-        await servers.leave_notice(self._db, owner, notice, self._now())
+        await self._leave(owner, Notice(document["_id"], what, value))
         try:
             async with asyncio.timeout(DONE_WITHIN_S):
                 while not await done():  # noqa: ASYNC110 - it happens in another process

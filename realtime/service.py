@@ -74,7 +74,13 @@ class SessionService:
             self.engine, book, clock, stamps, on_lost=self._lost, on_trouble=self._trouble
         )
         self.ticker = Ticker(self.engine, self.ledger, clock, announce=self.hub.announce)
-        self.peers = Peers(db, stamps.process, now=self.now, on_notice=self._on_notice)
+        self.peers = Peers(
+            db,
+            stamps.process,
+            clock=clock,
+            on_notice=self._on_notice,
+            on_silence=self._look_at_paused,
+        )
         self._abandonment = Abandonment(
             db,
             tracked_here=self.engine.things,
@@ -266,6 +272,13 @@ class SessionService:
             self.engine.retarget(thing, notice.value)
         else:
             self.set_paused(thing, notice.what == "pause", self.clock.now_us())
+
+    def _look_at_paused(self) -> None:
+        """Nothing falls due in a session that is paused: no write would tell that it was
+        taken."""
+        for thing in self.engine.things.values():
+            if thing.status == PAUSED:
+                self.ledger.look(thing)
 
     def _trouble(self, begun: bool) -> None:
         """The database has stopped answering the ledger, or answers again."""

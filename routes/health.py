@@ -1,5 +1,6 @@
 """`/api/health`: whether the server is well, for people, probes and smoke tests."""
 
+import asyncio
 import contextlib
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -37,13 +38,17 @@ class DatabaseHealth(WireModel):
 
 class Health(WireModel):
     """How the server is doing; `degraded` while the database does not answer or what is
-    counted cannot be written. Counting goes on meanwhile."""
+    counted cannot be written. Counting goes on meanwhile.
+
+    `tasks` are those of the event loop; sockets and sessions need none, so it stays small.
+    """
 
     status: Literal["ok", "degraded"]
     version: str
     database: DatabaseHealth
     tracked_sessions: int
     sockets: int
+    tasks: int
     tick_lag_ms: float
     flush_ms: float
 
@@ -72,6 +77,7 @@ class HealthCheck:
             database=DatabaseHealth(kind=self.database.kind, latency_ms=latency_ms),
             tracked_sessions=tracking.tracked_count,
             sockets=len(tracking.hub),
+            tasks=len(asyncio.all_tasks()),
             tick_lag_ms=round(tracking.ticker.lag_ms, 2),
             flush_ms=round(tracking.ledger.figures.last_flush_ms, 2),
         )

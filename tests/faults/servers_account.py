@@ -52,14 +52,19 @@ class Account:
             self._ran, self._origin = Span(low_s, at.high_s - self._origin.low_s), None
 
     def cost(self, counted: int, at: Span, *, kept_s: Span = NOTHING) -> None:
-        """A crash or a takeover at that moment left so many seconds, and this remainder."""
-        ran_before = self.counts
+        """A crash or a takeover at that moment left so many seconds, and this remainder.
+
+        While it is paused, nothing falls due: only the remainder may be lost.
+        """
+        counting = self.counts
         self.holds(at)
-        self.judge(counted, allowed=1 if ran_before else 0)
-        if ran_before:
-            self.faults += 1
-            self.costs += max(0, floor(self._ran.low_s) - counted)
+        self.judge(counted, allowed=1 if counting else 0)
+        self.faults += 1
+        self.costs += max(0, floor(self._ran.low_s) - counted)
+        if counting:
             self._ran = Span(counted + kept_s.low_s, counted + kept_s.high_s)
+        else:
+            self._ran = Span(floor(self._ran.low_s), self._ran.high_s)
 
     def judge(self, counted: int, *, allowed: int = 0) -> None:
         """Compare with what is stored, while it does not count."""

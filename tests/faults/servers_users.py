@@ -250,10 +250,13 @@ class User:
             assert answer["type"] == "started", answer
             moved = self._world.read(server, sent_s, answered_s)
             self._line = other
-            if not self._paused:
+            counted = answer["session"]["elapsedSeconds"]
+            if self._paused:
+                self._account.cost(counted, moved)
+            else:
                 kept_s = 1 - answer["nextSecondInMs"] / 1000
                 kept = Span(max(0.0, kept_s - (answered_s - sent_s)), max(0.0, kept_s))
-                self._account.cost(answer["session"]["elapsedSeconds"], moved, kept_s=kept)
+                self._account.cost(counted, moved, kept_s=kept)
                 self._account.runs(moved)
             async with asyncio.timeout(PATIENCE_S):
                 await line.gone.wait()

@@ -29,6 +29,8 @@ AFTER_S = 3.0
 SETTINGS = {"ABANDON_AFTER_MINUTES": str(AFTER_S / 60)}
 SEEN_WITHIN_S = 1.5
 """Two looks, and the time they take."""
+BOOKED_WITHIN_S = 0.5
+"""A second's booking is written so soon after it fell due."""
 DEAD_AFTER_S = 10.0
 """A server that is silent for so long is taken for dead."""
 LEFT = 12
@@ -57,7 +59,8 @@ class Fate:
         assert found["scoreBreakdown"]["completion"] == pytest.approx(score.completion)
         assert found["endedAt"] == found["lastBookedAt"]
         last_s = self.last_tick_s() - self.visits[0].started_s
-        assert seconds(found["endedAt"], found["startedAt"]) == pytest.approx(last_s, abs=0.25)
+        ran_s = seconds(found["endedAt"], found["startedAt"])
+        assert -LATENCY_S <= ran_s - last_s <= BOOKED_WITHIN_S
 
     def last_tick_s(self) -> float:
         """When its last second fell due, as its clients know it."""

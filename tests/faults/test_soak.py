@@ -25,7 +25,7 @@ from tests.live_server import LiveServer
 Figures = Callable[..., None]
 MINUTES = float(os.environ.get("SOAK_MINUTES", "15"))
 SEED = int(os.environ.get("SOAK_SEED", "0")) or random.randrange(1, 1_000_000)
-USERS = 80
+USERS = 40
 WARM_UP_S = min(60.0, MINUTES * 60 / 4)
 SETTINGS = {"MAX_SOCKETS_PER_USER": "100"}
 GROWTH_MB = 16.0
@@ -39,6 +39,7 @@ WORKERS = 8
 @dataclass
 class Size:
     rss_mb: float
+    tasks: int
     descriptors: int
     threads: int
     database_mb: float
@@ -52,9 +53,12 @@ class Size:
             for each in process.net_connections()
             if each.raddr and each.raddr.port == database.port
         ]
+        with server.rest(None) as rest:
+            tasks = rest.get("/api/health").json()["tasks"]
         files = (path for path in database.directory.rglob("*") if path.is_file())
         return cls(
             rss_mb=process.memory_info().rss / MEGABYTE,
+            tasks=tasks,
             descriptors=process.num_fds() - len(to_database),
             threads=process.num_threads(),
             database_mb=sum(path.stat().st_size for path in files) / MEGABYTE,
@@ -116,6 +120,7 @@ async def test_random_faults(tmp_path: Path, database: Database, figures: Figure
     )
     assert not wrong, "\n".join(wrong)
     assert end.rss_mb - warm.rss_mb < GROWTH_MB
+    assert end.tasks <= warm.tasks
     assert end.descriptors <= warm.descriptors
     assert end.threads - warm.threads <= WORKERS
     assert end.database_mb - warm.database_mb < DATABASE_GROWTH_MB

@@ -11,7 +11,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models import servers
 from models.indexes import ensure_indexes
-from models.servers import ALIVE_FOR, Notice
+from models.servers import Notice
 from tests.embedded import embedded_database
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -25,16 +25,17 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
         yield db
 
 
-async def test_who_says_so_lives_for_a_while(db: Database) -> None:
-    await servers.say_alive(db, "a", NOW - ALIVE_FOR)
-    await servers.say_alive(db, "b", NOW - ALIVE_FOR + timedelta(seconds=1))
-    assert await servers.read_alive(db, NOW) == {"b"}
+async def test_each_says_that_it_lives_until_it_says_goodbye(db: Database) -> None:
+    later = NOW + timedelta(seconds=1)
     await servers.say_alive(db, "a", NOW)
-    assert await servers.read_alive(db, NOW) == {"a", "b"}
+    await servers.say_alive(db, "b", NOW)
+    assert await servers.read_signs(db) == {"a": NOW, "b": NOW}
+    await servers.say_alive(db, "a", later)
+    assert await servers.read_signs(db) == {"a": later, "b": NOW}
     await servers.say_goodbye(db, "b")
-    assert await servers.read_alive(db, NOW) == {"a"}
+    assert await servers.read_signs(db) == {"a": later}
     await servers.forget_all(db)
-    assert await servers.read_alive(db, NOW) == frozenset()
+    assert await servers.read_signs(db) == {}
 
 
 async def test_a_notice_is_taken_once_in_order_by_whom_it_is_for(db: Database) -> None:

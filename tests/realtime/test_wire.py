@@ -190,6 +190,8 @@ async def test_a_ping_is_answered_with_what_it_carried() -> None:
         (Frame(Opcode.TEXT, b"unmasked").serialize(mask=False), 1002),
         (b"\xc1" + masked(Opcode.TEXT, b"compressed")[1:], 1002),
     ],
+    ids=["binary", "too long", "too long in all", "not UTF-8", "our fault", "no beginning",
+         "unmasked", "compressed"],
 )  # fmt: skip
 async def test_what_may_not_be_sent_ends_the_connection_and_nothing_more_is_heard(
     sent: bytes, code: int
