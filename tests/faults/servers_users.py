@@ -246,9 +246,15 @@ class User:
             other = await self._dial(server)
             if other is None:
                 return
-            sent_s, answered_s, answer = await other.ask("start", sessionId=str(self._session))
-            assert answer["type"] == "started", answer
-            moved = self._world.read(server, sent_s, answered_s)
+            first_s = time.monotonic()
+            while True:
+                sent_s, answered_s, answer = await other.ask("start", sessionId=str(self._session))
+                if answer["type"] == "started":
+                    break
+                # It may have been taken over all the same: the answer alone was lost.
+                assert answer["retryable"], answer
+                await asyncio.sleep(AGAIN_AFTER_S)
+            moved = Span(first_s, self._world.read(server, sent_s, answered_s).high_s)
             self._line = other
             counted = answer["session"]["elapsedSeconds"]
             if self._paused:
@@ -257,7 +263,7 @@ class User:
                 kept_s = 1 - answer["nextSecondInMs"] / 1000
                 kept = Span(max(0.0, kept_s - (answered_s - sent_s)), max(0.0, kept_s))
                 self._account.cost(counted, moved, kept_s=kept)
-                self._account.runs(moved)
+                self._account.runs(self._world.read(server, sent_s, answered_s))
             async with asyncio.timeout(PATIENCE_S):
                 await line.gone.wait()
             if line.code != TAKEN_OVER:
