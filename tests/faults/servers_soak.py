@@ -20,6 +20,8 @@ from tests.live_server import LiveServer
 
 RECOVERED_AFTER_S = 2.0
 BETWEEN_FAULTS_S = (3.0, 7.0)
+NOTICED_AFTER_S = 0.5
+"""Everybody who was connected knows by then that the server is gone."""
 FROZEN_FOR_S = (1.0, 4.0)
 
 
@@ -143,5 +145,6 @@ class World:
         try:
             await self._nobody_acts.wait()
             yield
+            await asyncio.sleep(NOTICED_AFTER_S)
         finally:
             self._free.set()
