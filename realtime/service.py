@@ -35,7 +35,7 @@ from realtime.messages import encode, timestamp
 from realtime.peers import Peers
 from realtime.session_book import SessionBook
 from realtime.ticker import Ticker
-from realtime.tracked import PAUSED, Tracked, Viewer
+from realtime.tracked import PAUSED, TrackedSession, Viewer
 
 ANSWER_WITHIN_S = 5.0
 CLOSE_AFTER_S = 1.0
@@ -44,7 +44,7 @@ CLOSE_AFTER_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    thing: Tracked
+    thing: TrackedSession
     session: SessionView
     resumed: bool
 
@@ -63,7 +63,7 @@ class SessionService:
         self.clock = clock
         self.idle_after_s = idle_after_s
         self.hub = Hub(max_per_user=max_sockets_per_user, max_in_all=max_sockets)
-        self.engine = Engine()
+        self.engine: Engine[TrackedSession] = Engine()
         self._db = db
         self._stamps = stamps = Stamps()
         # Direct writes carry a mark of their own, so that the ledger never takes them
@@ -113,7 +113,7 @@ class SessionService:
         for part in (self.ticker, self.ledger, self.peers, self._abandonment):
             self.keep(asyncio.create_task(part.run(), name=type(part).__name__))
 
-    async def stop(self, *, within_s: float) -> list[Tracked]:
+    async def stop(self, *, within_s: float) -> list[TrackedSession]:
         """Join nobody any more, write everything, close every socket with 1012.
 
         Gives the sessions that could not be written in time.
@@ -174,14 +174,14 @@ class SessionService:
             self.engine.attach(thing, viewer, now_us)
             return Joined(thing, self._live_view(thing, document), resumed)
 
-    def leave(self, viewer: Viewer, thing: Tracked, at_us: int) -> None:
+    def leave(self, viewer: Viewer, thing: TrackedSession, at_us: int) -> None:
         """This connection tracks it no more since `at_us`."""
         if viewer in thing.viewers:
             self.engine.detach(thing, viewer, at_us)
             self.ledger.wake()
 
     def set_paused(
-        self, thing: Tracked, paused: bool, at_us: int, *, by: Viewer | None = None
+        self, thing: TrackedSession, paused: bool, at_us: int, *, by: Viewer | None = None
     ) -> Awaitable[None]:
         """Pause or resume a tracked session at once; wait for it to be stored, or do not:
         all viewers but the one that asked are told then."""
@@ -195,7 +195,9 @@ class SessionService:
         self.keep(task)
         return asyncio.shield(task)
 
-    async def _tell_paused(self, thing: Tracked, type_: str | None, by: Viewer | None) -> None:
+    async def _tell_paused(
+        self, thing: TrackedSession, type_: str | None, by: Viewer | None
+    ) -> None:
         await self.ledger.saved(thing)
         if thing.gone and thing.saved_revision < thing.revision:
             raise taken_over()
@@ -203,7 +205,7 @@ class SessionService:
             tell(thing, encode(type_, **counts(thing)), but=by)
 
     async def end_tracked(
-        self, thing: Tracked, status: str, *, by: Viewer | None = None
+        self, thing: TrackedSession, status: str, *, by: Viewer | None = None
     ) -> SessionView:
         """End a tracked session; returns it once that is stored.
 
@@ -218,7 +220,7 @@ class SessionService:
         """The instant of the counting clock."""
         return self.clock.wall(self.clock.now_us())
 
-    def tracked(self, session_id: str) -> Tracked | None:
+    def tracked(self, session_id: str) -> TrackedSession | None:
         """The session as this process tracks it."""
         if not ObjectId.is_valid(session_id):
             return None
@@ -233,10 +235,10 @@ class SessionService:
         tracked = self.peers.others_track(document["owner"])
         return view(document, now=self.now(), tracked=tracked)
 
-    async def _read(self, thing: Tracked) -> SessionView:
+    async def _read(self, thing: TrackedSession) -> SessionView:
         return self.view(await store.find_session(self._db, str(thing.thing_id), thing.user_id))
 
-    def _live_view(self, thing: Tracked, document: Document) -> SessionView:
+    def _live_view(self, thing: TrackedSession, document: Document) -> SessionView:
         """The session with the counters of memory, which are ahead of the stored ones."""
         now = self.clock.wall(thing.last_booked_us) if thing.last_booked_us else None
         live = {
@@ -250,7 +252,7 @@ class SessionService:
         }
         return view(live, now=self.now(), tracked=thing.owned)
 
-    def _lost(self, thing: Tracked, loss: Loss) -> None:
+    def _lost(self, thing: TrackedSession, loss: Loss) -> None:
         if loss == "deleted":
             self.hub.lost(thing, CloseCode.DELETED, "the session was deleted")
         elif loss == "superseded":
@@ -269,7 +271,7 @@ class SessionService:
         elif notice.what == "end":
             self.keep(asyncio.create_task(self.end_tracked(thing, notice.value)))
         elif notice.what == "retarget":
-            self.engine.retarget(thing, notice.value)
+            thing.retarget(notice.value)
         else:
             self.set_paused(thing, notice.what == "pause", self.clock.now_us())
 
@@ -285,7 +287,7 @@ class SessionService:
         type_ = "degraded" if begun else "recovered"
         self.hub.push_all(encode(type_, serverTime=timestamp(self.now())))
 
-    async def _tell_ended(self, thing: Tracked) -> None:
+    async def _tell_ended(self, thing: TrackedSession) -> None:
         """Somebody else ended the session that our clients tracked."""
         try:
             await self._endings.ended_elsewhere(thing)

@@ -1,5 +1,6 @@
 """Focus sessions as the ledger books them: their collection, their document's shape."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from bson import ObjectId
@@ -11,7 +12,7 @@ from models.sessions import FINAL, Document, ended_fields
 from models.storage import answered_within
 from realtime.clock import Clock
 from realtime.meter import Meter
-from realtime.tracked import PAUSED, Totals, Tracked
+from realtime.tracked import PAUSED, Totals, TrackedSession
 
 ANSWER_WITHIN_S = 5.0
 """After that a write counts as unanswered; it is in doubt, not lost."""
@@ -23,6 +24,9 @@ class SessionBook:
         self._clock = clock
         self._stamps = stamps
 
+    async def insert(self, _: Sequence[TrackedSession]) -> set[Any]:
+        raise AssertionError("a session is stored before it is tracked")
+
     async def write(self, ids: list[ObjectId], pipeline: list[dict[str, Any]]) -> int:
         async with answered_within(ANSWER_WITHIN_S):
             return await add_to_sessions(self._db, ids, pipeline)
@@ -31,12 +35,12 @@ class SessionBook:
         async with answered_within(ANSWER_WITHIN_S):
             return await read_counters(self._db, ids)
 
-    def tracked(self, claim: Claim, *, idle_after_us: int) -> Tracked:
+    def tracked(self, claim: Claim, *, idle_after_us: int) -> TrackedSession:
         """The session just claimed, as the engine counts it."""
         document = claim.document
         paused_at = document["pausedAt"]
         paused = document["status"] == PAUSED
-        return Tracked(
+        return TrackedSession(
             thing_id=document["_id"],
             user_id=document["userId"],
             status=document["status"],
@@ -50,7 +54,7 @@ class SessionBook:
             paused_since_us=self._clock.at_us(paused_at) if paused and paused_at else None,
         )
 
-    def absolute(self, thing: Tracked) -> dict[str, Any]:
+    def absolute(self, thing: TrackedSession) -> dict[str, Any]:
         """All that the engine knows of the session.
 
         The remainder of a second is stored only while nothing counts: a crash then loses
@@ -94,13 +98,22 @@ class SessionBook:
             if amount
         }
 
+    def counted(self, increase: Totals, at_us: int) -> dict[str, Any]:
+        at = self._clock.wall(at_us)
+        values: dict[str, Any] = {"updatedAt": at}
+        if increase.elapsed:
+            values["lastBookedAt"] = at
+        if increase.active:
+            values["lastActiveAt"] = at
+        return values
+
     def totals(self, document: Document) -> Totals:
         totals = Totals(document["activeSeconds"], document["idleSeconds"], document["tabSwitches"])
         if not all(isinstance(count, int) for count in totals):
             raise ValueError("a counter is no whole number")
         return totals
 
-    def matches(self, thing: Tracked, document: Document) -> bool:
+    def matches(self, thing: TrackedSession, document: Document) -> bool:
         owner = self._stamps.process if thing.owned else None
         return bool(document["status"] == thing.status and document["owner"] == owner)
 

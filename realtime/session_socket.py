@@ -42,7 +42,7 @@ from realtime.messages import (
     timestamp,
 )
 from realtime.service import SessionService
-from realtime.tracked import RUNNING, Tracked
+from realtime.tracked import RUNNING, Tracked, TrackedSession
 from realtime.wire import Wire
 
 MALFORMED_LIMIT = 10
@@ -84,7 +84,7 @@ class SessionSocket:
         self._service = service
         self._settings = s
         self._loop = asyncio.get_running_loop()
-        self._thing: Tracked | None = None
+        self._thing: TrackedSession | None = None
         self._had_ended = False
         self._left_us: int | None = None
         """When it was closed or lost; nothing is tracked from then on."""
@@ -241,7 +241,7 @@ class SessionSocket:
             nextSecondInMs=self._next_second_in_ms(thing),
         )
 
-    async def _stop(self, message: Stop, thing: Tracked) -> None:
+    async def _stop(self, message: Stop, thing: TrackedSession) -> None:
         session = await self._service.end_tracked(thing, message.status, by=self)
         if session.status != message.status:
             raise Conflict("session_ended", f"The session has ended ({session.status}).")
@@ -284,7 +284,7 @@ class SessionSocket:
 
     # --- helpers --------------------------------------------------------------------------
 
-    def _started(self) -> Tracked:
+    def _started(self) -> TrackedSession:
         thing = self._thing
         if thing is not None and not thing.ended:
             return thing
@@ -306,7 +306,7 @@ class SessionSocket:
         if thing is not None:
             self._service.leave(self, thing, at_us)
 
-    def _next_second_in_ms(self, thing: Tracked) -> int | None:
+    def _next_second_in_ms(self, thing: TrackedSession) -> int | None:
         due_us = thing.meter.due_at_us
         if thing.status != RUNNING or due_us is None:
             return None
