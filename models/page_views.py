@@ -5,18 +5,21 @@ status is fenced (`models.fence`); a view that nobody tracks any more and that h
 was seen until its last booked second.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorCollection, AsyncIOMotorDatabase
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StringConstraints
+from pymongo.errors import BulkWriteError
 
 from models.indexes import IndexSpec
 from models.sessions import Document
 
 COLLECTION = "page_views"
+PAGES = "pages"
+DUPLICATE_KEY = 11000
 INDEXES = (
     IndexSpec(keys=(("visitorId", 1), ("_id", -1)), query="one visitor's views, newest first"),
 )
@@ -82,6 +85,33 @@ def new_view(
         "stamp": stamp,
         "owner": owner,
     }
+
+
+async def insert_views(db: Database, documents: Sequence[Document]) -> set[ObjectId]:
+    """Store views that begin; one that is there already stays as it is. Gives the ids that
+    the database refuses."""
+    try:
+        await page_views(db).insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        errors: list[dict[str, Any]] = error.details.get("writeErrors", [])
+        return {documents[e["index"]]["_id"] for e in errors if e.get("code") != DUPLICATE_KEY}
+    return set()
+
+
+async def read_page_names(db: Database) -> set[str]:
+    """Every page that was ever viewed."""
+    return {document["_id"] async for document in db[PAGES].find()}
+
+
+async def store_page_names(db: Database, names: Iterable[str], now: datetime) -> None:
+    """Each may be there already."""
+    documents = [{"_id": name, "firstSeenAt": now} for name in names]
+    try:
+        await db[PAGES].insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        errors: list[dict[str, Any]] = error.details.get("writeErrors", [])
+        if any(each.get("code") != DUPLICATE_KEY for each in errors):
+            raise
 
 
 def seen_until(view: Mapping[str, Any]) -> datetime:

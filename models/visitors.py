@@ -9,13 +9,14 @@ token has come along, and stays joined when later calls carry none.
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
+from models.fence import PerDocument, expression_of
 from models.indexes import IndexSpec
 from models.page_views import page_views, seen_until
 from models.sessions import Document
@@ -24,6 +25,7 @@ VISITORS = "visitors"
 BROWSER_SESSIONS = "browser_sessions"
 GAP = timedelta(minutes=30)
 MAX_USER_AGENT_CHARS = 512
+NOTED_TOGETHER = 50
 ID_CHARS, SIGNATURE_CHARS = 32, 32
 INDEXES = {
     BROWSER_SESSIONS: (
@@ -115,22 +117,27 @@ async def arrive(
     return Arrival(visitor_id, user_id, session_id, last_view_id)
 
 
-async def note_view(
-    db: Database, visitor_id: str, *, view_id: ObjectId, session_id: ObjectId, now: datetime
-) -> None:
-    """Remember it as the visitor's latest view."""
-    await db[VISITORS].update_one(
-        {"_id": visitor_id},
-        {"$set": {"lastViewId": view_id, "browserSessionId": session_id, "lastSeenAt": now}},
-    )
+class LatestView(NamedTuple):
+    view_id: ObjectId
+    browser_session_id: ObjectId
 
 
-async def join_user(
-    db: Database, visitor_id: str, session_id: ObjectId, view_id: ObjectId | None, user_id: str
-) -> None:
-    """The visitor, its browser session and its view belong to this user from now on."""
+async def note_views(db: Database, latest: Mapping[str, LatestView], now: datetime) -> None:
+    """Remember the latest view of each of these visitors, by their ids."""
+    ids = list(latest)
+    for at in range(0, len(ids), NOTED_TOGETHER):
+        part = ids[at : at + NOTED_TOGETHER]
+        values = {
+            "lastViewId": PerDocument((id_, latest[id_].view_id) for id_ in part),
+            "browserSessionId": PerDocument((id_, latest[id_].browser_session_id) for id_ in part),
+            "lastSeenAt": now,
+        }
+        pipeline = [{"$set": {name: expression_of(value) for name, value in values.items()}}]
+        await db[VISITORS].update_many({"_id": {"$in": part}}, pipeline)
+
+
+async def join_user(db: Database, visitor_id: str, session_id: ObjectId, user_id: str) -> None:
+    """The visitor and its browser session belong to this user from now on."""
     join = {"$set": {"userId": user_id}}
     await db[VISITORS].update_one({"_id": visitor_id}, join)
     await db[BROWSER_SESSIONS].update_one({"_id": session_id}, join)
-    if view_id is not None:
-        await page_views(db).update_one({"_id": view_id}, join)

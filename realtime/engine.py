@@ -51,7 +51,7 @@ class Engine(Generic[T]):
         if alone:
             if thing.released:  # its document has been, or is being, told so
                 thing.released = False
-                self._changed(thing)
+                self.changed(thing)
             if thing.status == RUNNING:
                 self._run(thing, now_us)
 
@@ -63,12 +63,12 @@ class Engine(Generic[T]):
         if not thing.viewers and not thing.ended:
             self._hold(thing, now_us)
             thing.released = True
-            self._changed(thing)
+            self.changed(thing)
 
     def release(self, thing: T) -> None:
         """Give up a thing that nobody came to track after all."""
         thing.released = True
-        self._changed(thing)
+        self.changed(thing)
 
     def activity(self, thing: T, now_us: int) -> None:
         self._observe(now_us)
@@ -91,7 +91,7 @@ class Engine(Generic[T]):
             self._hold(thing, now_us)
             thing.status = PAUSED
             thing.paused_since_us = now_us
-            self._changed(thing)
+            self.changed(thing)
 
     def resume(self, thing: T, now_us: int) -> None:
         """Go on counting. Asked for or not, a resume is a sign of activity."""
@@ -103,7 +103,7 @@ class Engine(Generic[T]):
             self._end_pause(thing, now_us)
             if thing.viewers:
                 self._run(thing, now_us)
-            self._changed(thing)
+            self.changed(thing)
 
     def end(self, thing: T, status: str, now_us: int) -> None:
         self._observe(now_us)
@@ -112,7 +112,7 @@ class Engine(Generic[T]):
             self._end_pause(thing, now_us)
             thing.status = status
             thing.ended_at_us = now_us
-            self._changed(thing)
+            self.changed(thing)
 
     def drop(self, thing: T) -> None:
         """Forget it: saved and left, deleted, or taken by another process."""
@@ -168,6 +168,11 @@ class Engine(Generic[T]):
         if not thing.dirty and not thing.gone:
             thing.dirty = True
             self._dirty.append(thing)
+
+    def changed(self, thing: T) -> None:
+        """More than its counters changed: it has to be written with all its values."""
+        thing.revision += 1
+        self.mark(thing)
 
     def take_dirty(self) -> list[T]:
         """Hand over what has to be written, each thing once."""
@@ -229,7 +234,3 @@ class Engine(Generic[T]):
         if thing.paused_since_us is not None:
             thing.paused_us += max(0, now_us - thing.paused_since_us)
             thing.paused_since_us = None
-
-    def _changed(self, thing: T) -> None:
-        thing.revision += 1
-        self.mark(thing)

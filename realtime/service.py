@@ -12,7 +12,6 @@ from collections.abc import Awaitable
 from contextvars import Context
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorDatabase
@@ -27,19 +26,16 @@ from realtime.abandonment import Abandonment
 from realtime.claims import Claims
 from realtime.clock import Clock
 from realtime.close_codes import CloseCode
+from realtime.counting import Counting
 from realtime.endings import Endings, taken_over
-from realtime.engine import Engine
 from realtime.hub import Hub, counts, tell
-from realtime.ledger import Ledger, Loss
-from realtime.messages import encode, timestamp
+from realtime.ledger import Loss
+from realtime.messages import encode
 from realtime.peers import Peers
 from realtime.session_book import SessionBook
-from realtime.ticker import Ticker
 from realtime.tracked import PAUSED, TrackedSession, Viewer
 
 ANSWER_WITHIN_S = 5.0
-CLOSE_AFTER_S = 1.0
-"""How long a stop waits for its close frames to leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +59,17 @@ class SessionService:
         self.clock = clock
         self.idle_after_s = idle_after_s
         self.hub = Hub(max_per_user=max_sockets_per_user, max_in_all=max_sockets)
-        self.engine: Engine[TrackedSession] = Engine()
         self._db = db
         self._stamps = stamps = Stamps()
         # Direct writes carry a mark of their own, so that the ledger never takes them
         # for one of its writes whose reply was lost.
         self.direct_stamps = Stamps(stamps.process + "d")
         book = SessionBook(db, clock, stamps)
-        self.ledger = Ledger(
-            self.engine, book, clock, stamps, on_lost=self._lost, on_trouble=self._trouble
+        self._counting = counting = Counting(
+            book, clock, stamps, self.hub, announce=self.hub.announce, on_lost=self._lost
         )
-        self.ticker = Ticker(self.engine, self.ledger, clock, announce=self.hub.announce)
+        self.engine, self.ledger, self.ticker = counting.engine, counting.ledger, counting.ticker
+        self.keep = counting.keep
         self.peers = Peers(
             db,
             stamps.process,
@@ -101,7 +97,6 @@ class SessionService:
             note=self._abandonment.note,
         )
         self._endings = Endings(self.ledger, self.hub, self._read)
-        self._tasks: set[asyncio.Task[Any]] = set()
 
     # --- life -------------------------------------------------------------------------
 
@@ -110,32 +105,22 @@ class SessionService:
         with contextlib.suppress(StorageUnavailable):  # it is tried again
             async with answered_within(ANSWER_WITHIN_S):
                 await self.peers.meet()
-        for part in (self.ticker, self.ledger, self.peers, self._abandonment):
-            self.keep(asyncio.create_task(part.run(), name=type(part).__name__))
+        self._counting.start(self.peers.run(), self._abandonment.run())
 
     async def stop(self, *, within_s: float) -> list[TrackedSession]:
         """Join nobody any more, write everything, close every socket with 1012.
 
         Gives the sessions that could not be written in time.
         """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                await self.claims.close()
-                self._release_all()
-                await self.ledger.drain()
-        unwritten = list(self.engine.things.values())
-        self.hub.close_all(CloseCode.RESTART, "the server restarts")
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_AFTER_S):
-                await self.hub.emptied()
-        self.hub.cut_all()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        unwritten = await self._counting.stop(self._let_go, within_s=within_s)
         if not unwritten:
             with contextlib.suppress(StorageUnavailable, StatementRefused):
                 await self.peers.leave()
         return unwritten
+
+    async def _let_go(self) -> None:
+        await self.claims.close()
+        self._release_all()
 
     def _release_all(self) -> None:
         now_us = self.clock.now_us()
@@ -145,6 +130,11 @@ class SessionService:
             for viewer in list(thing.viewers):
                 viewer.released(thing, ended=False)
                 self.engine.detach(thing, viewer, now_us)
+
+    @property
+    def process(self) -> str:
+        """What we are called among the servers on this database."""
+        return self._stamps.process
 
     @property
     def tracked_count(self) -> int:
@@ -282,20 +272,9 @@ class SessionService:
             if thing.status == PAUSED:
                 self.ledger.look(thing)
 
-    def _trouble(self, begun: bool) -> None:
-        """The database has stopped answering the ledger, or answers again."""
-        type_ = "degraded" if begun else "recovered"
-        self.hub.push_all(encode(type_, serverTime=timestamp(self.now())))
-
     async def _tell_ended(self, thing: TrackedSession) -> None:
         """Somebody else ended the session that our clients tracked."""
         try:
             await self._endings.ended_elsewhere(thing)
         except NotFound:
             self.hub.lost(thing, CloseCode.DELETED, "the session is gone")
-
-    def keep(self, task: asyncio.Task[Any]) -> None:
-        """Let a task run to its end though nobody waits for it."""
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())

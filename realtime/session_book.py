@@ -6,14 +6,16 @@ from typing import Any
 from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
+from models.counted import read_fields, write_fenced
 from models.fence import Stamps
-from models.session_store import Claim, add_to_sessions, read_counters
-from models.sessions import FINAL, Document, ended_fields
+from models.session_store import Claim, sessions
+from models.sessions import COUNTERS, FINAL, Document, ended_fields
 from models.storage import answered_within
 from realtime.clock import Clock
 from realtime.meter import Meter
 from realtime.tracked import PAUSED, Totals, TrackedSession
 
+_READ = ("stamp", "status", "owner", *COUNTERS)
 ANSWER_WITHIN_S = 5.0
 """After that a write counts as unanswered; it is in doubt, not lost."""
 
@@ -29,11 +31,11 @@ class SessionBook:
 
     async def write(self, ids: list[ObjectId], pipeline: list[dict[str, Any]]) -> int:
         async with answered_within(ANSWER_WITHIN_S):
-            return await add_to_sessions(self._db, ids, pipeline)
+            return await write_fenced(sessions(self._db), ids, pipeline)
 
     async def read(self, ids: list[ObjectId]) -> dict[ObjectId, Document]:
         async with answered_within(ANSWER_WITHIN_S):
-            return await read_counters(self._db, ids)
+            return await read_fields(sessions(self._db), ids, _READ)
 
     def tracked(self, claim: Claim, *, idle_after_us: int) -> TrackedSession:
         """The session just claimed, as the engine counts it."""

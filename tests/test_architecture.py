@@ -20,7 +20,10 @@ IMPURE = {"asyncio", "time", "motor", "pymongo", "quart", "os", "socket", "threa
 KNOW_MOTOR = {"models", "focusup"}
 MAY_NAME_MOTOR = {
     f"realtime/{name}.py"
-    for name in ("abandonment", "claims", "peers", "records", "service", "session_book")
+    for name in (
+        *("abandonment", "claims", "peers", "records", "service", "session_book"),
+        *("page_book", "page_service"),
+    )
 }
 LONGEST_MODULE = 400
 

@@ -14,7 +14,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 from models import visitors
 from models.indexes import ensure_indexes
 from models.page_views import new_view, page_views
-from models.visitors import GAP, Arrival, VisitorKeys, arrive
+from models.visitors import GAP, Arrival, LatestView, VisitorKeys, arrive
 from tests.embedded import embedded_database
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -83,7 +83,8 @@ async def view(db: Database, arrival: Arrival, *, ended_after: timedelta | None)
     if ended_after is not None:
         document["endedAt"] = NOW + ended_after
     await page_views(db).insert_one(document)
-    await visitors.note_view(db, "v", view_id=id_, session_id=arrival.browser_session_id, now=NOW)
+    latest = {"v": LatestView(id_, arrival.browser_session_id)}
+    await visitors.note_views(db, latest, NOW)
     return id_
 
 
