@@ -81,7 +81,7 @@ def create_app(
         sockets=SocketSettings(tokens=tokens, now=utc_now),
         pages=pages,
         visitor_keys=VisitorKeys(secret),
-        health=HealthCheck(VERSION, database, service),
+        health=HealthCheck(VERSION, database, service, pages),
         origins=Origins(settings.allowed_origins),
         take_over=websockets.take_over,
     )
