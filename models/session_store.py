@@ -159,8 +159,8 @@ async def claim_session(
 ) -> Claim:
     """Make this process the owner of the session, whoever owned it before.
 
-    The remainder of a second is taken out of the document: should this process crash, it
-    is lost, but never counted twice. The first claim of all sets `startedAt` to `now`, and
+    The remainder of a second stays in the document until a second is booked, so a claim
+    whose answer is lost may be made again. The first claim of all sets `startedAt` to `now`, and
     a pause before it does not count.
     """
     for _ in range(CONTENDED_TRIES):
@@ -168,7 +168,7 @@ async def claim_session(
         if before["status"] in FINAL:
             raise already_ended(before)
         stamp = stamps.fresh()
-        values: Changes = {"owner": stamps.process, "carryMs": 0.0, "updatedAt": now}
+        values: Changes = {"owner": stamps.process, "updatedAt": now}
         if before["startedAt"] is None:
             values |= {
                 "startedAt": now,

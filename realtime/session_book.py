@@ -59,8 +59,8 @@ class SessionBook:
     def absolute(self, thing: TrackedSession) -> dict[str, Any]:
         """All that the engine knows of the session.
 
-        The remainder of a second is stored only while nothing counts: a crash then loses
-        it, and never counts it twice.
+        The remainder of a second is stored only while nothing counts: a crash may lose it,
+        and never counts it twice.
         """
         clock, paused_since_us = self._clock, thing.paused_since_us
         values: dict[str, Any] = {
@@ -105,6 +105,7 @@ class SessionBook:
         values: dict[str, Any] = {"updatedAt": at}
         if increase.elapsed:
             values["lastBookedAt"] = at
+            values["carryMs"] = 0.0  # the remainder that was claimed is in this second
         if increase.active:
             values["lastActiveAt"] = at
         return values
