@@ -7,12 +7,14 @@ from quart import Quart
 
 from focusup import requests, websockets
 from focusup.settings import Settings
-from models import accounts, servers, session_store
+from models import accounts, page_views, servers, session_store, visitors
 from models.accounts import Accounts
 from models.indexes import ensure_indexes
 from models.storage import translated
 from models.tokens import TokenAuthority
+from models.visitors import VisitorKeys
 from realtime.clock import Clock, SystemClock
+from realtime.page_service import PageService
 from realtime.records import SessionRecords
 from realtime.service import SessionService
 from realtime.session_socket import SocketSettings
@@ -28,7 +30,9 @@ VERSION = version("focusup")
 INDEXES = {
     **accounts.INDEXES,
     **servers.INDEXES,
+    **visitors.INDEXES,
     session_store.COLLECTION: session_store.INDEXES,
+    page_views.COLLECTION: page_views.INDEXES,
 }
 
 
@@ -58,13 +62,26 @@ def create_app(
         max_sockets=settings.max_sockets,
         abandon_after_s=settings.abandon_after_minutes * 60,
     )
+    pages = PageService(
+        database.db,
+        service.clock,
+        process=service.process,
+        is_alive=service.peers.others_track,
+        coefficient=lambda _: 1.0,
+        idle_after_s=settings.idle_after_seconds,
+        max_sockets_per_visitor=settings.max_sockets_per_visitor,
+        max_sockets=settings.max_sockets,
+        max_pages=settings.max_pages,
+    )
     members = Services(
         accounts=Accounts(database.db, tokens, settings.refresh_token_days * 86_400),
         tokens=tokens,
         tracking=service,
         sessions=SessionRecords(database.db, service),
         sockets=SocketSettings(tokens=tokens, now=utc_now),
-        health=HealthCheck(VERSION, database, service),
+        pages=pages,
+        visitor_keys=VisitorKeys(secret),
+        health=HealthCheck(VERSION, database, service, pages),
         origins=Origins(settings.allowed_origins),
         take_over=websockets.take_over,
     )
@@ -81,6 +98,7 @@ def create_app(
     @app.before_serving
     async def begin() -> None:
         await service.start()
+        await pages.start()
 
     return app
 

@@ -118,15 +118,25 @@ async def _prepare(database: OpenedDatabase) -> None:
 
 
 async def _stop(services: Services) -> bool:
-    unwritten = await services.tracking.stop(within_s=STOP_WITHIN_S)
-    for thing in unwritten:
+    sessions, views = await asyncio.gather(
+        services.tracking.stop(within_s=STOP_WITHIN_S),
+        services.pages.stop(within_s=STOP_WITHIN_S),
+    )
+    for thing in sessions:
         log.error(
             "unwritten",
             session=str(thing.thing_id),
             active=thing.active - thing.stored.active,
             idle=thing.idle - thing.stored.idle,
         )
-    return not unwritten
+    for view in views:
+        log.error(
+            "unwritten",
+            view=str(view.thing_id),
+            engaged=view.active - view.stored.active,
+            visible=view.elapsed - view.stored.elapsed,
+        )
+    return not sessions and not views
 
 
 def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

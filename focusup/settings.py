@@ -33,7 +33,9 @@ class Settings(BaseSettings):
     idle_after_seconds: Annotated[float, Field(gt=0, le=3600)] = 15
     abandon_after_minutes: Annotated[float, Field(gt=0, le=10_080)] = 30
     max_sockets_per_user: Annotated[int, Field(ge=1)] = 10
+    max_sockets_per_visitor: Annotated[int, Field(ge=1)] = 50
     max_sockets: Annotated[int, Field(ge=1)] = 30_000
+    max_pages: Annotated[int, Field(ge=1)] = 10_000
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("allowed_origins", mode="before")

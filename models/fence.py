@@ -48,9 +48,9 @@ def fenced(
     histories are written together: one statement is one commit. Its cost grows with the
     square of their number.
     """
-    holds = {"$eq": ["$stamp", _expression(expected)]}
+    holds = {"$eq": ["$stamp", expression_of(expected)]}
     fields: dict[str, Any] = {
-        name: {"$cond": [holds, _expression(value), f"${name}"]}
+        name: {"$cond": [holds, expression_of(value), f"${name}"]}
         for name, value in (values or {}).items()
     }
     for name, amount in (increments or {}).items():
@@ -59,7 +59,8 @@ def fenced(
     return [{"$set": fields}]
 
 
-def _expression(value: Any) -> dict[str, Any]:
+def expression_of(value: Any) -> dict[str, Any]:
+    """This value, or the one for the document at hand, in an update pipeline."""
     if not isinstance(value, PerDocument):
         return {"$literal": value}
     first = next(iter(value.values()))

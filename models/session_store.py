@@ -16,7 +16,6 @@ from models.errors import Conflict, NotFound, StorageUnavailable
 from models.fence import Stamps, fenced
 from models.indexes import IndexSpec
 from models.sessions import (
-    COUNTERS,
     FINAL,
     Document,
     NewSession,
@@ -160,8 +159,8 @@ async def claim_session(
 ) -> Claim:
     """Make this process the owner of the session, whoever owned it before.
 
-    The remainder of a second is taken out of the document: should this process crash, it
-    is lost, but never counted twice. The first claim of all sets `startedAt` to `now`, and
+    The remainder of a second stays in the document until a second is booked, so a claim
+    whose answer is lost may be made again. The first claim of all sets `startedAt` to `now`, and
     a pause before it does not count.
     """
     for _ in range(CONTENDED_TRIES):
@@ -169,7 +168,7 @@ async def claim_session(
         if before["status"] in FINAL:
             raise already_ended(before)
         stamp = stamps.fresh()
-        values: Changes = {"owner": stamps.process, "carryMs": 0.0, "updatedAt": now}
+        values: Changes = {"owner": stamps.process, "updatedAt": now}
         if before["startedAt"] is None:
             values |= {
                 "startedAt": now,
@@ -192,26 +191,3 @@ async def compare_and_set(
         {"_id": document["_id"]}, fenced(document["stamp"], stamp, values=values)
     )
     return bool(result.modified_count)
-
-
-async def add_to_sessions(
-    db: AsyncIOMotorDatabase[Document],
-    ids: list[ObjectId],
-    pipeline: list[dict[str, Any]],
-) -> int:
-    """Run one fenced update over these sessions; how many it changed."""
-    collection = sessions(db)
-    if len(ids) == 1:
-        result = await collection.update_one({"_id": ids[0]}, pipeline)
-    else:
-        result = await collection.update_many({"_id": {"$in": ids}}, pipeline)
-    return int(result.modified_count)
-
-
-async def read_counters(
-    db: AsyncIOMotorDatabase[Document], ids: list[ObjectId]
-) -> dict[ObjectId, Document]:
-    """Stamp, status, owner and counters of these sessions, those that exist."""
-    fields = dict.fromkeys(("stamp", "status", "owner", *COUNTERS), 1)
-    found = sessions(db).find({"_id": {"$in": ids}}, fields)
-    return {document["_id"]: document for document in await found.to_list(None)}

@@ -14,13 +14,12 @@ this size it is an eighth of writing each alone.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from models.fence import PerDocument
-from realtime.tracked import Attempt, Totals, Tracked
+from realtime.tracked import Attempt, T, Totals
 
-T = TypeVar("T")
+Item = TypeVar("Item")
 
 GROUP_SIZE = 250
 MIXED_SIZE = 50
@@ -29,8 +28,8 @@ FEW = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
-    things: list[Tracked]
+class Statement(Generic[T]):
+    things: list[T]
     expected: str | PerDocument
     """The stamps that these documents are believed to carry."""
     stamp: str
@@ -40,18 +39,19 @@ class Statement:
 
 
 def compose(
-    things: Iterable[Tracked],
+    things: Iterable[T],
     *,
     stamp: str,
-    booked_at: datetime,
-    absolute: Callable[[Tracked], dict[str, Any]],
-) -> list[Statement]:
+    absolute: Callable[[T], dict[str, Any]],
+    counted: Callable[[Totals], dict[str, Any]],
+) -> list[Statement[T]]:
     """Statements for these things; each thing's `attempt` says what its one will store.
 
-    Absolute writes come first: somebody waits for them.
+    `absolute` gives all values of a thing, `counted` those that go along when its counters
+    are increased. Absolute writes come first: somebody waits for them.
     """
-    changed: dict[tuple[frozenset[str], int], list[tuple[Tracked, dict[str, Any]]]] = {}
-    counted: defaultdict[tuple[str, int, int, int, int], list[Tracked]] = defaultdict(list)
+    changed: dict[tuple[frozenset[str], int], list[tuple[T, dict[str, Any]]]] = {}
+    increased: defaultdict[tuple[str, int, int, int, int], list[T]] = defaultdict(list)
     for thing in things:
         totals = Totals(thing.active, thing.idle, thing.tab_switches)
         if thing.revision != thing.saved_revision:
@@ -59,7 +59,7 @@ def compose(
             changed.setdefault((frozenset(values), thing.cell), []).append((thing, values))
         elif totals != thing.stored:
             active, idle, tab_switches = thing.stored
-            counted[
+            increased[
                 thing.stamp,
                 totals[0] - active,
                 totals[1] - idle,
@@ -72,19 +72,19 @@ def compose(
     statements = [
         _absolute(part, stamp) for pairs in changed.values() for part in _parts(pairs, MIXED_SIZE)
     ]
-    scattered: dict[tuple[Totals, int], list[Tracked]] = {}
-    for (expected, active, idle, tab_switches, cell), members in counted.items():
+    scattered: dict[tuple[Totals, int], list[T]] = {}
+    for (expected, active, idle, tab_switches, cell), members in increased.items():
         increase = Totals(active, idle, tab_switches)
         if len(members) < FEW:
             scattered.setdefault((increase, cell), []).extend(members)
             continue
-        values = _booked_values(increase, booked_at)
+        values = counted(increase)
         statements += [
             Statement(part, expected, stamp, increase, values)
             for part in _parts(members, GROUP_SIZE)
         ]
     for (increase, _), members in scattered.items():
-        values = _booked_values(increase, booked_at)
+        values = counted(increase)
         statements += [
             Statement(part, _stamps(part), stamp, increase, values)
             for part in _parts(members, MIXED_SIZE)
@@ -92,7 +92,7 @@ def compose(
     return statements
 
 
-def _absolute(pairs: list[tuple[Tracked, dict[str, Any]]], stamp: str) -> Statement:
+def _absolute(pairs: list[tuple[T, dict[str, Any]]], stamp: str) -> Statement[T]:
     things = [thing for thing, _ in pairs]
     values = {
         name: PerDocument((thing.thing_id, own[name]) for thing, own in pairs)
@@ -101,19 +101,10 @@ def _absolute(pairs: list[tuple[Tracked, dict[str, Any]]], stamp: str) -> Statem
     return Statement(things, _stamps(things), stamp, None, values)
 
 
-def _stamps(things: list[Tracked]) -> PerDocument:
+def _stamps(things: list[T]) -> PerDocument:
     return PerDocument((thing.thing_id, thing.stamp) for thing in things)
 
 
-def _booked_values(increase: Totals, booked_at: datetime) -> dict[str, Any]:
-    values: dict[str, Any] = {"updatedAt": booked_at}
-    if increase.elapsed:
-        values["lastBookedAt"] = booked_at
-    if increase.active:
-        values["lastActiveAt"] = booked_at
-    return values
-
-
-def _parts(items: list[T], size: int) -> Iterator[list[T]]:
+def _parts(items: list[Item], size: int) -> Iterator[list[Item]]:
     for at in range(0, len(items), size):
         yield items[at : at + size]

@@ -23,7 +23,7 @@ from realtime.engine import Engine
 from realtime.ledger import Ledger
 from realtime.peers import Peers
 from realtime.session_book import SessionBook
-from realtime.tracked import Tracked
+from realtime.tracked import TrackedSession
 
 CLAIM_WITHIN_S = 10.0
 ATTEND_WITHIN_S = 1.0
@@ -36,8 +36,8 @@ class Claims:
         self,
         db: AsyncIOMotorDatabase[Document],
         *,
-        engine: Engine,
-        ledger: Ledger,
+        engine: Engine[TrackedSession],
+        ledger: Ledger[TrackedSession],
         book: SessionBook,
         clock: Clock,
         stamps: Stamps,
@@ -112,7 +112,7 @@ class Claims:
         if not task.cancelled():
             task.exception()  # told to those who waited, if anybody still did
 
-    def _release_unattended(self, thing: Tracked) -> None:
+    def _release_unattended(self, thing: TrackedSession) -> None:
         if not thing.viewers and not thing.gone:
             self._engine.release(thing)
             self._ledger.wake()

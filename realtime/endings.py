@@ -15,12 +15,12 @@ from models.storage import answered_within
 from realtime.hub import Hub
 from realtime.ledger import Ledger
 from realtime.messages import encode
-from realtime.tracked import Tracked, Viewer
+from realtime.tracked import TrackedSession, Viewer
 
 READ_WITHIN_S = 5.0
 READ_AGAIN_AFTER_S = 0.25
 
-Read = Callable[[Tracked], Awaitable[SessionView]]
+Read = Callable[[TrackedSession], Awaitable[SessionView]]
 
 
 class Ending:
@@ -33,13 +33,13 @@ class Ending:
 
 
 class Endings:
-    def __init__(self, ledger: Ledger, hub: Hub, read: Read) -> None:
+    def __init__(self, ledger: Ledger[TrackedSession], hub: Hub, read: Read) -> None:
         self._ledger = ledger
         self._hub = hub
         self._read = read
-        self._under_way: dict[Tracked, Ending] = {}
+        self._under_way: dict[TrackedSession, Ending] = {}
 
-    async def stored(self, thing: Tracked, *, by: Viewer | None) -> SessionView:
+    async def stored(self, thing: TrackedSession, *, by: Viewer | None) -> SessionView:
         """Until the end of this thing, which the engine has ended, is stored.
 
         Raises NotFound, or Conflict "superseded" if another process took it before.
@@ -54,12 +54,12 @@ class Endings:
             ending.askers.add(by)
         return await asyncio.shield(ending.task)
 
-    async def ended_elsewhere(self, thing: Tracked) -> None:
+    async def ended_elsewhere(self, thing: TrackedSession) -> None:
         """Tell the viewers of a thing that another process has ended."""
         session = await self.read_again(thing)
         self._hub.ended(thing, stopped_text(session))
 
-    async def read_again(self, thing: Tracked) -> SessionView:
+    async def read_again(self, thing: TrackedSession) -> SessionView:
         """The session as stored, however long the database takes. Raises NotFound."""
         while True:
             try:
@@ -68,7 +68,7 @@ class Endings:
             except StorageUnavailable:
                 await asyncio.sleep(READ_AGAIN_AFTER_S)
 
-    async def _finish(self, thing: Tracked, ending: Ending) -> SessionView:
+    async def _finish(self, thing: TrackedSession, ending: Ending) -> SessionView:
         try:
             await self._ledger.saved(thing)
             session = await self.read_again(thing)

@@ -13,9 +13,10 @@ slot after its second fell due, and never moves while it counts.
 """
 
 from collections.abc import Hashable, Iterable
+from typing import Generic
 
 from realtime.meter import SECOND_US, Booked
-from realtime.tracked import PAUSED, RUNNING, Tracked, Viewer
+from realtime.tracked import PAUSED, RUNNING, T, Viewer
 
 SLOTS_PER_SECOND = 20
 SLOT_US = SECOND_US // SLOTS_PER_SECOND
@@ -23,24 +24,24 @@ GAP_US = 60 * SECOND_US
 """A longer silence means that the whole process stood still, as on a suspended machine."""
 
 
-class Engine:
+class Engine(Generic[T]):
     def __init__(self) -> None:
-        self.things: dict[Hashable, Tracked] = {}
-        self._wheel: list[dict[Tracked, None]] = [{} for _ in range(SLOTS_PER_SECOND)]
+        self.things: dict[Hashable, T] = {}
+        self._wheel: list[dict[T, None]] = [{} for _ in range(SLOTS_PER_SECOND)]
         self._next_slot: int | None = None
         self._seen_us: int | None = None
-        self._dirty: list[Tracked] = []
-        self._booked: list[Tracked] = []
+        self._dirty: list[T] = []
+        self._booked: list[T] = []
 
     # --- events -----------------------------------------------------------------------
 
-    def add(self, thing: Tracked) -> None:
+    def add(self, thing: T) -> None:
         """Take over a thing that this process has claimed."""
         if thing.thing_id in self.things:
             raise ValueError("tracked already")
         self.things[thing.thing_id] = thing
 
-    def attach(self, thing: Tracked, viewer: Viewer, now_us: int) -> None:
+    def attach(self, thing: T, viewer: Viewer, now_us: int) -> None:
         """A connection tracks it from `now_us` on. A start is a sign of activity."""
         self._observe(now_us)
         self.settle(thing, now_us)
@@ -50,11 +51,11 @@ class Engine:
         if alone:
             if thing.released:  # its document has been, or is being, told so
                 thing.released = False
-                self._changed(thing)
+                self.changed(thing)
             if thing.status == RUNNING:
                 self._run(thing, now_us)
 
-    def detach(self, thing: Tracked, viewer: Viewer, now_us: int) -> None:
+    def detach(self, thing: T, viewer: Viewer, now_us: int) -> None:
         """A connection is gone; with the last one, tracked time stops."""
         self._observe(now_us)
         self.settle(thing, now_us)
@@ -62,14 +63,14 @@ class Engine:
         if not thing.viewers and not thing.ended:
             self._hold(thing, now_us)
             thing.released = True
-            self._changed(thing)
+            self.changed(thing)
 
-    def release(self, thing: Tracked) -> None:
+    def release(self, thing: T) -> None:
         """Give up a thing that nobody came to track after all."""
         thing.released = True
-        self._changed(thing)
+        self.changed(thing)
 
-    def activity(self, thing: Tracked, now_us: int) -> None:
+    def activity(self, thing: T, now_us: int) -> None:
         self._observe(now_us)
         if thing.status == RUNNING:
             due_us = thing.meter.due_at_us
@@ -77,22 +78,22 @@ class Engine:
                 self.settle(thing, now_us)
             thing.meter.sign(now_us)
 
-    def tab_switch(self, thing: Tracked, now_us: int) -> None:
+    def tab_switch(self, thing: T, now_us: int) -> None:
         """Counted while active. Not a sign of activity; it is saved with the next second."""
         self._observe(now_us)
         if thing.status == RUNNING:
             self.settle(thing, now_us)
             thing.tab_switches += 1
 
-    def pause(self, thing: Tracked, now_us: int) -> None:
+    def pause(self, thing: T, now_us: int) -> None:
         self._observe(now_us)
         if thing.status == RUNNING:
             self._hold(thing, now_us)
             thing.status = PAUSED
             thing.paused_since_us = now_us
-            self._changed(thing)
+            self.changed(thing)
 
-    def resume(self, thing: Tracked, now_us: int) -> None:
+    def resume(self, thing: T, now_us: int) -> None:
         """Go on counting. Asked for or not, a resume is a sign of activity."""
         self._observe(now_us)
         self.settle(thing, now_us)
@@ -102,22 +103,18 @@ class Engine:
             self._end_pause(thing, now_us)
             if thing.viewers:
                 self._run(thing, now_us)
-            self._changed(thing)
+            self.changed(thing)
 
-    def end(self, thing: Tracked, status: str, now_us: int) -> None:
+    def end(self, thing: T, status: str, now_us: int) -> None:
         self._observe(now_us)
         if not thing.ended:
             self._hold(thing, now_us)
             self._end_pause(thing, now_us)
             thing.status = status
             thing.ended_at_us = now_us
-            self._changed(thing)
+            self.changed(thing)
 
-    def retarget(self, thing: Tracked, target_minutes: float) -> None:
-        thing.target_minutes = target_minutes
-        thing.reached_target = thing.elapsed >= target_minutes * 60
-
-    def drop(self, thing: Tracked) -> None:
+    def drop(self, thing: T) -> None:
         """Forget it: saved and left, deleted, or taken by another process."""
         thing.gone = True
         self._take_off(thing)
@@ -157,7 +154,7 @@ class Engine:
                 self._hold(thing, last_us)
                 self._run(thing, now_us)
 
-    def settle(self, thing: Tracked, now_us: int) -> None:
+    def settle(self, thing: T, now_us: int) -> None:
         """Book what fell due up to and including `now_us`."""
         meter = thing.meter
         due_us = meter.due_at_us
@@ -166,13 +163,18 @@ class Engine:
 
     # --- what is to be done -------------------------------------------------------------
 
-    def mark(self, thing: Tracked) -> None:
+    def mark(self, thing: T) -> None:
         """It has to be written."""
         if not thing.dirty and not thing.gone:
             thing.dirty = True
             self._dirty.append(thing)
 
-    def take_dirty(self) -> list[Tracked]:
+    def changed(self, thing: T) -> None:
+        """More than its counters changed: it has to be written with all its values."""
+        thing.revision += 1
+        self.mark(thing)
+
+    def take_dirty(self) -> list[T]:
         """Hand over what has to be written, each thing once."""
         taken, self._dirty = self._dirty, []
         for thing in taken:
@@ -183,7 +185,7 @@ class Engine:
     def dirty_count(self) -> int:
         return len(self._dirty)
 
-    def take_booked(self) -> list[Tracked]:
+    def take_booked(self) -> list[T]:
         """Hand over what booked a second since the last call, each thing once."""
         taken, self._booked = self._booked, []
         for thing in taken:
@@ -192,7 +194,7 @@ class Engine:
 
     # --- private ------------------------------------------------------------------------
 
-    def _book(self, thing: Tracked, booked: Booked) -> None:
+    def _book(self, thing: T, booked: Booked) -> None:
         due_us = thing.meter.due_at_us
         if due_us is None:
             raise AssertionError("only a running meter books")
@@ -210,7 +212,7 @@ class Engine:
             self._booked.append(thing)
         self.mark(thing)
 
-    def _run(self, thing: Tracked, now_us: int) -> None:
+    def _run(self, thing: T, now_us: int) -> None:
         thing.meter.run(now_us)
         due_us = thing.meter.due_at_us
         if due_us is None:
@@ -218,21 +220,17 @@ class Engine:
         thing.phase = -(-due_us // SLOT_US) % SLOTS_PER_SECOND
         self._wheel[thing.phase][thing] = None
 
-    def _hold(self, thing: Tracked, now_us: int) -> None:
+    def _hold(self, thing: T, now_us: int) -> None:
         self.settle(thing, now_us)
         thing.meter.hold(now_us)
         self._take_off(thing)
 
-    def _take_off(self, thing: Tracked) -> None:
+    def _take_off(self, thing: T) -> None:
         if thing.phase is not None:
             self._wheel[thing.phase].pop(thing, None)
             thing.phase = None
 
-    def _end_pause(self, thing: Tracked, now_us: int) -> None:
+    def _end_pause(self, thing: T, now_us: int) -> None:
         if thing.paused_since_us is not None:
             thing.paused_us += max(0, now_us - thing.paused_since_us)
             thing.paused_since_us = None
-
-    def _changed(self, thing: Tracked) -> None:
-        thing.revision += 1
-        self.mark(thing)

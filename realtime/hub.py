@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from realtime.close_codes import CloseCode
 from realtime.messages import count_message, encode
-from realtime.tracked import Tracked, Viewer
+from realtime.tracked import Tracked, TrackedSession, Viewer
 from scoring.focus import score_points
 
 
@@ -77,7 +77,7 @@ class Hub:
     def _all(self) -> list[Socket]:
         return [viewer for viewers in self._by_user.values() for viewer in viewers]
 
-    def announce(self, things: Iterable[Tracked]) -> None:
+    def announce(self, things: Iterable[TrackedSession]) -> None:
         """Tell the viewers of these things what was booked."""
         for thing in things:
             changed, thing.state_changed = thing.state_changed, False
@@ -120,7 +120,7 @@ def tell(thing: Tracked, text: str, *, but: Viewer | None = None) -> None:
             viewer.push(text)
 
 
-def counts(thing: Tracked) -> dict[str, Any]:
+def counts(thing: TrackedSession) -> dict[str, Any]:
     """The counters of a tracked session as fields of a message."""
     return {
         "sessionId": str(thing.thing_id),
@@ -131,7 +131,7 @@ def counts(thing: Tracked) -> dict[str, Any]:
     }
 
 
-def count_text(type_: Literal["tick", "state"], thing: Tracked) -> str:
+def count_text(type_: Literal["tick", "state"], thing: TrackedSession) -> str:
     return count_message(
         type_,
         session_id=str(thing.thing_id),

@@ -10,6 +10,8 @@ What must always hold:
   late original then fails its comparison, or makes ours fall short, and we read again;
 - a document that carries another process's stamp is not ours any more, and a missing one
   is deleted: both are dropped, and whoever watches is told;
+- a thing that was begun here is written no sooner than it is stored, and to store it again
+  changes nothing;
 - statements that the database refuses are split until the one bad thing is alone, so it
   never keeps the others from being written.
 """
@@ -17,7 +19,7 @@ What must always hold:
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import structlog
 
@@ -26,9 +28,9 @@ from models.storage import StatementRefused, StorageUnavailable
 from realtime.batch import Statement, compose
 from realtime.clock import Clock
 from realtime.engine import Engine
-from realtime.tracked import Totals, Tracked
+from realtime.tracked import T, Totals, Tracked
 
-READ_CHUNK = 250
+READ_CHUNK = INSERT_CHUNK = 250
 RETRY_AFTER_S = 0.25
 """How long a flush that failed waits before the next one."""
 TROUBLE_AFTER_US = 2_000_000
@@ -44,22 +46,37 @@ log = structlog.get_logger(__name__)
 Loss = Literal["deleted", "superseded", "ended"]
 
 
-class Book(Protocol):
+Kind_contra = TypeVar("Kind_contra", bound=Tracked, contravariant=True)
+
+
+class Book(Protocol[Kind_contra]):
     """Where counted seconds are kept: one collection's queries and document shape.
 
     Every call raises `StorageUnavailable` when the outcome is unknown, and
     `StatementRefused` when the database answered with a refusal.
     """
 
+    async def insert(self, things: Sequence[Kind_contra], /) -> set[Any]:
+        """Store for the first time what was begun here, as it was then; to do so again
+        changes nothing. Gives the ids that the database refuses."""
+        ...
+
     async def write(self, ids: list[Any], pipeline: list[dict[str, Any]]) -> int: ...
     async def read(self, ids: list[Any]) -> dict[Any, dict[str, Any]]: ...
-    def absolute(self, thing: Tracked) -> dict[str, Any]: ...
+    def absolute(self, thing: Kind_contra) -> dict[str, Any]:
+        """All that the engine knows of a thing, by the names of its fields."""
+        ...
+
     def increments(self, increase: Totals) -> dict[str, int]: ...
+    def counted(self, increase: Totals, at_us: int) -> dict[str, Any]:
+        """What is set when the counters are increased."""
+        ...
+
     def totals(self, document: dict[str, Any]) -> Totals:
         """Raises LookupError, TypeError or ValueError if they can't be read."""
         ...
 
-    def matches(self, thing: Tracked, document: dict[str, Any]) -> bool: ...
+    def matches(self, thing: Kind_contra, document: dict[str, Any]) -> bool: ...
     def ended(self, document: dict[str, Any]) -> bool: ...
 
 
@@ -74,15 +91,15 @@ class Figures:
     slowest_flush_ms: float = 0.0
 
 
-class Ledger:
+class Ledger(Generic[T]):
     def __init__(
         self,
-        engine: Engine,
-        book: Book,
+        engine: Engine[T],
+        book: Book[T],
         clock: Clock,
         stamps: Stamps,
         *,
-        on_lost: Callable[[Tracked, Loss], None],
+        on_lost: Callable[[T, Loss], None],
         on_trouble: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self.figures = Figures()
@@ -98,7 +115,7 @@ class Ledger:
         """Since when the database has left a statement waiting."""
         self._refused = self._quarantined = 0
         """Statements and things, within one flush."""
-        self._waiting: dict[Tracked, list[tuple[int, asyncio.Future[None]]]] = {}
+        self._waiting: dict[T, list[tuple[int, asyncio.Future[None]]]] = {}
         self._wake = asyncio.Event()
         self._flushing = asyncio.Lock()
         self._next_cell = 1
@@ -120,7 +137,7 @@ class Ledger:
         if since_us is not None and now_us - since_us >= TROUBLE_AFTER_US:
             self._tell(trouble=True)
 
-    async def saved(self, thing: Tracked) -> None:
+    async def saved(self, thing: T) -> None:
         """Until the database has acknowledged the thing as it is now.
 
         Returns as well if it is lost to this process meanwhile (`thing.gone`).
@@ -132,13 +149,13 @@ class Ledger:
         self.wake()
         await future
 
-    def look(self, thing: Tracked) -> None:
+    def look(self, thing: T) -> None:
         """Read its document before the next write: somebody else may have changed it."""
         thing.doubt = True
         self._engine.mark(thing)
         self.wake()
 
-    def lose(self, thing: Tracked, loss: Loss) -> None:
+    def lose(self, thing: T, loss: Loss) -> None:
         """The thing is no longer ours to count: forget it, and tell who waits or watches."""
         self._engine.drop(thing)
         self._answer(thing)
@@ -174,18 +191,20 @@ class Ledger:
         things = self._engine.take_dirty()
         if not things:
             return True
-        statements: list[Statement] = []
+        statements: list[Statement[T]] = []
         answered = False
         self._refused = self._quarantined = 0
         try:
             ready = [thing for thing in things if thing.quarantined_until_us <= started_us]
-            answered = await self._resolve([thing for thing in ready if thing.doubt])
-            certain = [thing for thing in ready if not thing.doubt and not thing.gone]
+            answered = await self._bring_in(
+                [thing for thing in ready if thing.unborn]
+            ) and await self._resolve([thing for thing in ready if thing.doubt])
+            certain = [thing for thing in ready if not (thing.unborn or thing.doubt or thing.gone)]
             statements = compose(
                 certain,
                 stamp=self._stamps.fresh(),
-                booked_at=self._clock.wall(started_us),
                 absolute=self._book.absolute,
+                counted=lambda increase: self._book.counted(increase, started_us),
             )
             for statement in statements:
                 if not answered:
@@ -205,7 +224,7 @@ class Ledger:
             self._watch_answers(started_us, answered=at_work)
         return answered
 
-    async def _execute(self, statement: Statement) -> bool:
+    async def _execute(self, statement: Statement[T]) -> bool:
         """Run one statement; False if its outcome is unknown."""
         increments = None
         if statement.increase is not None:
@@ -238,7 +257,26 @@ class Ledger:
             self._acknowledge(thing)
         return True
 
-    async def _resolve(self, things: list[Tracked]) -> bool:
+    async def _bring_in(self, things: list[T]) -> bool:
+        """Store what was begun here; False if unanswered."""
+        for at in range(0, len(things), INSERT_CHUNK):
+            chunk = things[at : at + INSERT_CHUNK]
+            self._asked_us = self._clock.now_us()
+            try:
+                refused = await self._book.insert(chunk)
+            except StorageUnavailable as error:
+                log.warning("insert_in_doubt", things=len(chunk), reason=error.code)
+                return False
+            finally:
+                self._asked_us = None
+            for thing in chunk:
+                if thing.thing_id in refused:
+                    self._quarantine(thing, "refused when it was to be stored first")
+                else:
+                    thing.unborn = False
+        return True
+
+    async def _resolve(self, things: list[T]) -> bool:
         """Read the things in doubt and adopt what is stored; False if unanswered."""
         for at in range(0, len(things), READ_CHUNK):
             chunk = things[at : at + READ_CHUNK]
@@ -257,7 +295,7 @@ class Ledger:
                     self._quarantine(thing, f"unreadable: {error!r}")
         return True
 
-    def _adopt(self, thing: Tracked, document: dict[str, Any] | None) -> None:
+    def _adopt(self, thing: T, document: dict[str, Any] | None) -> None:
         if document is None:
             self.lose(thing, "deleted")
             return
@@ -276,12 +314,12 @@ class Ledger:
 
     # --- bookkeeping ------------------------------------------------------------------
 
-    def _doubt(self, things: Sequence[Tracked]) -> None:
+    def _doubt(self, things: Sequence[T]) -> None:
         self.figures.doubts += len(things)
         for thing in things:
             thing.doubt = True
 
-    def _split(self, things: list[Tracked], error: StatementRefused) -> None:
+    def _split(self, things: list[T], error: StatementRefused) -> None:
         """Keep the two halves of a refused statement apart from now on."""
         if len(things) == 1:
             self._quarantine(things[0], str(error))
@@ -289,14 +327,14 @@ class Ledger:
             thing.cell = self._next_cell
         self._next_cell += 1
 
-    def _quarantine(self, thing: Tracked, reason: str) -> None:
+    def _quarantine(self, thing: T, reason: str) -> None:
         """Leave it alone for a while: what is wrong with it must not keep the others."""
         thing.quarantined_until_us = self._clock.now_us() + QUARANTINE_US
         self._quarantined += 1
         if self._quarantined <= QUARANTINES_LOGGED:
             log.error("quarantined", thing=str(thing.thing_id), reason=reason)
 
-    def _acknowledge(self, thing: Tracked) -> None:
+    def _acknowledge(self, thing: T) -> None:
         attempt = thing.attempt
         if attempt is None:
             raise AssertionError("only an attempt is acknowledged")
@@ -306,20 +344,21 @@ class Ledger:
         thing.attempt = None
         thing.cell = 0  # it can be written: it may be written with all others again
 
-    def _settle_account(self, thing: Tracked) -> None:
+    def _settle_account(self, thing: T) -> None:
         """After a flush: keep what is not yet saved, forget what is saved and left."""
         if thing.gone:
             self._answer(thing)
             return
         totals = (thing.active, thing.idle, thing.tab_switches)
-        if thing.doubt or thing.revision != thing.saved_revision or totals != thing.stored:
+        unsaved = thing.unborn or thing.doubt
+        if unsaved or thing.revision != thing.saved_revision or totals != thing.stored:
             self._engine.mark(thing)
         elif not thing.viewers or thing.ended_at_us is not None:
             self._engine.drop(thing)
         if self._waiting:
             self._answer(thing)
 
-    def _answer(self, thing: Tracked) -> None:
+    def _answer(self, thing: T) -> None:
         """Tell those who wait for the thing to be saved."""
         waiting = self._waiting.pop(thing, None)
         if waiting is None:

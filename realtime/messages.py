@@ -1,4 +1,4 @@
-"""Every message of `/ws/sessions`, in and out.
+"""Every message of `/ws/sessions`, in and out, and what all sockets share.
 
 What must always hold: parsing is total. Any text becomes a message or a `Malformed`
 with what can be told to its sender; nothing a client sends can raise. Unknown fields are
@@ -6,7 +6,7 @@ ignored, so that clients may send more than this version understands.
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
@@ -16,6 +16,7 @@ MessageId = (
     Annotated[str, StringConstraints(max_length=64)] | Annotated[int, Field(ge=-(2**53), le=2**53)]
 )
 Updates = Literal["tick", "change", "none"]
+M = TypeVar("M")
 
 
 class ClientMessage(BaseModel):
@@ -74,10 +75,6 @@ class Ping(ClientMessage):
     type: Literal["ping"]
 
 
-Message = Start | Activity | TabSwitch | Pause | Resume | Stop | Auth | Ping
-_ADAPTER: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
-
-
 class Malformed(BaseModel):
     """A text that is no message, and what to tell its sender."""
 
@@ -90,16 +87,26 @@ ACTIVITY = Activity(type="activity")
 _ACTIVITY_TEXTS = frozenset({'{"type":"activity"}', '{"type": "activity"}'})
 
 
-def parse(text: str) -> Message | Malformed:
-    """The message in this text. Never raises."""
-    if text in _ACTIVITY_TEXTS:  # up to 60 a second from each client
-        return ACTIVITY
-    try:
-        return _ADAPTER.validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=True, include_input=False)[0]
-        code, reason = _explain(first)
-        return Malformed(id=_id_of(text), code=code, message=reason)
+class Dialect(Generic[M]):
+    """The messages that one kind of socket understands."""
+
+    def __init__(self, adapter: TypeAdapter[M]) -> None:
+        self._adapter = adapter
+
+    def parse(self, text: str) -> M | Activity | Malformed:
+        """The message in this text. Never raises."""
+        if text in _ACTIVITY_TEXTS:  # up to 60 a second from each client
+            return ACTIVITY
+        try:
+            return self._adapter.validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=True, include_input=False)[0]
+            code, reason = _explain(first)
+            return Malformed(id=_id_of(text), code=code, message=reason)
+
+
+Message = Start | Activity | TabSwitch | Pause | Resume | Stop | Auth | Ping
+parse = Dialect[Message](TypeAdapter(Annotated[Message, Field(discriminator="type")])).parse
 
 
 def _explain(error: ErrorDetails) -> tuple[Literal["invalid_message", "unknown_type"], str]:

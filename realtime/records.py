@@ -29,7 +29,7 @@ from models.sessions import (
     ended_fields,
 )
 from realtime.service import SessionService
-from realtime.tracked import PAUSED, Tracked
+from realtime.tracked import PAUSED, TrackedSession
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ class SessionRecords:
             await store.set_fields(self._db, document["_id"], fields)
             thing = self._tracking.tracked(session_id)
             if thing is not None and "targetMinutes" in given:  # claimed meanwhile
-                self._tracking.engine.retarget(thing, given["targetMinutes"])
+                thing.retarget(given["targetMinutes"])
         document = await store.find_session(self._db, session_id, user_id)
         if _needs_fence(document, given):  # it ended meanwhile, with the old target
             return await self.update(user_id, session_id, change)
@@ -132,19 +132,19 @@ class SessionRecords:
 
     # --- private ----------------------------------------------------------------------------
 
-    async def _present(self, user_id: str, session_id: str) -> Tracked | None:
+    async def _present(self, user_id: str, session_id: str) -> TrackedSession | None:
         """The session as tracked here, after a claim on its way has come to its end."""
         await self._tracking.claims.settled(session_id, user_id)
         return self._tracking.tracked(session_id)
 
-    async def _update_tracked(self, thing: Tracked, given: dict[str, Any]) -> SessionView:
+    async def _update_tracked(self, thing: TrackedSession, given: dict[str, Any]) -> SessionView:
         tracking = self._tracking
         _refuse_counters(given)
         status = given.pop("status", None)
         if status is not None and thing.ended:
             raise Conflict("session_ended", f"The session has ended ({thing.status}).")
         if "targetMinutes" in given:  # before anything is awaited: it may end meanwhile
-            tracking.engine.retarget(thing, given["targetMinutes"])
+            thing.retarget(given["targetMinutes"])
         if given:
             id_ = ObjectId(str(thing.thing_id))
             await store.set_fields(self._db, id_, {**given, "updatedAt": tracking.now()})

@@ -12,7 +12,6 @@ from collections.abc import Awaitable
 from contextvars import Context
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorDatabase
@@ -27,24 +26,21 @@ from realtime.abandonment import Abandonment
 from realtime.claims import Claims
 from realtime.clock import Clock
 from realtime.close_codes import CloseCode
+from realtime.counting import Counting
 from realtime.endings import Endings, taken_over
-from realtime.engine import Engine
 from realtime.hub import Hub, counts, tell
-from realtime.ledger import Ledger, Loss
-from realtime.messages import encode, timestamp
+from realtime.ledger import Loss
+from realtime.messages import encode
 from realtime.peers import Peers
 from realtime.session_book import SessionBook
-from realtime.ticker import Ticker
-from realtime.tracked import PAUSED, Tracked, Viewer
+from realtime.tracked import PAUSED, TrackedSession, Viewer
 
 ANSWER_WITHIN_S = 5.0
-CLOSE_AFTER_S = 1.0
-"""How long a stop waits for its close frames to leave."""
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    thing: Tracked
+    thing: TrackedSession
     session: SessionView
     resumed: bool
 
@@ -63,17 +59,17 @@ class SessionService:
         self.clock = clock
         self.idle_after_s = idle_after_s
         self.hub = Hub(max_per_user=max_sockets_per_user, max_in_all=max_sockets)
-        self.engine = Engine()
         self._db = db
         self._stamps = stamps = Stamps()
         # Direct writes carry a mark of their own, so that the ledger never takes them
         # for one of its writes whose reply was lost.
         self.direct_stamps = Stamps(stamps.process + "d")
         book = SessionBook(db, clock, stamps)
-        self.ledger = Ledger(
-            self.engine, book, clock, stamps, on_lost=self._lost, on_trouble=self._trouble
+        self._counting = counting = Counting(
+            book, clock, stamps, self.hub, announce=self.hub.announce, on_lost=self._lost
         )
-        self.ticker = Ticker(self.engine, self.ledger, clock, announce=self.hub.announce)
+        self.engine, self.ledger, self.ticker = counting.engine, counting.ledger, counting.ticker
+        self.keep = counting.keep
         self.peers = Peers(
             db,
             stamps.process,
@@ -101,7 +97,6 @@ class SessionService:
             note=self._abandonment.note,
         )
         self._endings = Endings(self.ledger, self.hub, self._read)
-        self._tasks: set[asyncio.Task[Any]] = set()
 
     # --- life -------------------------------------------------------------------------
 
@@ -110,32 +105,22 @@ class SessionService:
         with contextlib.suppress(StorageUnavailable):  # it is tried again
             async with answered_within(ANSWER_WITHIN_S):
                 await self.peers.meet()
-        for part in (self.ticker, self.ledger, self.peers, self._abandonment):
-            self.keep(asyncio.create_task(part.run(), name=type(part).__name__))
+        self._counting.start(self.peers.run(), self._abandonment.run())
 
-    async def stop(self, *, within_s: float) -> list[Tracked]:
+    async def stop(self, *, within_s: float) -> list[TrackedSession]:
         """Join nobody any more, write everything, close every socket with 1012.
 
         Gives the sessions that could not be written in time.
         """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                await self.claims.close()
-                self._release_all()
-                await self.ledger.drain()
-        unwritten = list(self.engine.things.values())
-        self.hub.close_all(CloseCode.RESTART, "the server restarts")
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_AFTER_S):
-                await self.hub.emptied()
-        self.hub.cut_all()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        unwritten = await self._counting.stop(self._let_go, within_s=within_s)
         if not unwritten:
             with contextlib.suppress(StorageUnavailable, StatementRefused):
                 await self.peers.leave()
         return unwritten
+
+    async def _let_go(self) -> None:
+        await self.claims.close()
+        self._release_all()
 
     def _release_all(self) -> None:
         now_us = self.clock.now_us()
@@ -145,6 +130,11 @@ class SessionService:
             for viewer in list(thing.viewers):
                 viewer.released(thing, ended=False)
                 self.engine.detach(thing, viewer, now_us)
+
+    @property
+    def process(self) -> str:
+        """What we are called among the servers on this database."""
+        return self._stamps.process
 
     @property
     def tracked_count(self) -> int:
@@ -174,14 +164,14 @@ class SessionService:
             self.engine.attach(thing, viewer, now_us)
             return Joined(thing, self._live_view(thing, document), resumed)
 
-    def leave(self, viewer: Viewer, thing: Tracked, at_us: int) -> None:
+    def leave(self, viewer: Viewer, thing: TrackedSession, at_us: int) -> None:
         """This connection tracks it no more since `at_us`."""
         if viewer in thing.viewers:
             self.engine.detach(thing, viewer, at_us)
             self.ledger.wake()
 
     def set_paused(
-        self, thing: Tracked, paused: bool, at_us: int, *, by: Viewer | None = None
+        self, thing: TrackedSession, paused: bool, at_us: int, *, by: Viewer | None = None
     ) -> Awaitable[None]:
         """Pause or resume a tracked session at once; wait for it to be stored, or do not:
         all viewers but the one that asked are told then."""
@@ -195,7 +185,9 @@ class SessionService:
         self.keep(task)
         return asyncio.shield(task)
 
-    async def _tell_paused(self, thing: Tracked, type_: str | None, by: Viewer | None) -> None:
+    async def _tell_paused(
+        self, thing: TrackedSession, type_: str | None, by: Viewer | None
+    ) -> None:
         await self.ledger.saved(thing)
         if thing.gone and thing.saved_revision < thing.revision:
             raise taken_over()
@@ -203,7 +195,7 @@ class SessionService:
             tell(thing, encode(type_, **counts(thing)), but=by)
 
     async def end_tracked(
-        self, thing: Tracked, status: str, *, by: Viewer | None = None
+        self, thing: TrackedSession, status: str, *, by: Viewer | None = None
     ) -> SessionView:
         """End a tracked session; returns it once that is stored.
 
@@ -218,7 +210,7 @@ class SessionService:
         """The instant of the counting clock."""
         return self.clock.wall(self.clock.now_us())
 
-    def tracked(self, session_id: str) -> Tracked | None:
+    def tracked(self, session_id: str) -> TrackedSession | None:
         """The session as this process tracks it."""
         if not ObjectId.is_valid(session_id):
             return None
@@ -233,10 +225,10 @@ class SessionService:
         tracked = self.peers.others_track(document["owner"])
         return view(document, now=self.now(), tracked=tracked)
 
-    async def _read(self, thing: Tracked) -> SessionView:
+    async def _read(self, thing: TrackedSession) -> SessionView:
         return self.view(await store.find_session(self._db, str(thing.thing_id), thing.user_id))
 
-    def _live_view(self, thing: Tracked, document: Document) -> SessionView:
+    def _live_view(self, thing: TrackedSession, document: Document) -> SessionView:
         """The session with the counters of memory, which are ahead of the stored ones."""
         now = self.clock.wall(thing.last_booked_us) if thing.last_booked_us else None
         live = {
@@ -250,7 +242,7 @@ class SessionService:
         }
         return view(live, now=self.now(), tracked=thing.owned)
 
-    def _lost(self, thing: Tracked, loss: Loss) -> None:
+    def _lost(self, thing: TrackedSession, loss: Loss) -> None:
         if loss == "deleted":
             self.hub.lost(thing, CloseCode.DELETED, "the session was deleted")
         elif loss == "superseded":
@@ -269,7 +261,7 @@ class SessionService:
         elif notice.what == "end":
             self.keep(asyncio.create_task(self.end_tracked(thing, notice.value)))
         elif notice.what == "retarget":
-            self.engine.retarget(thing, notice.value)
+            thing.retarget(notice.value)
         else:
             self.set_paused(thing, notice.what == "pause", self.clock.now_us())
 
@@ -280,20 +272,9 @@ class SessionService:
             if thing.status == PAUSED:
                 self.ledger.look(thing)
 
-    def _trouble(self, begun: bool) -> None:
-        """The database has stopped answering the ledger, or answers again."""
-        type_ = "degraded" if begun else "recovered"
-        self.hub.push_all(encode(type_, serverTime=timestamp(self.now())))
-
-    async def _tell_ended(self, thing: Tracked) -> None:
+    async def _tell_ended(self, thing: TrackedSession) -> None:
         """Somebody else ended the session that our clients tracked."""
         try:
             await self._endings.ended_elsewhere(thing)
         except NotFound:
             self.hub.lost(thing, CloseCode.DELETED, "the session is gone")
-
-    def keep(self, task: asyncio.Task[Any]) -> None:
-        """Let a task run to its end though nobody waits for it."""
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -1,18 +1,21 @@
 """Focus sessions as the ledger books them: their collection, their document's shape."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
+from models.counted import read_fields, write_fenced
 from models.fence import Stamps
-from models.session_store import Claim, add_to_sessions, read_counters
-from models.sessions import FINAL, Document, ended_fields
+from models.session_store import Claim, sessions
+from models.sessions import COUNTERS, FINAL, Document, ended_fields
 from models.storage import answered_within
 from realtime.clock import Clock
 from realtime.meter import Meter
-from realtime.tracked import PAUSED, Totals, Tracked
+from realtime.tracked import PAUSED, Totals, TrackedSession
 
+_READ = ("stamp", "status", "owner", *COUNTERS)
 ANSWER_WITHIN_S = 5.0
 """After that a write counts as unanswered; it is in doubt, not lost."""
 
@@ -23,20 +26,23 @@ class SessionBook:
         self._clock = clock
         self._stamps = stamps
 
+    async def insert(self, _: Sequence[TrackedSession]) -> set[Any]:
+        raise AssertionError("a session is stored before it is tracked")
+
     async def write(self, ids: list[ObjectId], pipeline: list[dict[str, Any]]) -> int:
         async with answered_within(ANSWER_WITHIN_S):
-            return await add_to_sessions(self._db, ids, pipeline)
+            return await write_fenced(sessions(self._db), ids, pipeline)
 
     async def read(self, ids: list[ObjectId]) -> dict[ObjectId, Document]:
         async with answered_within(ANSWER_WITHIN_S):
-            return await read_counters(self._db, ids)
+            return await read_fields(sessions(self._db), ids, _READ)
 
-    def tracked(self, claim: Claim, *, idle_after_us: int) -> Tracked:
+    def tracked(self, claim: Claim, *, idle_after_us: int) -> TrackedSession:
         """The session just claimed, as the engine counts it."""
         document = claim.document
         paused_at = document["pausedAt"]
         paused = document["status"] == PAUSED
-        return Tracked(
+        return TrackedSession(
             thing_id=document["_id"],
             user_id=document["userId"],
             status=document["status"],
@@ -50,11 +56,11 @@ class SessionBook:
             paused_since_us=self._clock.at_us(paused_at) if paused and paused_at else None,
         )
 
-    def absolute(self, thing: Tracked) -> dict[str, Any]:
+    def absolute(self, thing: TrackedSession) -> dict[str, Any]:
         """All that the engine knows of the session.
 
-        The remainder of a second is stored only while nothing counts: a crash then loses
-        it, and never counts it twice.
+        The remainder of a second is stored only while nothing counts: a crash may lose it,
+        and never counts it twice.
         """
         clock, paused_since_us = self._clock, thing.paused_since_us
         values: dict[str, Any] = {
@@ -94,13 +100,23 @@ class SessionBook:
             if amount
         }
 
+    def counted(self, increase: Totals, at_us: int) -> dict[str, Any]:
+        at = self._clock.wall(at_us)
+        values: dict[str, Any] = {"updatedAt": at}
+        if increase.elapsed:
+            values["lastBookedAt"] = at
+            values["carryMs"] = 0.0  # the remainder that was claimed is in this second
+        if increase.active:
+            values["lastActiveAt"] = at
+        return values
+
     def totals(self, document: Document) -> Totals:
         totals = Totals(document["activeSeconds"], document["idleSeconds"], document["tabSwitches"])
         if not all(isinstance(count, int) for count in totals):
             raise ValueError("a counter is no whole number")
         return totals
 
-    def matches(self, thing: Tracked, document: Document) -> bool:
+    def matches(self, thing: TrackedSession, document: Document) -> bool:
         owner = self._stamps.process if thing.owned else None
         return bool(document["status"] == thing.status and document["owner"] == owner)
 

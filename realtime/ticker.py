@@ -8,13 +8,13 @@ before it books.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Generic, Protocol
 
 import structlog
 
 from realtime.clock import Clock
 from realtime.engine import SLOT_US, Engine
-from realtime.tracked import Tracked
+from realtime.tracked import T
 
 FLUSH_US = 250_000
 STALL_US = 100_000
@@ -31,14 +31,14 @@ class Flushes(Protocol):
     def watch(self, now_us: int) -> None: ...
 
 
-class Ticker:
+class Ticker(Generic[T]):
     def __init__(
         self,
-        engine: Engine,
+        engine: Engine[T],
         ledger: Flushes,
         clock: Clock,
         *,
-        announce: Callable[[Iterable[Tracked]], None],
+        announce: Callable[[Iterable[T]], None],
     ) -> None:
         self._engine = engine
         self._ledger = ledger

@@ -11,7 +11,7 @@ What must always hold:
 
 from collections.abc import Hashable
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from realtime.close_codes import CloseCode
 from realtime.meter import Meter
@@ -76,7 +76,6 @@ class Tracked:
         "cell",
         "dirty",
         "doubt",
-        "edited",
         "ended_at_us",
         "gone",
         "idle",
@@ -88,19 +87,16 @@ class Tracked:
         "paused_us",
         "phase",
         "quarantined_until_us",
-        "reached_target",
         "released",
         "revision",
         "saved_revision",
         "stamp",
-        "started_at",
         "state_changed",
         "status",
         "stored",
         "tab_switches",
-        "target_minutes",
         "thing_id",
-        "user_id",
+        "unborn",
         "viewers",
     )
 
@@ -108,24 +104,16 @@ class Tracked:
         self,
         *,
         thing_id: Hashable,
-        user_id: str,
         status: str,
         totals: Totals,
-        target_minutes: float,
-        started_at: datetime,
         meter: Meter,
         stamp: str,
         paused_us: int = 0,
         paused_since_us: int | None = None,
-        edited: bool = False,
+        unborn: bool = False,
     ) -> None:
         self.thing_id = thing_id
-        self.user_id = user_id
         self.status = status
-        self.target_minutes = target_minutes
-        self.started_at = started_at
-        self.edited = edited
-        """Whether its counters were set by hand before."""
         self.meter = meter
         self.viewers: set[Viewer] = set()
 
@@ -143,11 +131,12 @@ class Tracked:
         self.idle_now = False
         self.booked = False
         self.state_changed = False
-        self.reached_target = totals.elapsed >= target_minutes * 60
 
         # For the ledger:
         self.stamp = stamp
         self.stored = totals
+        self.unborn = unborn
+        """Begun here, and not yet stored at all."""
         self.revision = self.saved_revision = 0
         self.dirty = False
         self.doubt = False
@@ -176,3 +165,46 @@ class Tracked:
     def owned(self) -> bool:
         """Whether anybody tracks it still."""
         return bool(self.viewers) and not self.ended
+
+
+T = TypeVar("T", bound=Tracked)
+
+
+class TrackedSession(Tracked):
+    """A focus session."""
+
+    __slots__ = ("edited", "reached_target", "started_at", "target_minutes", "user_id")
+
+    def __init__(
+        self,
+        *,
+        thing_id: Hashable,
+        user_id: str,
+        status: str,
+        totals: Totals,
+        target_minutes: float,
+        started_at: datetime,
+        meter: Meter,
+        stamp: str,
+        paused_us: int = 0,
+        paused_since_us: int | None = None,
+        edited: bool = False,
+    ) -> None:
+        super().__init__(
+            thing_id=thing_id,
+            status=status,
+            totals=totals,
+            meter=meter,
+            stamp=stamp,
+            paused_us=paused_us,
+            paused_since_us=paused_since_us,
+        )
+        self.user_id = user_id
+        self.started_at = started_at
+        self.edited = edited
+        """Whether its counters were set by hand before."""
+        self.retarget(target_minutes)
+
+    def retarget(self, target_minutes: float) -> None:
+        self.target_minutes = target_minutes
+        self.reached_target = self.elapsed >= target_minutes * 60

@@ -10,6 +10,7 @@ from quart_schema import document_response, tag_blueprint
 
 from models.storage import StorageUnavailable, answered_within
 from models.wire import WireModel
+from realtime.page_service import PageService
 from realtime.service import SessionService
 from routes.bodies import answer
 from routes.openapi import document_problems
@@ -47,6 +48,7 @@ class Health(WireModel):
     version: str
     database: DatabaseHealth
     tracked_sessions: int
+    viewed_pages: int
     sockets: int
     tasks: int
     tick_lag_ms: float
@@ -64,19 +66,23 @@ class HealthCheck:
     version: str
     database: Pinged
     tracking: SessionService
+    pages: PageService
 
     async def __call__(self) -> Health:
-        tracking = self.tracking
+        tracking, pages = self.tracking, self.pages
         latency_ms: float | None = None
         with contextlib.suppress(StorageUnavailable):
             latency_ms = round(await self._ping_ms(), 2)
-        well = latency_ms is not None and not tracking.ledger.in_trouble
+        well = latency_ms is not None and not (
+            tracking.ledger.in_trouble or pages.ledger.in_trouble
+        )
         return Health(
             status="ok" if well else "degraded",
             version=self.version,
             database=DatabaseHealth(kind=self.database.kind, latency_ms=latency_ms),
             tracked_sessions=tracking.tracked_count,
-            sockets=len(tracking.hub),
+            viewed_pages=pages.tracked_count,
+            sockets=len(tracking.hub) + len(pages.hub),
             tasks=len(asyncio.all_tasks()),
             tick_lag_ms=round(tracking.ticker.lag_ms, 2),
             flush_ms=round(tracking.ledger.figures.last_flush_ms, 2),

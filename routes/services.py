@@ -9,7 +9,9 @@ from quart import Quart, current_app
 
 from models.accounts import Accounts
 from models.tokens import TokenAuthority
+from models.visitors import VisitorKeys
 from models.wire import WireModel
+from realtime.page_service import PageService
 from realtime.records import SessionRecords
 from realtime.service import SessionService
 from realtime.session_socket import SocketSettings
@@ -43,6 +45,8 @@ class Services:
     tracking: SessionService
     sessions: SessionRecords
     sockets: SocketSettings
+    pages: PageService
+    visitor_keys: VisitorKeys
     health: HealthChecks
     origins: Origins
     take_over: Callable[[Wire], None]

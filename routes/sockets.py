@@ -1,20 +1,25 @@
-"""`/ws/sessions`: the handshake of a socket; everything after it is `realtime`'s.
+"""`/ws/sessions` and `/ws/pageviews`: their handshakes; what follows is `realtime`'s.
 
 What must always hold: a connection that is refused is accepted first and then closed with
 a code, because a browser can't read why a handshake failed; and the token never leaves
 this module.
 """
 
+from contextlib import suppress
+
 from quart import Blueprint, Response, Websocket, websocket
 from quart_cors import cors_exempt
 from quart_schema import hide
 
 from models.errors import Unauthorized
+from models.tokens import Identity
 from realtime.close_codes import CloseCode
+from realtime.page_socket import PageSocket, Visiting
 from realtime.session_socket import SessionSocket
 from realtime.wire import Wire
 from routes.problems import respond
 from routes.services import services
+from routes.visitors import presented_visitor, visitor_cookie
 
 SUBPROTOCOL = "focusup.v1"
 TOKEN_PREFIX = "bearer."  # noqa: S105 - a prefix, no secret
@@ -38,22 +43,61 @@ def offered_token(socket: Websocket) -> str | None:
 @cors_exempt
 async def session_socket() -> None:
     socket: Websocket = websocket._get_current_object()  # type: ignore[attr-defined]
-    wanted = SUBPROTOCOL in socket.requested_subprotocols
-    await socket.accept(subprotocol=SUBPROTOCOL if wanted else None)
-    wire = Wire()
-    services().take_over(wire)  # nothing may be awaited between the two
-    if not services().origins.allows(socket.headers.get("Origin")):
-        wire.close(CloseCode.FORBIDDEN, "origin not allowed")
+    wire = await accepted(socket)
+    if wire is None:
         return
     try:
-        identity = services().tokens.verify(offered_token(socket), services().now())
+        identity = offered_identity(socket)
     except Unauthorized as error:
         wire.close(CloseCode.UNAUTHORIZED, error.code)
         return
     SessionSocket(wire, identity, services().tracking, services().sockets).open()
 
 
+@blueprint.websocket("/ws/pageviews")
+@cors_exempt
+async def page_socket() -> None:
+    """A token is not needed, and a bad one counts as none."""
+    socket: Websocket = websocket._get_current_object()  # type: ignore[attr-defined]
+    keys = services().visitor_keys
+    presented = presented_visitor(socket, keys, socket.args.get("visitor"))
+    key = keys.new() if presented is None else presented.key
+    by_cookie = presented is not None and presented.by_cookie
+    cookie = {} if by_cookie else {"Set-Cookie": visitor_cookie(socket, key)}
+    wire = await accepted(socket, cookie)
+    if wire is None:
+        return
+    user_id = None
+    with suppress(Unauthorized):
+        user_id = offered_identity(socket).user_id
+    visiting = Visiting(
+        visitor_id=key.partition(".")[0],
+        key=None if by_cookie else key,
+        user_id=user_id,
+        user_agent=socket.headers.get("User-Agent", ""),
+    )
+    PageSocket(wire, visiting, services().pages, services().sockets).open()
+
+
+async def accepted(socket: Websocket, headers: dict[str, str] | None = None) -> Wire | None:
+    """The connection, ours from now on; None if its origin may not have it."""
+    wanted = SUBPROTOCOL in socket.requested_subprotocols
+    await socket.accept(headers=headers or {}, subprotocol=SUBPROTOCOL if wanted else None)
+    wire = Wire()
+    services().take_over(wire)  # nothing may be awaited between the two
+    if services().origins.allows(socket.headers.get("Origin")):
+        return wire
+    wire.close(CloseCode.FORBIDDEN, "origin not allowed")
+    return None
+
+
+def offered_identity(socket: Websocket) -> Identity:
+    """Whose token came with the handshake; raises Unauthorized."""
+    return services().tokens.verify(offered_token(socket), services().now())
+
+
 @blueprint.get("/ws/sessions")
+@blueprint.get("/ws/pageviews")
 @hide
 async def not_upgraded() -> Response:
     """A plain request to the address of the socket."""

@@ -77,9 +77,12 @@ class Oracle:
         return other
 
     def crashed(self, stored: Mapping[str, Any]) -> None:
-        """The server has lost what it had not written, and the remainder of a second."""
-        self._origin = None
-        self._ran = Between(stored["elapsedSeconds"], stored["elapsedSeconds"])
+        """The server has lost what it had not written, after `holds`. A remainder that is
+        stored was not used up yet, so together they are no more than the time it ran."""
+        assert self._origin is None
+        kept_s = stored["elapsedSeconds"] + stored["carryMs"] / 1000
+        assert kept_s <= self._ran.high + 0.001, stored
+        self._ran = Between(kept_s, kept_s)
         active = stored["activeSeconds"]
         self._may_be = {
             second: (second <= active, second > active)

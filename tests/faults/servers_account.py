@@ -52,13 +52,15 @@ class Account:
             self._ran, self._origin = Span(low_s, at.high_s - self._origin.low_s), None
 
     def cost(self, counted: int, at: Span, *, kept_s: Span = NOTHING) -> None:
-        """A crash or a takeover at that moment left so many seconds, and this remainder.
+        """A crash or a takeover at that moment left so many seconds, and this remainder:
+        together no more than the time it ran.
 
         While it is paused, nothing falls due: only the remainder may be lost.
         """
         counting = self.counts
         self.holds(at)
         self.judge(counted, allowed=1 if counting else 0)
+        assert counted + kept_s.low_s <= self._ran.high_s + 0.001, self.history
         self.faults += 1
         self.costs += max(0, floor(self._ran.low_s) - counted)
         if counting:

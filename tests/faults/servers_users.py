@@ -277,7 +277,12 @@ class User:
         else:
             assert line.server in world.killed, f"closed with {line.code}"
             document = await self._asked(self._find)
-            self._account.cost(document["elapsedSeconds"], world.killed[line.server])
+            kept_s = document["carryMs"] / 1000
+            self._account.cost(
+                document["elapsedSeconds"],
+                world.killed[line.server],
+                kept_s=Span(kept_s, kept_s),
+            )
             self._paused = document["status"] == "paused"
 
     # --- the database -----------------------------------------------------------------------

@@ -142,6 +142,32 @@ async def test_replies_to_pause_resume_and_stop_are_lost(rig: Rig, figures: Figu
     assert rule.acted >= 3
 
 
+async def test_a_claim_whose_reply_is_lost_keeps_the_remainder(rig: Rig, figures: Figures) -> None:
+    """Each second visit begins with a claim that was done and not answered."""
+    async with fleet(rig.server, rig.database, 1) as crew:
+        ((session, oracle),) = crew.oracles.items()
+        for turn in range(6):
+            async with connected(rig.server, USER) as client:
+                rule = rig.proxy.rule(Fate.DROP_REPLY, times=turn % 2)
+                while True:
+                    sent_s = now_s()
+                    await client.send("start", sessionId=str(session))
+                    said = await client.next("started", "error")
+                    if said["type"] == "started":
+                        break
+                    assert said["retryable"], said
+                oracle.runs(sent_s, now_s(), said["nextSecondInMs"])
+                assert rule.acted == turn % 2
+                rig.proxy.clear()
+                await asyncio.sleep(0.85)
+                oracle.holds(now_s())
+            await crew.let_go()
+        verdict = await crew.verdict()
+    figures(**verdict.figures)
+    assert verdict.exact, verdict
+    assert verdict.stored >= 5
+
+
 async def test_every_reply_takes_400_ms(rig: Rig, figures: Figures) -> None:
     async with rig.fleet(ticking=SESSIONS) as crew:
         rule = rig.proxy.rule(Fate.DELAY, delay_s=0.4, commands=None)

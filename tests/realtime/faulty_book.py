@@ -1,6 +1,7 @@
 """A book in memory that fails in every way a database can, and an oracle beside it."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 from models.errors import StorageUnavailable
@@ -38,7 +39,8 @@ def evaluate(expression: Any, document: Document) -> Any:
 
 
 class FaultyBook:
-    """`faults` are taken one by one, a write each; after the last all goes well.
+    """`faults` are taken one by one, a write or an insertion each; after the last all goes
+    well.
 
     ok: as it should be. request_lost: not applied, no answer. reply_lost: applied, no
     answer. late: no answer, applied after so many more writes. partial: applied to the
@@ -54,15 +56,35 @@ class FaultyBook:
         self.writes: list[int] = []
         self._history: list[tuple[list[Any], list[dict[str, Any]]]] = []
         self._late: list[tuple[int, list[Any], list[dict[str, Any]]]] = []
+        self._begun: dict[Any, Document] = {}
+        self._late_inserts: list[Any] = []
 
-    def insert(self, thing: Tracked) -> None:
-        self.documents[thing.thing_id] = {
+    def begin(self, thing: Tracked) -> None:
+        """Remember how it begins, for `insert`."""
+        self._begun[thing.thing_id] = {
             "_id": thing.thing_id,
             "stamp": thing.stamp,
             "status": thing.status,
             "owner": self.process,
             **dict(zip(COUNTERS, thing.totals, strict=True)),
         }
+
+    def store(self, id_: Any) -> None:
+        """What is there already stays as it is."""
+        self.documents.setdefault(id_, dict(self._begun[id_]))
+
+    async def insert(self, things: Sequence[Tracked]) -> set[Any]:
+        ids = [thing.thing_id for thing in things]
+        fault = self.faults.pop(0) if self.faults else "ok"
+        if fault == "late":
+            self._late_inserts += ids
+        elif fault != "request_lost":
+            part = ids[: len(ids) // 2] if fault == "partial" else ids
+            for id_ in set(part) - self.poisoned:
+                self.store(id_)
+        if fault in {"ok", "refused"}:
+            return self.poisoned.intersection(ids)
+        raise StorageUnavailable("database_unavailable", fault)
 
     async def write(self, ids: list[Any], pipeline: list[dict[str, Any]]) -> int:
         self.writes.append(len(ids))
@@ -98,6 +120,9 @@ class FaultyBook:
     def increments(self, increase: Totals) -> dict[str, int]:
         return dict(zip(COUNTERS, increase, strict=True))
 
+    def counted(self, increase: Totals, at_us: int) -> Document:
+        return {"lastBookedAt": at_us} if increase.elapsed else {}
+
     def totals(self, document: Document) -> Totals:
         totals = Totals(*(document[name] for name in COUNTERS))
         if not all(isinstance(count, int) for count in totals):
@@ -113,6 +138,8 @@ class FaultyBook:
 
     def deliver_everything(self) -> None:
         """Whatever is still on its way arrives."""
+        for id_ in self._late_inserts:
+            self.store(id_)
         self._late = [(0, ids, pipeline) for _, ids, pipeline in self._late]
         self._deliver_late()
 

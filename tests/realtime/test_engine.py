@@ -8,14 +8,14 @@ from realtime.clock import ManualClock
 from realtime.engine import GAP_US, SLOT_US, Engine
 from realtime.meter import SECOND_US, Meter
 from realtime.ticker import Ticker
-from realtime.tracked import Totals, Tracked
+from realtime.tracked import Totals, TrackedSession
 from tests.realtime.tab import Tab
 
 START_US = 5_000 * SECOND_US
 
 
-def tracked(engine: Engine, at_us: int = START_US, *, status: str = "active") -> Tracked:
-    thing = Tracked(
+def tracked(engine: Engine, at_us: int = START_US, *, status: str = "active") -> TrackedSession:
+    thing = TrackedSession(
         thing_id=len(engine.things),
         user_id="ada",
         status=status,

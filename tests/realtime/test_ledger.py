@@ -2,6 +2,7 @@
 late or by half, and forgets: what is stored in the end is what fell due, exactly."""
 
 import asyncio
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from realtime.clock import ManualClock
 from realtime.engine import Engine
 from realtime.ledger import QUARANTINE_US, Ledger, Loss
 from realtime.meter import SECOND_US, Meter
-from realtime.tracked import Totals, Tracked
+from realtime.tracked import Totals, TrackedSession
 from tests.realtime.faulty_book import FaultyBook
 from tests.realtime.tab import Tab
 
@@ -23,9 +24,12 @@ FAULTS = ["ok", "request_lost", "reply_lost", "late", "partial"]
 
 
 class World:
-    """An engine with its ledger, a faulty book, and `count` sessions being tracked."""
+    """An engine with its ledger, a faulty book, and `count` things being tracked.
 
-    def __init__(self, count: int = 1) -> None:
+    Those named are not stored yet, and begin here.
+    """
+
+    def __init__(self, count: int = 1, *, unborn: Collection[int] = ()) -> None:
         self.clock = ManualClock(1_000 * SECOND_US)
         self.engine = Engine()
         self.stamps = Stamps("me")
@@ -41,10 +45,10 @@ class World:
             on_trouble=self.trouble.append,
         )
         self.tabs = [Tab() for _ in range(count)]
-        self.things = [self.track(number) for number in range(count)]
+        self.things = [self.track(number, unborn=number in unborn) for number in range(count)]
 
-    def track(self, number: int) -> Tracked:
-        thing = Tracked(
+    def track(self, number: int, *, unborn: bool = False) -> TrackedSession:
+        thing = TrackedSession(
             thing_id=number,
             user_id="ada",
             status="active",
@@ -54,7 +58,10 @@ class World:
             meter=Meter(idle_after_us=IDLE_AFTER_US),
             stamp=self.stamps.fresh(),
         )
-        self.book.insert(thing)
+        self.book.begin(thing)
+        thing.unborn = unborn
+        if not unborn:
+            self.book.store(number)
         self.engine.add(thing)
         self.engine.attach(thing, self.tabs[number], self.clock.now_us())
         return thing
@@ -329,6 +336,29 @@ async def test_saved_waits_for_the_acknowledgement() -> None:
     assert world.book.documents[0]["status"] == "completed"
 
 
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_what_begins_here_is_stored_once_and_then_kept_current(fault: str) -> None:
+    world = World(4, unborn={0, 1, 3})
+    world.book.faults = [fault, fault]
+    world.engine.end(world.things[3], "completed", world.clock.now_us())
+    await world.pass_time(3)
+    await world.settle_all()
+    assert [world.stored(n).active for n in range(4)] == [3, 3, 3, 0]
+    assert world.book.documents[3]["status"] == "completed"
+    assert list(world.engine.things) == [0, 1, 2]
+
+
+async def test_what_the_database_refuses_to_store_first_keeps_nobody_else() -> None:
+    world = World(3, unborn={0, 1, 2})
+    world.book.poisoned = {1}
+    await world.pass_time(2)
+    assert sorted(world.book.documents) == [0, 2]
+    assert [world.stored(n) for n in (0, 2)] == [Totals(2, 0, 0)] * 2
+    world.book.poisoned.clear()
+    await world.pass_time(QUARANTINE_US / SECOND_US)
+    assert world.stored(1) == Totals(12, 0, 0)
+
+
 EVENTS = st.lists(
     st.tuples(
         st.sampled_from(
@@ -374,7 +404,7 @@ def test_whatever_happens_what_fell_due_is_stored_exactly_once(
 
 
 async def _play(events: list[tuple[str, int, float, str]]) -> None:
-    world = World(3)
+    world = World(3, unborn={2})
     oracles = [Oracle(world.clock.now_us()) for _ in range(3)]
     engine, clock = world.engine, world.clock
     for event, number, seconds, fault in events:

@@ -1,0 +1,35 @@
+"""Fenced writes over many documents, and the reads that follow a doubt: for any collection
+whose documents count seconds.
+
+What must always hold: a filter names `_id` and nothing else, because the embedded database
+scans otherwise.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from bson import ObjectId
+from motor.motor_asyncio import AsyncIOMotorCollection
+
+from models.sessions import Document
+
+
+async def write_fenced(
+    collection: AsyncIOMotorCollection[Document],
+    ids: list[ObjectId],
+    pipeline: list[dict[str, Any]],
+) -> int:
+    """Run one fenced update over these documents; how many it changed."""
+    if len(ids) == 1:
+        result = await collection.update_one({"_id": ids[0]}, pipeline)
+    else:
+        result = await collection.update_many({"_id": {"$in": ids}}, pipeline)
+    return int(result.modified_count)
+
+
+async def read_fields(
+    collection: AsyncIOMotorCollection[Document], ids: list[ObjectId], fields: Iterable[str]
+) -> dict[ObjectId, Document]:
+    """These fields of these documents, those that exist."""
+    found = collection.find({"_id": {"$in": ids}}, dict.fromkeys(fields, 1))
+    return {document["_id"]: document for document in await found.to_list(None)}

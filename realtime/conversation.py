@@ -1,0 +1,268 @@
+"""What each of our sockets does, whatever its messages mean.
+
+What must always hold: messages take effect in the order and at the moment in which they
+were read; while something that has to wait for the database is under way, what needs its
+outcome waits, in a bounded inbox; whatever happens to the connection, it tracks nothing
+from that moment on; and nothing a client sends can raise out of here.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, Literal
+
+import structlog
+
+from models.errors import DomainError, StorageUnavailable
+from models.storage import translated
+from realtime.clock import Clock
+from realtime.close_codes import CloseCode
+from realtime.engine import Engine
+from realtime.hub import Hub
+from realtime.messages import (
+    Activity,
+    Auth,
+    ClientMessage,
+    Malformed,
+    Ping,
+    encode,
+    error_message,
+    timestamp,
+)
+from realtime.tracked import RUNNING, T, Tracked
+from realtime.wire import Wire
+
+MALFORMED_LIMIT = 10
+"""Malformed messages in a row after which the connection is closed with 4400."""
+FLOOD_PER_S = 50
+FLOOD_BURST = 200
+"""Messages other than `activity`: so many at once, so many a second after that."""
+INBOX_MESSAGES = 64
+"""How many may wait for what is under way."""
+
+log = structlog.get_logger(__name__)
+
+
+class Conversation(ABC, Generic[T]):
+    """A viewer (see `realtime.tracked`) with a client behind it.
+
+    `member` is who counts as one in the hub.
+    """
+
+    updates: Literal["tick", "change", "none"]
+
+    def __init__(
+        self,
+        wire: Wire,
+        *,
+        hub: Hub,
+        member: str,
+        engine: Engine[T],
+        clock: Clock,
+        parse: Callable[[str], ClientMessage | Malformed],
+        begin_within_s: float,
+    ) -> None:
+        self.push = wire.push
+        self.push_count = wire.push_count
+        self.cut = wire.cut
+        self._wire = wire
+        self._hub = hub
+        self._member = member
+        self._engine = engine
+        self._clock = clock
+        self._parse = parse
+        self._begin_within_s = begin_within_s
+        self._loop = asyncio.get_running_loop()
+        self._thing: T | None = None
+        self._left_us: int | None = None
+        """When it was closed or lost; nothing is tracked from then on."""
+        self._busy: asyncio.Task[None] | None = None
+        """What is under way; what needs its outcome waits in the inbox."""
+        self._inbox: deque[tuple[ClientMessage, int]] = deque()
+        self._sign_us: int | None = None
+        """The latest activity read meanwhile."""
+        self._malformed = 0
+        self._allowance = float(FLOOD_BURST)
+        self._allowance_at_us = clock.now_us()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def open(self) -> None:
+        """Serve the connection from now on, or turn it away."""
+        self._wire.listen(self)
+        refused = self._hub.admit(self, self._member)
+        if refused is not None:
+            self.close(refused, "too many connections")
+            return
+        self._expect_begin()
+        self._opened()
+
+    # --- for heirs ----------------------------------------------------------------------
+
+    def _opened(self) -> None:
+        """It was admitted."""
+
+    @abstractmethod
+    def _act(self, message: ClientMessage, now_us: int) -> None:
+        """Do what the message says; may raise DomainError, which its sender is told."""
+
+    @abstractmethod
+    def _renew(self, message: Auth) -> None:
+        """Take the fresh token, or refuse it."""
+
+    @abstractmethod
+    def _let_go(self, at_us: int) -> None:
+        """Track nothing any more since `at_us`. May be called again."""
+
+    @abstractmethod
+    def released(self, thing: Tracked, *, ended: bool) -> None: ...
+
+    # --- as a viewer ------------------------------------------------------------------
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        self._leave()
+        self._wire.close(code, reason)
+
+    # --- as a listener ------------------------------------------------------------------
+
+    def gone(self) -> None:
+        self._leave()
+        self._hub.dismiss(self, self._member)
+
+    def received(self, text: str) -> None:
+        if self._left_us is not None:
+            return
+        now_us = self._clock.now_us()
+        message = self._parse(text)
+        if isinstance(message, Activity):
+            if self._busy is not None:
+                self._sign_us = now_us
+            elif self._thing is not None:
+                self._engine.activity(self._thing, now_us)
+        elif not self._within_allowance(now_us):
+            self.close(CloseCode.TOO_MANY, "too many messages")
+        elif isinstance(message, Malformed):
+            self._refuse_malformed(message)
+        else:
+            self._malformed = 0
+            self._take(message, now_us)
+
+    # --- messages -----------------------------------------------------------------------
+
+    def _take(self, message: ClientMessage, now_us: int) -> None:
+        """Obey a message now, or when what it has to wait for is over."""
+        if self._busy is None or isinstance(message, Ping | Auth):
+            self._obey(message, now_us)
+        elif len(self._inbox) < INBOX_MESSAGES:
+            self._inbox.append((message, now_us))
+        else:
+            self.close(CloseCode.TOO_MANY, "too many messages")
+
+    def _obey(self, message: ClientMessage, now_us: int) -> None:
+        try:
+            match message:
+                case Auth():
+                    self._renew(message)
+                case Ping():
+                    self._reply("pong", message)
+                case _:
+                    self._act(message, now_us)
+        except DomainError as error:
+            self._refuse(message, error)
+        except Exception:
+            self._fail()
+
+    def _occupy(self, message: ClientMessage, work: Coroutine[Any, Any, None]) -> None:
+        """Let what comes next wait until this is done."""
+        self._busy = asyncio.create_task(self._attend(message, work))
+
+    async def _attend(self, message: ClientMessage, work: Coroutine[Any, Any, None]) -> None:
+        await self._answered(message, work)
+        self._busy = None
+        while self._inbox and self._busy is None:
+            self._obey(*self._inbox.popleft())
+        if self._left_us is not None and self._busy is None:
+            self._let_go(self._left_us)
+
+    async def _answered(self, message: ClientMessage, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            with translated():
+                await work
+        except DomainError as error:
+            self._refuse(message, error)
+        except Exception:
+            self._fail()
+
+    def _fail(self) -> None:
+        log.exception("socket_failed")
+        self.close(CloseCode.OUR_BUG, "internal error")
+
+    def _refuse_malformed(self, message: Malformed) -> None:
+        self._malformed += 1
+        self._error(message.id, message.code, message.message)
+        if self._malformed >= MALFORMED_LIMIT:
+            self.close(CloseCode.MALFORMED, "too many malformed messages")
+
+    def _refuse(self, message: ClientMessage, error: DomainError) -> None:
+        retryable = isinstance(error, StorageUnavailable)
+        self._error(message.id, error.code, error.message, retryable=retryable)
+
+    def _reply(self, type_: str, to: ClientMessage, **fields: object) -> None:
+        server_time = timestamp(self._clock.wall(self._clock.now_us()))
+        self.push(encode(type_, to.id, **fields, serverTime=server_time))
+
+    def _error(
+        self, id_: str | int | None, code: str, message: str, *, retryable: bool = False
+    ) -> None:
+        self.push(error_message(id_, code, message, retryable=retryable))
+
+    # --- helpers --------------------------------------------------------------------------
+
+    def _adopt(self, thing: T) -> None:
+        """Track this from now on, with the sign that was read while it was on its way."""
+        self._thing = thing
+        if self._sign_us is not None:
+            self._engine.activity(thing, self._sign_us)
+            self._sign_us = None
+
+    def _next_second_in_ms(self, thing: T) -> int | None:
+        due_us = thing.meter.due_at_us
+        if thing.status != RUNNING or due_us is None:
+            return None
+        return max(0, (due_us - self._clock.now_us()) // 1000)
+
+    def _leave(self) -> None:
+        if self._left_us is not None:
+            return
+        self._left_us = self._clock.now_us()
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._let_go(self._left_us)  # what is still under way is let go after it
+
+    def _within_allowance(self, now_us: int) -> bool:
+        gained = (now_us - self._allowance_at_us) * FLOOD_PER_S / 1_000_000
+        self._allowance = min(self._allowance + gained, FLOOD_BURST) - 1
+        self._allowance_at_us = now_us
+        return self._allowance >= 0
+
+    # --- timers -----------------------------------------------------------------------------
+
+    def _expect_begin(self) -> None:
+        """Close with 4408 unless something is tracked in time."""
+        self._cancel("begin")
+        if self._thing is None and self._left_us is None:
+            self._after("begin", self._begin_within_s, self._nothing_begun)
+
+    def _nothing_begun(self) -> None:
+        self.close(CloseCode.NOTHING_STARTED, "nothing was started in time")
+
+    def _after(self, name: str, delay_s: float, callback: Callable[..., None], *args: Any) -> None:
+        # The loop can't look years ahead; a token that lives that long needs no timer.
+        if delay_s < 365 * 86_400:
+            self._timers[name] = self._loop.call_later(delay_s, callback, *args)
+
+    def _cancel(self, name: str) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()

@@ -1,0 +1,201 @@
+"""Page views as they are tracked: the focus-session engine, with views in it.
+
+What must always hold: a view counts as visible while its connection says so, and as
+engaged while the visitor's last sign is no older than the idle threshold times the page's
+attention coefficient; a view is stored when it begins and is written by the ledger alone;
+it ends with its connection; and the number of page names is bounded.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from bson import ObjectId
+from motor.motor_asyncio import AsyncIOMotorDatabase
+
+from models.errors import Conflict
+from models.fence import Stamps
+from models.page_views import new_view, read_page_names
+from models.sessions import Document
+from models.storage import StatementRefused, StorageUnavailable, answered_within
+from models.visitors import Arrival, arrive, join_user
+from realtime.clock import Clock
+from realtime.close_codes import CloseCode
+from realtime.counting import Counting
+from realtime.hub import Hub
+from realtime.ledger import Loss
+from realtime.page_book import ENDED, PageBook, TrackedView
+from realtime.page_messages import View, page_tick
+from realtime.tracked import Viewer
+
+ANSWER_WITHIN_S = 5.0
+READ_NAMES_EVERY_S = 60.0
+SECOND_US = 1_000_000
+
+
+class PageService:
+    def __init__(
+        self,
+        db: AsyncIOMotorDatabase[Document],
+        clock: Clock,
+        *,
+        process: str,
+        is_alive: Callable[[str | None], bool],
+        coefficient: Callable[[str], float],
+        idle_after_s: float,
+        max_sockets_per_visitor: int,
+        max_sockets: int,
+        max_pages: int,
+    ) -> None:
+        """`process` is what we are called among the servers; `is_alive` tells whether
+        another of them lives."""
+        self.clock = clock
+        self.hub = Hub(max_per_user=max_sockets_per_visitor, max_in_all=max_sockets)
+        self._db = db
+        self._process = process
+        self._is_alive = is_alive
+        self._coefficient = coefficient
+        self._idle_after_s = idle_after_s
+        self._max_pages = max_pages
+        self._pages: set[str] = set()
+        self._stamps = stamps = Stamps(process + "p")
+        self._book = PageBook(db, clock, process)
+        self._counting = counting = Counting(
+            self._book, clock, stamps, self.hub, announce=self._announce, on_lost=self._lost
+        )
+        self.engine, self.ledger = counting.engine, counting.ledger
+        self.keep = counting.keep
+
+    # --- life -------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin to count."""
+        self._counting.start(self._read_names())
+
+    async def stop(self, *, within_s: float) -> list[TrackedView]:
+        """End every view, write everything, close every socket with 1012.
+
+        Gives the views that could not be written in time.
+        """
+        return await self._counting.stop(self._end_all, within_s=within_s)
+
+    async def _end_all(self) -> None:
+        now_us = self.clock.now_us()
+        for thing in list(self.engine.things.values()):
+            for viewer in list(thing.viewers):
+                viewer.released(thing, ended=True)
+                self.end(thing, viewer, now_us)
+
+    async def _read_names(self) -> None:
+        """Know the pages that other processes have seen, again and again."""
+        while True:
+            try:
+                async with answered_within(ANSWER_WITHIN_S):
+                    names = await read_page_names(self._db)
+                self._pages |= names
+                self._book.know_pages(names)
+            except (StorageUnavailable, StatementRefused):
+                pass  # nobody waits for it
+            await asyncio.sleep(READ_NAMES_EVERY_S)
+
+    @property
+    def tracked_count(self) -> int:
+        return len(self.engine.things)
+
+    # --- for sockets --------------------------------------------------------------------
+
+    async def arrive(self, visitor_id: str, user_id: str | None, user_agent: str) -> Arrival:
+        """The browser session to which what this visitor views now belongs.
+
+        Raises StorageUnavailable.
+        """
+        async with answered_within(ANSWER_WITHIN_S):
+            return await arrive(
+                self._db,
+                visitor_id,
+                user_id=user_id,
+                user_agent=user_agent,
+                is_open=self._is_open,
+                now=self.clock.wall(self.clock.now_us()),
+            )
+
+    def begin(
+        self,
+        viewer: Viewer,
+        arrival: Arrival,
+        view: View,
+        now_us: int,
+        *,
+        previous_view_id: ObjectId | None,
+    ) -> TrackedView:
+        """Let this connection view a page from `now_us` on.
+
+        Raises Conflict "too_many_pages".
+        """
+        if view.page not in self._pages:
+            if len(self._pages) >= self._max_pages:
+                raise Conflict("too_many_pages", "There are too many different pages.")
+            self._pages.add(view.page)
+        coefficient = self._coefficient(view.page)
+        begun = new_view(
+            view_id=ObjectId(),
+            visitor_id=arrival.visitor_id,
+            user_id=arrival.user_id,
+            browser_session_id=arrival.browser_session_id,
+            page=view.page,
+            params=view.params,
+            title=view.title,
+            previous_view_id=previous_view_id,
+            source="socket",
+            coefficient=coefficient,
+            visible=view.visible,
+            stamp=self._stamps.fresh(),
+            owner=self._process,
+            now=self.clock.wall(now_us),
+        )
+        idle_after_us = round(self._idle_after_s * coefficient * SECOND_US)
+        thing = TrackedView(begun, idle_after_us=idle_after_us)
+        self.engine.add(thing)
+        self.engine.attach(thing, viewer, now_us)
+        self.engine.mark(thing)
+        self.ledger.wake()
+        return thing
+
+    def end(self, thing: TrackedView, viewer: Viewer, at_us: int) -> None:
+        """It is viewed no more since `at_us`."""
+        self.engine.end(thing, ENDED, at_us)
+        thing.viewers.discard(viewer)
+        self.ledger.wake()
+
+    def join(self, visitor_id: str, session_id: ObjectId, user_id: str) -> None:
+        """The visitor has turned out to be this user."""
+        self.keep(asyncio.create_task(self._join(visitor_id, session_id, user_id)))
+
+    # --- private ------------------------------------------------------------------------
+
+    async def _join(self, visitor_id: str, session_id: ObjectId, user_id: str) -> None:
+        async with answered_within(ANSWER_WITHIN_S):
+            await join_user(self._db, visitor_id, session_id, user_id)
+
+    def _is_open(self, view: Document) -> bool:
+        owner = view["owner"]
+        return view["_id"] in self.engine.things or (
+            view["endedAt"] is None and owner is not None and self._is_alive(owner)
+        )
+
+    def _announce(self, things: Any) -> None:
+        for thing in things:
+            text = None
+            for viewer in thing.viewers:
+                if viewer.updates == "tick":
+                    text = text or page_tick(
+                        str(thing.thing_id),
+                        visible_seconds=thing.elapsed,
+                        engaged_seconds=thing.active,
+                        engaged=not thing.idle_now,
+                    )
+                    viewer.push_count(text)
+
+    def _lost(self, thing: TrackedView, loss: Loss) -> None:
+        code = CloseCode.DELETED if loss == "deleted" else CloseCode.TAKEN_OVER
+        self.hub.lost(thing, code, f"the view was {loss}")

@@ -1,0 +1,161 @@
+"""One connection of `/ws/pageviews`: what each message means in each state.
+
+What must always hold: a connection views one page at a time; the next `view`, `leave` and
+its loss end that one; and a token that comes along joins the visitor to its user, while a
+bad one does no harm to what is counted.
+"""
+
+from dataclasses import dataclass
+
+from models.errors import NotFound
+from models.visitors import GAP, Arrival
+from realtime.conversation import Conversation
+from realtime.messages import Auth, ClientMessage, timestamp
+from realtime.page_book import TrackedView
+from realtime.page_messages import Hidden, Leave, PageUpdates, View, Visible, parse_page
+from realtime.page_service import PageService
+from realtime.session_socket import SocketSettings
+from realtime.tracked import Tracked
+from realtime.wire import Wire
+
+GAP_US = round(GAP.total_seconds() * 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Visiting:
+    """Who is at the other end."""
+
+    visitor_id: str
+    key: str | None
+    """What a front end that can't use our cookie has to keep; None if the cookie is there."""
+    user_id: str | None
+    user_agent: str
+
+
+class PageSocket(Conversation[TrackedView]):
+    def __init__(
+        self, wire: Wire, visiting: Visiting, service: PageService, settings: SocketSettings
+    ) -> None:
+        super().__init__(
+            wire,
+            hub=service.hub,
+            member=visiting.visitor_id,
+            engine=service.engine,
+            clock=service.clock,
+            parse=parse_page,
+            begin_within_s=settings.start_within_s,
+        )
+        self.updates: PageUpdates = "none"
+        self._service = service
+        self._settings = settings
+        self._visiting = visiting
+        self._user_id = visiting.user_id
+        self._arrival: Arrival | None = None
+        self._previous: TrackedView | None = None
+        """What was viewed last on this connection."""
+
+    def released(self, thing: Tracked, *, ended: bool) -> None:
+        if self._thing is thing and ended:
+            self._previous, self._thing = self._thing, None
+            self._expect_begin()
+
+    # --- messages -----------------------------------------------------------------------
+
+    def _act(self, message: ClientMessage, now_us: int) -> None:
+        match message:
+            case View():
+                self._let_go(now_us)
+                if self._is_new(now_us):
+                    self._occupy(message, self._arrive(message, now_us))
+                else:
+                    self._view(message, now_us)
+            case Visible():
+                self._engine.resume(self._viewed(), now_us)
+            case Hidden():
+                self._engine.pause(self._viewed(), now_us)
+            case Leave():
+                thing = self._viewed()
+                self._let_go(now_us)
+                self._expect_begin()
+                self._occupy(message, self._left(message, thing))
+
+    async def _arrive(self, message: View, now_us: int) -> None:
+        visiting = self._visiting
+        self._previous = None
+        self._arrival = await self._service.arrive(
+            visiting.visitor_id, self._user_id, visiting.user_agent
+        )
+        self._user_id = self._arrival.user_id
+        self._view(message, now_us)
+
+    def _view(self, message: View, now_us: int) -> None:
+        arrival = self._arrival
+        if arrival is None:
+            raise AssertionError("nobody has arrived")
+        self.updates = message.updates
+        previous = self._previous
+        thing = self._service.begin(
+            self,
+            arrival._replace(user_id=self._user_id),
+            message,
+            now_us,
+            previous_view_id=(arrival.last_view_id if previous is None else previous.begun["_id"]),
+        )
+        self._adopt(thing)
+        if self._left_us is not None:
+            return
+        self._expect_begin()
+        self._reply(
+            "viewing",
+            message,
+            viewId=str(thing.thing_id),
+            visitorId=arrival.visitor_id,
+            visitor=self._visiting.key,
+            browserSessionId=str(arrival.browser_session_id),
+            page=message.page,
+            attentionCoefficient=thing.begun["attentionCoefficient"],
+            idleThresholdSeconds=thing.meter.idle_after_us / 1_000_000,
+            nextSecondInMs=self._next_second_in_ms(thing),
+        )
+
+    async def _left(self, message: Leave, thing: TrackedView) -> None:
+        await self._service.ledger.saved(thing)
+        self._reply(
+            "left",
+            message,
+            viewId=str(thing.thing_id),
+            visibleSeconds=thing.elapsed,
+            engagedSeconds=thing.active,
+        )
+
+    def _renew(self, message: Auth) -> None:
+        identity = self._settings.tokens.verify(message.token, self._settings.now())
+        self._user_id = identity.user_id
+        if self._arrival is not None:
+            self._service.join(
+                self._arrival.visitor_id, self._arrival.browser_session_id, identity.user_id
+            )
+        if self._thing is not None:
+            self._thing.user_id = identity.user_id
+            self._engine.changed(self._thing)
+        self._reply("authenticated", message, expiresAt=timestamp(identity.expires_at))
+
+    # --- helpers --------------------------------------------------------------------------
+
+    def _viewed(self) -> TrackedView:
+        if self._thing is None:
+            raise NotFound("not_started", "Send `view` first.")
+        return self._thing
+
+    def _is_new(self, now_us: int) -> bool:
+        """Whether what is viewed now may belong to another browser session."""
+        previous = self._previous
+        if self._arrival is None or previous is None or previous.ended_at_us is None:
+            return True
+        return now_us - previous.ended_at_us > GAP_US
+
+    def _let_go(self, at_us: int) -> None:
+        thing, self._thing = self._thing, None
+        if thing is not None:
+            self._previous = thing
+            self._service.end(thing, self, at_us)

@@ -1,0 +1,49 @@
+"""Which visitor asks: by our cookie, or by the key that a front end keeps itself.
+
+What must always hold: a key that is not ours counts as none, so nobody views as somebody
+else; scripts of the page can't read the cookie, and over https it never leaves it.
+"""
+
+from typing import NamedTuple
+
+from quart import Request, Websocket
+from werkzeug.http import dump_cookie
+
+from models.visitors import VisitorKeys
+
+COOKIE = "focusup_visitor"
+MAX_AGE_S = 400 * 86_400
+"""As long as browsers keep a cookie at most (RFC 6265bis, section 4.1.2.2)."""
+
+
+class Presented(NamedTuple):
+    """The visitor of a request: its key, and whether its browser keeps that for it."""
+
+    visitor_id: str
+    key: str
+    by_cookie: bool
+
+
+def presented_visitor(
+    asked: Request | Websocket, keys: VisitorKeys, given: str | None = None
+) -> Presented | None:
+    """Who asks, by the cookie, else by the key `given` beside it; None for nobody known."""
+    for key, by_cookie in ((asked.cookies.get(COOKIE), True), (given, False)):
+        visitor_id = keys.read(key)
+        if key is not None and visitor_id is not None:
+            return Presented(visitor_id, key, by_cookie)
+    return None
+
+
+def visitor_cookie(asked: Request | Websocket, key: str) -> str:
+    """The value of `Set-Cookie` that makes the browser keep this key."""
+    forwarded = asked.headers.get("X-Forwarded-Proto", "")  # believed: it only makes it stricter
+    return dump_cookie(
+        COOKIE,
+        key,
+        max_age=MAX_AGE_S,
+        path="/",
+        secure=asked.scheme in ("https", "wss") or forwarded in ("https", "wss"),
+        httponly=True,
+        samesite="Lax",
+    )
