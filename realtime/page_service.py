@@ -7,8 +7,8 @@ it ends with its connection; and the number of page names is bounded.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from weakref import WeakValueDictionary
 
 from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorDatabase
@@ -58,6 +58,8 @@ class PageService:
         self._idle_after_s = idle_after_s
         self._max_pages = max_pages
         self._pages: set[str] = set()
+        self._arriving: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """A browser that opens all its tabs at once begins one browser session."""
         self._stamps = stamps = Stamps(process + "p")
         self._book = PageBook(db, clock, process)
         self._counting = counting = Counting(
@@ -109,7 +111,8 @@ class PageService:
 
         Raises StorageUnavailable.
         """
-        async with answered_within(ANSWER_WITHIN_S):
+        lock = self._arriving.setdefault(visitor_id, asyncio.Lock())
+        async with answered_within(ANSWER_WITHIN_S), lock:
             return await arrive(
                 self._db,
                 visitor_id,
@@ -183,7 +186,7 @@ class PageService:
             view["endedAt"] is None and owner is not None and self._is_alive(owner)
         )
 
-    def _announce(self, things: Any) -> None:
+    def _announce(self, things: Iterable[TrackedView]) -> None:
         for thing in things:
             text = None
             for viewer in thing.viewers:
