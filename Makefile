@@ -1,5 +1,5 @@
 # run: start the product   test: the tests   check: linters, types, tests   bench: the figures
-# faults: every fault, minutes each   soak: fifteen minutes of random faults
+# faults: every fault, minutes each   soak: those that take ten minutes and more
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
