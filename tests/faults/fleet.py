@@ -206,7 +206,7 @@ class Fleet:
 
     async def documents(self) -> dict[ObjectId, Document]:
         fields = dict.fromkeys(
-            ("elapsedSeconds", "activeSeconds", "idleSeconds", "owner", "status"), 1
+            ("elapsedSeconds", "activeSeconds", "idleSeconds", "carryMs", "owner", "status"), 1
         )
         found = await asyncio.to_thread(
             lambda: list(self.sessions.find({"_id": {"$in": list(self.oracles)}}, fields))
