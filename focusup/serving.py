@@ -128,6 +128,7 @@ async def _stop(services: Services) -> bool:
             session=str(thing.thing_id),
             active=thing.active - thing.stored.active,
             idle=thing.idle - thing.stored.idle,
+            of_these_in_doubt=thing.in_doubt,
         )
     for view in views:
         log.error(
@@ -135,6 +136,7 @@ async def _stop(services: Services) -> bool:
             view=str(view.thing_id),
             engaged=view.active - view.stored.active,
             visible=view.elapsed - view.stored.elapsed,
+            of_these_in_doubt=view.in_doubt,
         )
     return not sessions and not views
 

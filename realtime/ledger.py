@@ -157,6 +157,7 @@ class Ledger(Generic[T]):
 
     def lose(self, thing: T, loss: Loss) -> None:
         """The thing is no longer ours to count: forget it, and tell who waits or watches."""
+        log.info("lost", thing=str(thing.thing_id), reason=loss)
         self._engine.drop(thing)
         self._answer(thing)
         self._on_lost(thing, loss)

@@ -158,6 +158,13 @@ class Tracked:
         return self.active + self.idle
 
     @property
+    def in_doubt(self) -> int:
+        """Seconds that may be stored, by a write whose outcome is unknown."""
+        if self.attempt is None or not self.doubt:
+            return 0
+        return self.attempt.totals.elapsed - self.stored.elapsed
+
+    @property
     def ended(self) -> bool:
         return self.ended_at_us is not None
 

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,8 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pymongo
+
+from focusup.database.ports import free_port
 
 START_WITHIN_S = 20.0
 
@@ -92,9 +93,3 @@ def uri(port: int) -> str:
 def program() -> str:
     name = "secantusd-rs.exe" if sys.platform == "win32" else "secantusd-rs"
     return str(distribution("secantusdb").locate_file(f"secantusdb.scripts/{name}"))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -7,15 +7,15 @@ nor a slow one changes when things happen.
 """
 
 import asyncio
-import random
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, TypeVar
+
+from focusup.database.ports import free_port
 
 T = TypeVar("T")
 
@@ -101,7 +101,7 @@ class Proxy:
     """Listens on `port` while the `with` block lasts."""
 
     def __init__(self, target_port: int) -> None:
-        self.port = _quiet_port()
+        self.port = free_port()
         self.writes = 0
         """Updates that were asked for, whatever became of them."""
         self.late_modified: list[int] = []
@@ -343,17 +343,3 @@ async def _until_one_ends(*coroutines: Coroutine[Any, Any, None]) -> None:
                 result, OSError | asyncio.IncompleteReadError
             ):
                 raise result
-
-
-def _quiet_port() -> int:
-    """A free port that the system gives to nobody: while we refuse, it stays free."""
-    deadline_s = time.monotonic() + 5
-    while time.monotonic() < deadline_s:
-        with socket.socket() as probe:
-            port = random.randrange(20_000, 32_000)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError("no port is free")

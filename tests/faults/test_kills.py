@@ -129,14 +129,21 @@ def close_codes(members: Iterable[Member]) -> set[int | None]:
     return {member.close_code for member in members}
 
 
+NOTHING_UNWRITTEN = {"active": 0, "idle": 0, "of_these_in_doubt": 0}
+
+
 def and_unwritten(
-    server: LiveServer, documents: dict[ObjectId, Document]
+    server: LiveServer, documents: dict[ObjectId, Document], due: dict[ObjectId, float]
 ) -> dict[ObjectId, Document]:
-    """What is stored, and what the log says was not."""
+    """What is stored, and what the log says was not; of that, what was in doubt may have
+    been."""
     unwritten = {line["session"]: line for line in logged(server, "unwritten")}
     whole: dict[ObjectId, Document] = {}
     for id_, document in documents.items():
-        line = unwritten.get(str(id_), {"active": 0, "idle": 0})
+        line = dict(unwritten.get(str(id_), NOTHING_UNWRITTEN))
+        counted = line["active"] + line["idle"] + document["elapsedSeconds"]
+        if line["of_these_in_doubt"] and counted > due[id_]:
+            line["active"] -= line["of_these_in_doubt"]
         whole[id_] = {
             "elapsedSeconds": document["elapsedSeconds"] + line["active"] + line["idle"],
             "activeSeconds": document["activeSeconds"] + line["active"],
@@ -157,7 +164,8 @@ async def test_sigterm_while_the_database_is_down(
             await in_mid_second(crew, after_s=3)
             status, exit_s = await stopped(crew)
             server, stored = crew.server, await crew.documents()
-            whole = and_unwritten(server, stored)
+            due = {id_: oracle.bounds().elapsed.high for id_, oracle in crew.oracles.items()}
+            whole = and_unwritten(server, stored, due)
             verdict = judge((oracle, whole[id_]) for id_, oracle in crew.oracles.items())
             unwritten = len(logged(server, "unwritten"))
             figures(exit_s=exit_s, status=status, unwritten=unwritten, **verdict.figures)
