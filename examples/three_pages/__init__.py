@@ -1,0 +1,1 @@
+"""A site of three pages whose views FocusUp counts (see README.md)."""
