@@ -47,6 +47,11 @@ class Views:
     def view(self, view_id: str) -> dict[str, Any]:
         return self.one("page_views", ObjectId(view_id))
 
+    def of(self, visitor_id: str) -> list[dict[str, Any]]:
+        """Everything this visitor has viewed, in order."""
+        views = self._db["page_views"].find({"visitorId": visitor_id})
+        return sorted(views, key=lambda view: (view["startedAt"], view["_id"]))
+
     def count(self, collection: str) -> int:
         return self._db[collection].count_documents({})
 

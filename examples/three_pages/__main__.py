@@ -55,21 +55,22 @@ def main(port: int, focusup_port: int, focusup: str | None, data_dir: Path) -> N
 
 async def _serve(port: int, focusup_port: int, focusup: str | None, data_dir: Path) -> None:
     stopping = _stop_signal()
-    with socket.create_server((HOST, port)) as listener:
-        if focusup is not None:
-            await _serve_pages(listener, focusup, stopping)
-            return
-        async with _started(focusup_port, data_dir, stopping) as address:
-            await _serve_pages(listener, address, stopping)
+    listener = socket.create_server((HOST, port))
+    if focusup is not None:
+        await _serve_pages(listener, focusup, stopping)
+        return
+    async with _started(focusup_port, data_dir, stopping) as address:
+        await _serve_pages(listener, address, stopping)
 
 
 async def _serve_pages(listener: socket.socket, focusup: str, stopping: asyncio.Event) -> None:
     own_port = listener.getsockname()[1]
     config = Config()
-    config.bind = [f"fd://{listener.fileno()}"]
+    config.bind = [f"fd://{listener.detach()}"]
     config.errorlog = None
     config.graceful_timeout = 0.5
-    click.echo(f"\nOpen      http://{HOST}:{own_port}/page_a   (Ctrl-C stops it)")
+    click.echo(f"FocusUp: {focusup}")
+    click.echo(f"Open:    http://{HOST}:{own_port}/page_a   (Ctrl-C stops it)")
     sys.stdout.flush()
     app: ASGIFramework = create_site(focusup)
     await serve(app, config, shutdown_trigger=stopping.wait)
@@ -96,13 +97,11 @@ async def _started(port: int, data_dir: Path, stopping: asyncio.Event) -> AsyncI
 
 
 async def _watch(process: Process, told: "asyncio.Future[str]", stopping: asyncio.Event) -> None:
-    """Pass on what FocusUp says, and its address, until it has ended."""
+    """Read what FocusUp says, in which its address is, until it has ended."""
     if process.stdout is None:
         raise AssertionError("it is a pipe")
     async for line in process.stdout:
-        text = line.decode(errors="replace").rstrip()
-        click.echo(text)
-        found = ADDRESS.search(text)
+        found = ADDRESS.search(line.decode(errors="replace"))
         if found and not told.done():
             told.set_result(found[1])
     await process.wait()

@@ -9,7 +9,7 @@ const tracker = track(server, {
   onCount({ visibleSeconds, engagedSeconds, engaged }) {
     put("visible", visibleSeconds);
     put("engaged", engagedSeconds);
-    put("state", engaged ? "Engaged" : "Nothing moves: visible only");
+    put("state", engaged ? "Active" : "No sign of you");
   },
   onState(state) { put("state", state); },
 });

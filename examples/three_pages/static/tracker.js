@@ -58,7 +58,7 @@ export function track(server, { onCount = () => {}, onState = () => {} } = {}) {
       failures = 0;
       viewId = message.viewId;
       keep(message.visitor);
-      onState(seen() ? "Engaged" : "Hidden");
+      onState(seen() ? "Active" : "Hidden");
     } else if (message.type === "tick" && message.viewId === viewId) {
       onCount(message);
     } else if (message.type === "error" && message.retryable) {

@@ -1,0 +1,403 @@
+"""The three-page site in a real browser: what is stored is what its visitor lived.
+
+Visibility is never faked: tabs come to the front and windows are minimised.
+"""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from playwright.async_api import BrowserContext, Page, WebSocket
+
+from tests.chromium import browsing, set_window
+from tests.live_server import LiveServer
+from tests.page_client import Views, page_server
+from tests.requirements import require
+
+ROOT = Path(__file__).parents[2]
+IDLE_AFTER_S = 2
+STARTED = re.compile(r"FocusUp: +(http://\S+)\nOpen: +(http://[^/]+)/page_a")
+A = ("/page_a", {}, "Page A")
+B = ("/page_b", {}, "Page B")
+TAB_1 = ("/page_c", {"tab": "tab_1"}, "Page C, Tab 1")
+TAB_2 = ("/page_c", {"tab": "tab_2"}, "Page C, Tab 2")
+
+Json = dict[str, Any]
+
+
+class Site(NamedTuple):
+    url: str
+    focusup: LiveServer
+    views: Views
+
+
+@contextmanager
+def served(log: Path, *options: str) -> Iterator[tuple["subprocess.Popen[bytes]", str, str]]:
+    """The example as its command starts it: the process, its FocusUp and its own address."""
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "examples.three_pages", "--port", "0", *options],
+            cwd=ROOT,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + 20
+        while not (started := STARTED.search(log.read_text())):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        yield process, started[1], started[2]
+    finally:
+        process.terminate()
+        process.wait(20)
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    directory = tmp_path_factory.mktemp("three_pages")
+    settings = {"IDLE_AFTER_SECONDS": str(IDLE_AFTER_S)}
+    with (
+        page_server(directory, **settings) as (focusup, views, _),
+        served(directory / "site.log", "--focusup", focusup.url) as (_, _, url),
+    ):
+        yield Site(url, focusup, views)
+
+
+class Visit:
+    """A browser at the site, and what its pages and FocusUp said to each other."""
+
+    def __init__(self, site: Site, context: BrowserContext) -> None:
+        self.context = context
+        self.addresses: list[str] = []
+        self.sent: list[Json] = []
+        self.viewing: list[Json] = []
+        self._site = site
+        self._answered = asyncio.Condition()
+        context.on("page", self._listen)
+        for page in context.pages:
+            self._listen(page)
+
+    def _listen(self, page: Page) -> None:
+        page.on("websocket", self._connected)
+
+    def _connected(self, socket: WebSocket) -> None:
+        self.addresses.append(socket.url)
+        socket.on("framesent", lambda text: self.sent.append(json.loads(text)))
+        socket.on("framereceived", self._heard)
+
+    async def _heard(self, text: str | bytes) -> None:
+        message = json.loads(text)
+        if message["type"] == "viewing":
+            async with self._answered:
+                self.viewing.append(message)
+                self._answered.notify_all()
+
+    @property
+    def visitors(self) -> set[str]:
+        return {message["visitorId"] for message in self.viewing}
+
+    async def goto(self, path: str, *, host: str = "127.0.0.1") -> Page:
+        page = self.context.pages[0]
+        await page.goto(self._site.url.replace("127.0.0.1", host) + path)
+        return page
+
+    async def viewed(self, count: int) -> None:
+        """Until FocusUp has answered so many views."""
+        async with asyncio.timeout(8), self._answered:
+            await self._answered.wait_for(lambda: len(self.viewing) >= count)
+
+    async def close(self, count: int) -> list[Json]:
+        """Close every tab; the so many views that are stored of the visitor then."""
+        (visitor,) = self.visitors
+        for page in self.context.pages[1:]:
+            await page.close()
+        await self.context.pages[0].goto("about:blank")
+        async with asyncio.timeout(5):
+            while True:
+                views = self._site.views.of(visitor)
+                if len(views) >= count and all(view["endedAt"] for view in views):
+                    return views
+                await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def visiting(
+    site: Site, profile: Path, preferences: Json | None = None
+) -> AsyncIterator[Visit]:
+    chromium = require("chromium", "the three pages are shown in it")
+    async with browsing(chromium, profile, preferences) as context:
+        yield Visit(site, context)
+
+
+async def active(page: Page, seconds: float) -> None:
+    """The pointer moves for so long."""
+    until = time.monotonic() + seconds
+    step = 0
+    while (left := until - time.monotonic()) > 0:
+        step += 1
+        await page.mouse.move(40 + step % 20, 400)
+        await asyncio.sleep(min(left, 0.25))
+
+
+class Watch:
+    """How long the visitor was somewhere, by a clock of ours."""
+
+    def __init__(self) -> None:
+        self._since_s = time.monotonic()
+
+    def lap(self) -> float:
+        since_s, self._since_s = self._since_s, time.monotonic()
+        return self._since_s - since_s
+
+
+async def shown(page: Page) -> str:
+    """The title, which stands above the content as well."""
+    title = await page.title()
+    assert await page.get_by_role("heading").all_inner_texts() == [title]
+    return title
+
+
+async def visibility(page: Page) -> str:
+    return str(await page.evaluate("document.visibilityState"))
+
+
+def named(view: Json) -> tuple[str, Json, str]:
+    return view["page"], view["params"], view["title"]
+
+
+def assert_seconds(view: Json, *, visible: float, engaged: float) -> None:
+    assert view["visibleSeconds"] == pytest.approx(visible, abs=1), named(view)
+    assert view["engagedSeconds"] == pytest.approx(engaged, abs=1), named(view)
+
+
+def assert_one_after_the_other(views: list[Json]) -> None:
+    """A chain within one browser session."""
+    assert [view["previousViewId"] for view in views] == [None, *(v["_id"] for v in views[:-1])]
+    assert len({view["browserSessionId"] for view in views}) == 1
+    assert {view["status"] for view in views} == {"ended"}
+
+
+async def test_a_walk_through_the_pages(site: Site, tmp_path: Path) -> None:
+    lived: list[float] = []
+    async with visiting(site, tmp_path) as visit:
+        page = await visit.goto("/page_a")
+        watch = Watch()
+        await active(page, 2.2)
+        for link, path in (("Page B", "/page_b"), ("Page C, Tab 2", "/page_c/tab_2")):
+            await page.get_by_role("link", name=link).click()
+            await page.wait_for_url(f"**{path}", wait_until="commit")
+            lived.append(watch.lap())
+            await visit.viewed(len(lived) + 1)
+            watch.lap()  # loading
+            await active(page, 1.5)
+        await page.evaluate("window.loadedOnce = true")
+        for tab, path in (("Tab 1", "/page_c/tab_1"), ("Tab 2", "/page_c/tab_2")):
+            await page.get_by_role("tab", name=tab).click()
+            lived.append(watch.lap())
+            assert page.url.endswith(path)
+            assert await shown(page) == f"Page C, {tab}"
+            await active(page, 1.5)
+        await page.go_back()
+        lived.append(watch.lap())
+        assert page.url.endswith("/page_c/tab_1")
+        assert await shown(page) == "Page C, Tab 1"
+        assert await page.evaluate("window.loadedOnce")
+        await active(page, 1.5)
+        await page.get_by_role("link", name="Page B").click()
+        lived.append(watch.lap())
+        await visit.viewed(7)
+        watch.lap()
+        await page.go_back(wait_until="commit")
+        lived.append(watch.lap())
+        assert await page.evaluate("window.loadedOnce")  # out of the back-forward cache
+        assert page.url.endswith("/page_c/tab_1")
+        assert await shown(page) == "Page C, Tab 1"
+        await active(page, 1.5)
+        lived.append(watch.lap())
+        views = await visit.close(8)
+    assert [named(view) for view in views] == [A, B, TAB_2, TAB_1, TAB_2, TAB_1, B, TAB_1]
+    assert_one_after_the_other(views)
+    for view, seconds in zip(views, lived, strict=True):
+        assert_seconds(view, visible=seconds, engaged=seconds)
+    told = {(message["type"], *sorted(set(message) - {"type"})) for message in visit.sent}
+    view = ("view", "page", "params", "title", "updates", "visible")
+    assert told <= {view, ("activity",), ("visible",), ("hidden",), ("leave",)}
+    session = site.views.one("browser_sessions", views[0]["browserSessionId"])
+    assert "Chrome" in session["userAgent"]
+    # The cookie carries the visitor from the second page on.
+    assert [bool(message["visitor"]) for message in visit.viewing] == [True] + [False] * 6
+
+
+async def test_hidden_behind_another_tab_and_minimised(site: Site, tmp_path: Path) -> None:
+    async with visiting(site, tmp_path) as visit:
+        page = await visit.goto("/page_a")
+        watch = Watch()
+        await active(page, 1.5)
+        other = await visit.context.new_page()
+        in_front = watch.lap()
+        await other.goto(f"{site.url}/page_b")
+        watch.lap()  # loading
+        assert await visibility(page) == "hidden"
+        await active(other, 2.5)
+        await page.bring_to_front()
+        behind = watch.lap()
+        assert await visibility(other) == "hidden"
+        await active(page, 1.5)
+        await set_window(page, "minimized")
+        in_front += watch.lap()
+        await asyncio.sleep(1.5)
+        assert await visibility(page) == "hidden"
+        await set_window(page, "normal")
+        minimised = watch.lap()
+        await active(page, 1)
+        in_front += watch.lap()
+        first, second = await visit.close(2)
+    assert (named(first), named(second)) == (A, B)
+    assert_seconds(first, visible=in_front, engaged=in_front)
+    assert_seconds(second, visible=behind, engaged=behind)
+    open_s = (first["endedAt"] - first["startedAt"]).total_seconds()
+    assert open_s == pytest.approx(in_front + behind + minimised, abs=2)
+
+
+async def test_silence_beyond_the_threshold(site: Site, tmp_path: Path) -> None:
+    async with visiting(site, tmp_path) as visit:
+        page = await visit.goto("/page_a")
+        watch = Watch()
+        await asyncio.sleep(IDLE_AFTER_S + 3)
+        told = [await page.locator(at).inner_text() for at in ("#visible", "#engaged", "#state")]
+        silent = watch.lap()
+        assert told[2] == "No sign of you"
+        assert int(told[0]) == pytest.approx(silent, abs=1)
+        assert int(told[1]) == pytest.approx(IDLE_AFTER_S, abs=1)
+        await page.keyboard.press("Shift")
+        await asyncio.sleep(1.2)
+        assert await page.locator("#state").inner_text() == "Active"
+        again = watch.lap()
+        (view,) = await visit.close(1)
+    assert_seconds(view, visible=silent + again, engaged=IDLE_AFTER_S + again)
+
+
+async def test_reload(site: Site, tmp_path: Path) -> None:
+    async with visiting(site, tmp_path) as visit:
+        page = await visit.goto("/page_c/tab_b")
+        watch = Watch()
+        await active(page, 1.5)
+        lived = [watch.lap()]
+        await page.reload()
+        watch.lap()  # loading
+        await active(page, 2)
+        lived.append(watch.lap())
+        views = await visit.close(2)
+    assert [named(view) for view in views] == [TAB_2, TAB_2]
+    assert_one_after_the_other(views)
+    for view, seconds in zip(views, lived, strict=True):
+        assert_seconds(view, visible=seconds, engaged=seconds)
+
+
+async def test_another_site_has_no_cookie_and_keeps_the_key(site: Site, tmp_path: Path) -> None:
+    """`localhost` and `127.0.0.1` are two sites, so SameSite=Lax keeps the cookie back."""
+    async with visiting(site, tmp_path) as visit:
+        page = await visit.goto("/page_a", host="localhost")
+        await visit.viewed(1)
+        await page.reload()
+        await visit.viewed(2)
+        assert await visit.context.cookies(site.focusup.url) == []
+        views = await visit.close(2)
+    assert_one_after_the_other(views)
+    first, second = visit.viewing
+    assert first["visitor"] == second["visitor"] is not None
+    assert ["visitor=" in address for address in visit.addresses] == [False, True]
+
+
+async def test_blocked_cookies(site: Site, tmp_path: Path) -> None:
+    """The browser refuses FocusUp's cookies, though it is of the same site."""
+    rule = {f"{site.focusup.url.removeprefix('http://')},*": {"setting": 2}}
+    preferences = {"profile": {"content_settings": {"exceptions": {"cookies": rule}}}}
+    async with visiting(site, tmp_path, preferences) as visit:
+        page = await visit.goto("/page_a")
+        await visit.viewed(1)
+        await page.get_by_role("link", name="Page B").click()
+        await visit.viewed(2)
+        assert await visit.context.cookies(site.focusup.url) == []
+        views = await visit.close(2)
+    assert [named(view) for view in views] == [A, B]
+    assert_one_after_the_other(views)
+    assert all(message["visitor"] for message in visit.viewing)
+
+
+async def test_blocked_cookies_and_storage(site: Site, tmp_path: Path) -> None:
+    """Nobody can be known again then, but what is viewed is counted."""
+    preferences = {"profile": {"default_content_setting_values": {"cookies": 2}}}
+    async with visiting(site, tmp_path, preferences) as visit:
+        page = await visit.goto("/page_a")
+        await visit.viewed(1)
+        with pytest.raises(Exception, match="denied"):
+            await page.evaluate("localStorage.length")
+        await page.reload()
+        await visit.viewed(2)
+        assert len(visit.visitors) == 2
+
+
+async def test_focusup_is_away_for_a_while(site: Site, tmp_path: Path) -> None:
+    """The page lives on, and the same visitor views it again when FocusUp is back."""
+    async with visiting(site, tmp_path) as visit:
+        page = await visit.goto("/page_a")
+        await active(page, 1.2)
+        assert await asyncio.to_thread(site.focusup.stop) == 0
+        page_alone = await asyncio.to_thread(httpx.get, f"{site.url}/page_a")
+        assert page_alone.status_code == 200
+        assert await page.locator("#state").inner_text() == "Not connected"
+        await asyncio.to_thread(site.focusup.start)
+        await visit.viewed(2)
+        views = await visit.close(2)
+    assert [named(view) for view in views] == [A, A]
+    assert_one_after_the_other(views)
+
+
+def test_the_pages_as_they_are_asked_for(site: Site) -> None:
+    """Titles and links; and a page's own request writes nothing."""
+    before = [site.views.count(name) for name in ("page_views", "visitors", "browser_sessions")]
+    with httpx.Client(base_url=site.url) as client:
+        for path, title, links in (
+            ("/page_a", "Page A", {"/page_b", "/page_c/tab_1"}),
+            ("/page_b", "Page B", {"/page_a", "/page_c/tab_2"}),
+            ("/page_c/tab_1", "Page C, Tab 1", {"/page_b"}),
+            ("/page_c/tab_2", "Page C, Tab 2", {"/page_a"}),
+            ("/page_c/tab_b", "Page C, Tab 2", {"/page_a"}),
+        ):
+            answer = client.get(path)
+            assert (answer.status_code, f"<title>{title}</title>" in answer.text) == (200, True)
+            assert "Set-Cookie" not in answer.headers
+            (shown,) = re.findall(r"<section[^>]*\"\s*>(.*?)</section>", answer.text, re.DOTALL)
+            assert set(re.findall(r'href="(.*?)"', shown)) == links
+        forwards = {client.get("/page_c").headers["Location"] for _ in range(40)}
+        assert forwards == {"/page_c/tab_1", "/page_c/tab_2"}
+        assert client.get("/page_c/tab_3").status_code == 404
+    after = [site.views.count(name) for name in ("page_views", "visitors", "browser_sessions")]
+    assert after == before
+
+
+def test_one_command_starts_both_and_ctrl_c_stops_both(tmp_path: Path) -> None:
+    options = ("--focusup-port", "0", "--data-dir", str(tmp_path / "data"))
+    with served(tmp_path / "log", *options) as (process, focusup, url):
+        assert httpx.get(f"{focusup}/api/health").json()["status"] == "ok"
+        assert f'content="{focusup}"' in httpx.get(f"{url}/page_a").text
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(20) == 0
+    for address in (focusup, url):
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(address)
