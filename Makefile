@@ -1,15 +1,19 @@
 # run: start the product   test: the tests   check: linters, types, tests   bench: the figures
+# three-pages: an example site that is tracked
 # faults: every fault, minutes each   soak: those that take ten minutes and more
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: run test faults soak check lint bench clean
+.PHONY: run three-pages test faults soak check lint bench clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run
 	@exec $(BIN)/focusup serve
+
+three-pages: $(VENV)/.run
+	@exec $(BIN)/python -m examples.three_pages $(ARGS)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)

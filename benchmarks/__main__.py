@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-BENCHMARKS = ("sessions", "activity")
+BENCHMARKS = ("sessions", "activity", "pages")
 
 
 def main() -> None:

@@ -26,9 +26,9 @@ ACTIVITY = frame(b'{"type":"activity"}')
 
 
 class Client(asyncio.Protocol):
-    """One socket that starts one session."""
+    """One socket that starts one session, or views one page."""
 
-    def __init__(self, path: str, start: bytes) -> None:
+    def __init__(self, path: str, start: bytes, answer: bytes = b'"started"') -> None:
         self.started = asyncio.Event()
         self.started_s = 0.0
         self.messages = self.refusals = 0
@@ -38,6 +38,7 @@ class Client(asyncio.Protocol):
         self._first_due_s = 0.0
         self._path = path
         self._start = start
+        self._answer = answer
         self._buffer = b""
         self._open = False
         self._transport: asyncio.Transport | None = None
@@ -91,7 +92,7 @@ class Client(asyncio.Protocol):
                 self.messages += 1
                 if not self.started.is_set():
                     # Compressed, it can't be read here; plain, it must be what we wait for.
-                    if kind == TEXT and b'"started"' not in payload:
+                    if kind == TEXT and self._answer not in payload:
                         self.refusals += 1
                         asyncio.get_running_loop().call_later(1, self.send, frame(self._start))
                         continue

@@ -37,39 +37,46 @@ class FocusUpError(Exception):
 @click.option("--port", default=8000, show_default=True, help="Port of the site; 0 picks one.")
 @click.option("--focusup-port", default=5050, show_default=True, help="Port of its FocusUp.")
 @click.option("--focusup", help="Address of a FocusUp that runs already, to start none.")
+@click.option("--untracked", is_flag=True, help="The same pages without the tracker.")
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(__file__).with_name(".focusup"),
     help="Where its FocusUp keeps its data.  [default: .focusup beside this file]",
 )
-def main(port: int, focusup_port: int, focusup: str | None, data_dir: Path) -> None:
+def main(
+    port: int, focusup_port: int, focusup: str | None, untracked: bool, data_dir: Path
+) -> None:
     """Serve three pages until Ctrl-C, and count how long they are looked at."""
     try:
-        if focusup is None:
+        if focusup is None and not untracked:
             data_dir.mkdir(parents=True, exist_ok=True)
-        asyncio.run(_serve(port, focusup_port, focusup, data_dir.resolve()))
+        asyncio.run(_serve(port, focusup_port, focusup, untracked, data_dir.resolve()))
     except (FocusUpError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
 
-async def _serve(port: int, focusup_port: int, focusup: str | None, data_dir: Path) -> None:
+async def _serve(
+    port: int, focusup_port: int, focusup: str | None, untracked: bool, data_dir: Path
+) -> None:
     stopping = _stop_signal()
     listener = socket.create_server((HOST, port))
-    if focusup is not None:
-        await _serve_pages(listener, focusup, stopping)
+    if untracked or focusup is not None:
+        await _serve_pages(listener, None if untracked else focusup, stopping)
         return
     async with _started(focusup_port, data_dir, stopping) as address:
         await _serve_pages(listener, address, stopping)
 
 
-async def _serve_pages(listener: socket.socket, focusup: str, stopping: asyncio.Event) -> None:
+async def _serve_pages(
+    listener: socket.socket, focusup: str | None, stopping: asyncio.Event
+) -> None:
     own_port = listener.getsockname()[1]
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.errorlog = None
     config.graceful_timeout = 0.5
-    click.echo(f"FocusUp: {focusup}")
+    click.echo(f"FocusUp: {focusup or 'none'}")
     click.echo(f"Open:    http://{HOST}:{own_port}/page_a   (Ctrl-C stops it)")
     sys.stdout.flush()
     app: ASGIFramework = create_site(focusup)
