@@ -24,6 +24,8 @@ from examples.three_pages.pages import create_site
 
 HOST = "127.0.0.1"
 STOP_WITHIN_S = 15.0
+STOPPED = (0, -signal.SIGTERM)
+"""It has ended as it was asked to; the second when Ctrl-C had reached it before we asked."""
 ADDRESS = re.compile(r"on (http://\S+)")
 FOREIGN = ("MONGODB_URI", "MONGODB_DATABASE", "ALLOWED_ORIGINS", "JWT_SECRET")
 """Settings of another FocusUp on this machine, whose data are none of ours."""
@@ -101,6 +103,8 @@ async def _started(port: int, data_dir: Path, stopping: asyncio.Event) -> AsyncI
         with suppress(ProcessLookupError):
             process.terminate()
         await asyncio.wait_for(watching, STOP_WITHIN_S)
+    if process.returncode not in STOPPED:
+        raise FocusUpError(f"FocusUp ended with status {process.returncode}")
 
 
 async def _watch(process: Process, told: "asyncio.Future[str]", stopping: asyncio.Event) -> None:

@@ -403,7 +403,7 @@ def test_one_command_starts_both_and_ctrl_c_stops_both(tmp_path: Path) -> None:
         assert httpx.get(f"{focusup}/api/health").json()["status"] == "ok"
         assert f'content="{focusup}"' in httpx.get(f"{url}/page_a").text
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(20) == 0, (tmp_path / "log").read_text()
     for address in (focusup, url):
         with pytest.raises(httpx.ConnectError):
             httpx.get(address)
