@@ -25,7 +25,7 @@ _STATUS = {RUNNING: "visible", PAUSED: "hidden", ENDED: ENDED}
 class TrackedView(Tracked):
     """A page view: `active` seconds are engaged ones, and hidden it is paused."""
 
-    __slots__ = ("begun", "user_id")
+    __slots__ = ("__weakref__", "begun", "user_id")
 
     def __init__(self, begun: Document, *, idle_after_us: int) -> None:
         """`begun` is its document, which is not stored yet."""

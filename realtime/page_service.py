@@ -60,6 +60,8 @@ class PageService:
         self._pages: set[str] = set()
         self._arriving: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """A browser that opens all its tabs at once begins one browser session."""
+        self._latest: WeakValueDictionary[str, TrackedView] = WeakValueDictionary()
+        """What each visitor began to view last; the database learns of it a little later."""
         self._stamps = stamps = Stamps(process + "p")
         self._book = PageBook(db, clock, process)
         self._counting = counting = Counting(
@@ -113,7 +115,9 @@ class PageService:
         """
         lock = self._arriving.setdefault(visitor_id, asyncio.Lock())
         async with answered_within(ANSWER_WITHIN_S), lock:
-            return await arrive(
+            before = self._latest.get(visitor_id)
+            was_stored = before is None or not before.unborn
+            arrival = await arrive(
                 self._db,
                 visitor_id,
                 user_id=user_id,
@@ -121,6 +125,12 @@ class PageService:
                 is_open=self._is_open,
                 now=self.clock.wall(self.clock.now_us()),
             )
+        latest = self._latest.get(visitor_id)
+        if latest is None or (latest is before and was_stored):
+            return arrival  # what was read is as new, or newer and of another process
+        if latest.begun["browserSessionId"] != arrival.browser_session_id:
+            return arrival
+        return arrival._replace(last_view_id=latest.begun["_id"])
 
     def begin(
         self,
@@ -158,6 +168,7 @@ class PageService:
         )
         idle_after_us = round(self._idle_after_s * coefficient * SECOND_US)
         thing = TrackedView(begun, idle_after_us=idle_after_us)
+        self._latest[arrival.visitor_id] = thing
         self.engine.add(thing)
         self.engine.attach(thing, viewer, now_us)
         self.engine.mark(thing)
