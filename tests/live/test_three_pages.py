@@ -1,69 +1,25 @@
-"""The three-page site in a real browser: what is stored is what its visitor lived.
-
-Visibility is never faked: tabs come to the front and windows are minimised.
-"""
+"""The three-page site in a real browser: what is stored is what its visitor lived."""
 
 import asyncio
-import json
 import os
 import re
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import BrowserContext, Page, WebSocket
 
-from tests.chromium import browsing, set_window
-from tests.live_server import LiveServer
-from tests.page_client import Views, page_server
-from tests.requirements import require
+from tests.chromium import set_window
+from tests.page_client import page_server
+from tests.three_pages import Json, Site, Watch, active, served, shown, visibility, visiting
 
-ROOT = Path(__file__).parents[2]
 IDLE_AFTER_S = 2
-STARTED = re.compile(r"FocusUp: +(http://\S+)\nOpen: +(http://[^/]+)/page_a")
 A = ("/page_a", {}, "Page A")
 B = ("/page_b", {}, "Page B")
 TAB_1 = ("/page_c", {"tab": "tab_1"}, "Page C, Tab 1")
 TAB_2 = ("/page_c", {"tab": "tab_2"}, "Page C, Tab 2")
-
-Json = dict[str, Any]
-
-
-class Site(NamedTuple):
-    url: str
-    focusup: LiveServer
-    views: Views
-
-
-@contextmanager
-def served(log: Path, *options: str) -> Iterator[tuple["subprocess.Popen[bytes]", str, str]]:
-    """The example as its command starts it: the process, its FocusUp and its own address."""
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "examples.three_pages", "--port", "0", *options],
-            cwd=ROOT,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
-    try:
-        deadline = time.monotonic() + 20
-        while not (started := STARTED.search(log.read_text())):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        yield process, started[1], started[2]
-    finally:
-        process.terminate()
-        process.wait(20)
-    assert "Traceback" not in log.read_text(), log.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -75,104 +31,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         served(directory / "site.log", "--focusup", focusup.url) as (_, _, url),
     ):
         yield Site(url, focusup, views)
-
-
-class Visit:
-    """A browser at the site, and what its pages and FocusUp said to each other."""
-
-    def __init__(self, site: Site, context: BrowserContext) -> None:
-        self.context = context
-        self.addresses: list[str] = []
-        self.sent: list[Json] = []
-        self.viewing: list[Json] = []
-        self._site = site
-        self._answered = asyncio.Condition()
-        context.on("page", self._listen)
-        for page in context.pages:
-            self._listen(page)
-
-    def _listen(self, page: Page) -> None:
-        page.on("websocket", self._connected)
-
-    def _connected(self, socket: WebSocket) -> None:
-        self.addresses.append(socket.url)
-        socket.on("framesent", lambda text: self.sent.append(json.loads(text)))
-        socket.on("framereceived", self._heard)
-
-    async def _heard(self, text: str | bytes) -> None:
-        message = json.loads(text)
-        if message["type"] == "viewing":
-            async with self._answered:
-                self.viewing.append(message)
-                self._answered.notify_all()
-
-    @property
-    def visitors(self) -> set[str]:
-        return {message["visitorId"] for message in self.viewing}
-
-    async def goto(self, path: str, *, host: str = "127.0.0.1") -> Page:
-        page = self.context.pages[0]
-        await page.goto(self._site.url.replace("127.0.0.1", host) + path)
-        return page
-
-    async def viewed(self, count: int) -> None:
-        """Until FocusUp has answered so many views."""
-        async with asyncio.timeout(8), self._answered:
-            await self._answered.wait_for(lambda: len(self.viewing) >= count)
-
-    async def close(self, count: int) -> list[Json]:
-        """Close every tab; the so many views that are stored of the visitor then."""
-        (visitor,) = self.visitors
-        for page in self.context.pages[1:]:
-            await page.close()
-        await self.context.pages[0].goto("about:blank")
-        async with asyncio.timeout(5):
-            while True:
-                views = self._site.views.of(visitor)
-                if len(views) >= count and all(view["endedAt"] for view in views):
-                    return views
-                await asyncio.sleep(0.1)
-
-
-@asynccontextmanager
-async def visiting(
-    site: Site, profile: Path, preferences: Json | None = None
-) -> AsyncIterator[Visit]:
-    chromium = require("chromium", "the three pages are shown in it")
-    async with browsing(chromium, profile, preferences) as context:
-        yield Visit(site, context)
-
-
-async def active(page: Page, seconds: float) -> None:
-    """The pointer moves for so long."""
-    until = time.monotonic() + seconds
-    step = 0
-    while (left := until - time.monotonic()) > 0:
-        step += 1
-        await page.mouse.move(40 + step % 20, 400)
-        await asyncio.sleep(min(left, 0.25))
-
-
-class Watch:
-    """How long the visitor was somewhere, by a clock of ours."""
-
-    def __init__(self) -> None:
-        self._since_s = time.monotonic()
-
-    def lap(self) -> float:
-        since_s, self._since_s = self._since_s, time.monotonic()
-        return self._since_s - since_s
-
-
-async def shown(page: Page) -> str:
-    """The title, which stands above the content as well."""
-    title = await page.title()
-    assert await page.get_by_role("heading").all_inner_texts() == [title]
-    return title
-
-
-async def visibility(page: Page) -> str:
-    return str(await page.evaluate("document.visibilityState"))
 
 
 def named(view: Json) -> tuple[str, Json, str]:
@@ -226,7 +84,6 @@ async def test_a_walk_through_the_pages(site: Site, tmp_path: Path) -> None:
         lived.append(watch.lap())
         await visit.viewed(7)
         watch.lap()
-        await active(page, 1)
         await page.go_back(wait_until="commit")
         lived.append(watch.lap())
         assert await page.evaluate("window.loadedOnce")  # out of the back-forward cache
