@@ -1,9 +1,9 @@
 """What tracking adds to the request of a page: `python -m benchmarks pages`.
 
-The site of `examples/three_pages` is asked for Page A `--requests` times, one after the
-other: without the tracker while nobody views anything; then, in turn, without and with it
-while `--viewers` sockets view pages and say `activity` every second. Site, FocusUp,
-database, viewers and the one who asks are processes that share the machine.
+The site of `examples/three_pages` is asked for Page A `--requests` times, in turn without
+and with the tracker: while nobody views anything, then while `--viewers` sockets view pages
+and say `activity` every second. Both sites, FocusUp, its database, the viewers and the one
+who asks are processes that share the machine, which is what the viewers cost a page there.
 """
 
 import argparse
@@ -97,17 +97,11 @@ def main(options: list[str]) -> None:
         site("--untracked") as without,
         site("--focusup", f"http://127.0.0.1:{server.port}") as tracked,
     ):
-        (quiet,) = ask([without], given.requests)
+        took = {"nobody views": ask([without, tracked], given.requests)}
         with viewers(server.port, given.viewers):
-            plain, told = ask([without, tracked], given.requests)
-    rows = {
-        "without the tracker, nobody views": quiet,
-        f"without the tracker, {given.viewers} view": plain,
-        f"with the tracker, {given.viewers} view": told,
-    }
-    cuts = {name: quantiles(times, n=100) for name, times in rows.items()}
-    for name, cut in cuts.items():
-        print(f"{name:<36} p50 {cut[49]:.2f} ms, p99 {cut[98]:.2f} ms", flush=True)
-    before, beside, tracking = cuts.values()
-    print(f"the tracker adds to p99: {tracking[98] - beside[98]:+.2f} ms")
-    print(f"tracker and viewers beside it: {tracking[98] - before[98]:+.2f} ms")
+            took[f"{given.viewers} view"] = ask([without, tracked], given.requests)
+    for meanwhile, both in took.items():
+        cuts = [quantiles(times, n=100) for times in both]
+        for name, cut in zip(("without", "with"), cuts, strict=True):
+            print(f"{meanwhile}, {name} the tracker: p50 {cut[49]:.2f} ms, p99 {cut[98]:.2f} ms")
+        print(f"{meanwhile}: the tracker adds to p99 {cuts[1][98] - cuts[0][98]:+.2f} ms")
