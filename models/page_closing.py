@@ -1,0 +1,154 @@
+"""Which days and months are closed, and the closing of those that are over.
+
+What must always hold: a day is closed when it has been over for `SETTLE` and so is each of
+its views; a month when each of its days is closed; once, however many processes try.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+
+from motor.motor_asyncio import AsyncIOMotorDatabase
+
+from models.page_days import (
+    DAY,
+    SLICE,
+    IsAlive,
+    days_between,
+    is_over,
+    midnight,
+    read_started,
+    read_views,
+    with_users,
+)
+from models.page_rollups import (
+    close_period,
+    day_id,
+    find_closed,
+    first_day,
+    month_id,
+    next_month,
+    read_whole,
+)
+from models.sessions import Document
+from models.storage import answered_within
+from scoring.tallies import Breakdown
+
+SETTLE = timedelta(minutes=10)
+"""Clocks of hosts differ, and a view may be stored late: none that began in a day is
+written for the first time so long after it."""
+ANSWER_WITHIN_S = 30.0
+"""An hour of the busiest site is read at once."""
+REMEMBERED_OPEN = 100
+
+
+class Periods:
+    """What is closed, as far as this process knows, and the closing of more."""
+
+    def __init__(
+        self,
+        db: AsyncIOMotorDatabase[Document],
+        *,
+        is_alive: IsAlive,
+        pause_s: float = 0.05,
+    ) -> None:
+        self._db = db
+        self._is_alive = is_alive
+        self._pause_s = pause_s
+        """Between two reads: counting comes first."""
+        self._closed: set[str] = set()
+        self._first: date | None = None
+        self._open: dict[date, list[object]] = {}
+        """Views that were open at the last try to close their day."""
+
+    def is_closed(self, period: str) -> bool:
+        return period in self._closed
+
+    @property
+    def first(self) -> date | None:
+        """The day of the first view of all."""
+        return self._first
+
+    async def look(self, now: datetime) -> None:
+        """Learn what has been closed, by whomever."""
+        if self._first is None:
+            self._first = await first_day(self._db)
+        periods = [day_id(day) for day in self._over(now)]
+        periods += [month_id(month) for month in self._months_over(now)]
+        unknown = [period for period in periods if period not in self._closed]
+        self._closed |= await find_closed(self._db, unknown)
+
+    async def close_due(self, now: Callable[[], datetime]) -> int:
+        """Close all that can be closed; how many that were.
+
+        Raises StorageUnavailable, StatementRefused; what was closed stays closed.
+        """
+        async with answered_within(ANSWER_WITHIN_S):
+            await self.look(now())
+        closed = 0
+        for day in self._over(now()):
+            if not self.is_closed(day_id(day)):
+                closed += await self._close_day(day, now)
+        for month in self._months_over(now()):
+            days = [day_id(day) for day in self._days_of(month)]
+            if not self.is_closed(month_id(month)) and self._closed.issuperset(days):
+                closed += await self._close_month(month, now)
+        return closed
+
+    def _over(self, now: datetime) -> list[date]:
+        """The days that are over, from the first one on."""
+        if self._first is None:
+            return []
+        return list(days_between(self._first, (now - SETTLE).date()))
+
+    def _months_over(self, now: datetime) -> list[date]:
+        over = self._over(now)
+        months = sorted({day.replace(day=1) for day in over})
+        return [month for month in months if over[-1] >= next_month(month) - DAY]
+
+    def _days_of(self, month: date) -> list[date]:
+        """Those of its days that are not before the first of all."""
+        first = month if self._first is None else max(month, self._first)
+        return list(days_between(first, next_month(month)))
+
+    async def _close_day(self, day: date, now: Callable[[], datetime]) -> bool:
+        waited_for = self._open.get(day)
+        if waited_for:
+            async with answered_within(ANSWER_WITHIN_S):
+                views = await read_views(self._db, waited_for)
+            if not self._all_over(day, views, now()):
+                return False
+        breakdown = Breakdown()
+        since, until = midnight(day), midnight(day) + DAY
+        while since < until:
+            async with answered_within(ANSWER_WITHIN_S):
+                views = await read_started(self._db, since, since + SLICE)
+                if not self._all_over(day, views, now()):
+                    return False
+                for seen in await with_users(self._db, views):
+                    breakdown.add(seen)
+            since += SLICE
+            await asyncio.sleep(self._pause_s if views else 0)
+        self._open.pop(day, None)
+        return await self._close(day_id(day), breakdown, now())
+
+    def _all_over(self, day: date, views: list[Document], now: datetime) -> bool:
+        is_open = [
+            view["_id"] for view in views if not is_over(view, is_alive=self._is_alive, now=now)
+        ]
+        self._open[day] = is_open[:REMEMBERED_OPEN]
+        return not is_open
+
+    async def _close_month(self, month: date, now: Callable[[], datetime]) -> bool:
+        breakdown = Breakdown()
+        for day in self._days_of(month):
+            async with answered_within(ANSWER_WITHIN_S):
+                breakdown.merge(await read_whole(self._db, day_id(day)))
+            await asyncio.sleep(self._pause_s)
+        return await self._close(month_id(month), breakdown, now())
+
+    async def _close(self, period: str, breakdown: Breakdown, now: datetime) -> bool:
+        async with answered_within(ANSWER_WITHIN_S):
+            done = await close_period(self._db, period, breakdown, now)
+        self._closed.add(period)
+        return done
