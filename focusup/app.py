@@ -1,5 +1,6 @@
 """The one wiring file: settings, database, services and routes, put together."""
 
+import asyncio
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -9,16 +10,23 @@ from focusup import requests, websockets
 from focusup.settings import Settings
 from models import accounts, page_views, servers, session_store, visitors
 from models.accounts import Accounts
+from models.beacons import Beacons
+from models.coefficients import Coefficients
 from models.indexes import ensure_indexes
+from models.page_closing import Periods
+from models.page_stats import PageStats
 from models.storage import translated
 from models.tokens import TokenAuthority
+from models.visitor_stats import VisitorStats
 from models.visitors import VisitorKeys
 from realtime.clock import Clock, SystemClock
 from realtime.page_service import PageService
 from realtime.records import SessionRecords
+from realtime.rolling_up import RollingUp
 from realtime.service import SessionService
 from realtime.session_socket import SocketSettings
-from routes import auth, health, sessions, sockets
+from routes import auth, engagement, health, sessions, sockets, stats
+from routes import coefficients as coefficients_routes
 from routes.bodies import install_limits
 from routes.health import HealthCheck, Pinged
 from routes.openapi import install_openapi
@@ -62,17 +70,23 @@ def create_app(
         max_sockets=settings.max_sockets,
         abandon_after_s=settings.abandon_after_minutes * 60,
     )
+
+    def is_alive(owner: str | None) -> bool:
+        return owner == service.process or service.peers.others_track(owner)
+
+    coefficients = Coefficients(database.db)
     pages = PageService(
         database.db,
         service.clock,
         process=service.process,
         is_alive=service.peers.others_track,
-        coefficient=lambda _: 1.0,
+        coefficient=coefficients.coefficient,
         idle_after_s=settings.idle_after_seconds,
         max_sockets_per_visitor=settings.max_sockets_per_visitor,
         max_sockets=settings.max_sockets,
         max_pages=settings.max_pages,
     )
+    periods = Periods(database.db, is_alive=is_alive)
     members = Services(
         accounts=Accounts(database.db, tokens, settings.refresh_token_days * 86_400),
         tokens=tokens,
@@ -81,6 +95,15 @@ def create_app(
         sockets=SocketSettings(tokens=tokens, now=utc_now),
         pages=pages,
         visitor_keys=VisitorKeys(secret),
+        beacons=Beacons(
+            database.db,
+            arrive=pages.arrive,
+            admit=pages.admit,
+            coefficient=coefficients.coefficient,
+        ),
+        coefficients=coefficients,
+        page_stats=PageStats(database.db, periods, is_alive=is_alive),
+        visitor_stats=VisitorStats(database.db, is_alive=is_alive),
         health=HealthCheck(VERSION, database, service, pages),
         origins=Origins(settings.allowed_origins),
         take_over=websockets.take_over,
@@ -91,7 +114,7 @@ def create_app(
     members.origins.install(app)
     websockets.install()
     requests.install(app)
-    for module in (auth, health, sessions, sockets):
+    for module in (auth, coefficients_routes, engagement, health, sessions, sockets, stats):
         app.register_blueprint(module.blueprint)
     install_openapi(app, VERSION)
 
@@ -99,6 +122,8 @@ def create_app(
     async def begin() -> None:
         await service.start()
         await pages.start()
+        for part in (coefficients, RollingUp(periods, now=utc_now)):
+            service.keep(asyncio.create_task(part.run(), name=type(part).__name__))
 
     return app
 

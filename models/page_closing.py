@@ -1,17 +1,18 @@
 """Which days and months are closed, and the closing of those that are over.
 
-What must always hold: a day is closed when it has been over for `SETTLE` and so is each of
+What must always hold: a day is closed when it has been over for `LATE` and so is each of
 its views; a month when each of its days is closed; once, however many processes try.
 """
 
 import asyncio
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models.page_days import (
     DAY,
+    LATE,
     SLICE,
     IsAlive,
     days_between,
@@ -34,9 +35,6 @@ from models.sessions import Document
 from models.storage import answered_within
 from scoring.tallies import Breakdown
 
-SETTLE = timedelta(minutes=10)
-"""Clocks of hosts differ, and a view may be stored late: none that began in a day is
-written for the first time so long after it."""
 ANSWER_WITHIN_S = 30.0
 """An hour of the busiest site is read at once."""
 REMEMBERED_OPEN = 100
@@ -99,7 +97,7 @@ class Periods:
         """The days that are over, from the first one on."""
         if self._first is None:
             return []
-        return list(days_between(self._first, (now - SETTLE).date()))
+        return list(days_between(self._first, (now - LATE).date()))
 
     def _months_over(self, now: datetime) -> list[date]:
         over = self._over(now)

@@ -10,19 +10,17 @@ from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
-from models.indexes import IndexSpec
 from models.page_views import page_views
 from models.sessions import Document
 from models.visitors import VISITORS
 from scoring.tallies import Seen
 
-INDEXES = (
-    # It never changes, so unlike an index on a counter it costs a tick nothing.
-    IndexSpec(keys=(("startedAt", 1),), query="read_started: the views of a stretch of time"),
-)
 DAY = timedelta(days=1)
 SLICE = timedelta(hours=1)
 """So much of a day is read at once."""
+LATE = timedelta(minutes=10)
+"""How long after its begin a view may be stored for the first time, by our clock: the
+database may be slow or gone, and the clocks of hosts differ."""
 BEACON_LIFE = timedelta(hours=12)
 """A view by beacon takes no more calls when it is older than this."""
 SILENT_FOR = timedelta(minutes=10)

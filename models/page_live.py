@@ -5,14 +5,14 @@ last; a view that is over is read no more; a failure in the middle of reading lo
 doubles nothing.
 """
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
-from models.page_closing import SETTLE
 from models.page_days import (
     DAY,
+    LATE,
     SLICE,
     IsAlive,
     is_over,
@@ -23,9 +23,6 @@ from models.page_days import (
 )
 from models.sessions import Document
 from scoring.tallies import Breakdown, Seen
-
-OVERLAP = timedelta(seconds=30)
-"""A view may be stored so much later than it began, by our clock."""
 
 
 class LiveDay:
@@ -45,17 +42,17 @@ class LiveDay:
         """Read what has changed."""
         ids = list(self._open)
         self._take(await self._with_users(await read_views(self._db, ids)), now, instead_of=ids)
-        if self._read_to >= self._ends + SETTLE:
+        if self._read_to >= self._ends + LATE:
             return
-        until = min(now + OVERLAP, self._ends)  # another host's clock may be ahead of ours
-        since = max(self._begins, min(self._read_to, self._ends) - OVERLAP)
+        until = min(now + LATE, self._ends)  # another host's clock may be ahead of ours
+        since = max(self._begins, min(self._read_to, self._ends) - LATE)
         while since < until:
             slice_end = min(since + SLICE, until)
             self._take(await self._with_users(await read_started(self._db, since, slice_end)), now)
             self._read_to = min(slice_end, now)
             since = slice_end
         self._read_to = now
-        remembered = min(now, self._ends) - OVERLAP
+        remembered = min(now, self._ends) - LATE
         self._over_lately = {id_: at for id_, at in self._over_lately.items() if at >= remembered}
 
     def add_to(self, breakdown: Breakdown) -> None:

@@ -21,7 +21,12 @@ COLLECTION = "page_views"
 PAGES = "pages"
 DUPLICATE_KEY = 11000
 INDEXES = (
-    IndexSpec(keys=(("visitorId", 1), ("_id", -1)), query="one visitor's views, newest first"),
+    # An instant that never changes, unlike a counter, costs a tick nothing. Ids are no
+    # order: those of beacons are hashes.
+    IndexSpec(
+        keys=(("visitorId", 1), ("startedAt", -1)), query="one visitor's views, newest first"
+    ),
+    IndexSpec(keys=(("startedAt", 1),), query="page_days: the views of a stretch of time"),
 )
 COUNTERS = ("visibleSeconds", "engagedSeconds")
 
@@ -37,7 +42,14 @@ ParamValue = (
     | Annotated[StrictInt, Field(ge=-(2**53), le=2**53)]
     | Annotated[StrictFloat, Field(allow_inf_nan=False)]
 )
-Params = Annotated[dict[ParamName, ParamValue], Field(max_length=20)]
+Params = Annotated[
+    dict[ParamName, ParamValue],
+    Field(
+        max_length=20,
+        # What Pydantic itself leaves out of the schema.
+        json_schema_extra={"additionalProperties": False, "propertyNames": {"maxLength": 50}},
+    ),
+]
 """What tells views of one page apart, such as an article's number."""
 
 

@@ -132,6 +132,13 @@ class PageService:
             return arrival
         return arrival._replace(last_view_id=latest.begun["_id"])
 
+    def admit(self, page: str) -> None:
+        """Let a page be viewed, known or new. Raises Conflict "too_many_pages"."""
+        if page not in self._pages:
+            if len(self._pages) >= self._max_pages:
+                raise Conflict("too_many_pages", "There are too many different pages.")
+            self._pages.add(page)
+
     def begin(
         self,
         viewer: Viewer,
@@ -145,10 +152,7 @@ class PageService:
 
         Raises Conflict "too_many_pages".
         """
-        if view.page not in self._pages:
-            if len(self._pages) >= self._max_pages:
-                raise Conflict("too_many_pages", "There are too many different pages.")
-            self._pages.add(view.page)
+        self.admit(view.page)
         coefficient = self._coefficient(view.page)
         begun = new_view(
             view_id=ObjectId(),

@@ -9,13 +9,15 @@ from functools import wraps
 from typing import ParamSpec, TypeVar, cast
 
 from quart import g, request
-from quart_schema import security_scheme
+from quart_schema import document_response, security_scheme
 
-from models.errors import Unauthorized
+from models.errors import Forbidden, Unauthorized
 from models.tokens import Identity
+from routes.problems import Problem
 from routes.services import services
 
 SCHEME = "bearer"
+ADMIN = "admin"
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -29,6 +31,18 @@ def authenticated(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R
         return await handler(*args, **kwargs)
 
     return security_scheme([{SCHEME: []}])(checked)
+
+
+def admin_only(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """Let admins alone in: those whose token says `role: admin`."""
+
+    @wraps(handler)
+    async def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        if identity().role != ADMIN:
+            raise Forbidden("admin_only", "Only an admin may do this.")
+        return await handler(*args, **kwargs)
+
+    return document_response(Problem, 403)(authenticated(checked))
 
 
 def identity() -> Identity:

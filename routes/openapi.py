@@ -150,8 +150,10 @@ class Document(OpenAPIProvider):
 
     def build_querystring_parameters(self, model: Any) -> tuple[list[Schema], Schema]:
         parameters, components = super().build_querystring_parameters(model)
+        needed = model.model_json_schema().get("required", ())
         for parameter in parameters:
             parameter["schema"] = _without_null(parameter["schema"])
+            parameter["required"] = parameter["name"] in needed
         return parameters, components
 
     def build_request_body(

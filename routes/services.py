@@ -8,7 +8,11 @@ from typing import Protocol, cast
 from quart import Quart, current_app
 
 from models.accounts import Accounts
+from models.beacons import Beacons
+from models.coefficients import Coefficients
+from models.page_stats import PageStats
 from models.tokens import TokenAuthority
+from models.visitor_stats import VisitorStats
 from models.visitors import VisitorKeys
 from models.wire import WireModel
 from realtime.page_service import PageService
@@ -47,6 +51,10 @@ class Services:
     sockets: SocketSettings
     pages: PageService
     visitor_keys: VisitorKeys
+    beacons: Beacons
+    coefficients: Coefficients
+    page_stats: PageStats
+    visitor_stats: VisitorStats
     health: HealthChecks
     origins: Origins
     take_over: Callable[[Wire], None]

@@ -10,15 +10,14 @@ from typing import Any
 import pytest
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
-from models import page_days
 from models.errors import Invalid
 from models.indexes import ensure_indexes
-from models.page_closing import SETTLE, Periods
-from models.page_days import BEACON_LIFE, DAY, FORGOTTEN_AFTER, SILENT_FOR
+from models.page_closing import Periods
+from models.page_days import BEACON_LIFE, DAY, FORGOTTEN_AFTER, LATE, SILENT_FOR
 from models.page_reports import PagesQuery, PagesReport, StatsRange, ViewStats, sources
 from models.page_rollups import FIRST, close_period, day_id, rollups
 from models.page_stats import FRESH_FOR, PageStats
-from models.page_views import COLLECTION, page_views
+from models.page_views import COLLECTION, INDEXES, page_views
 from models.visitors import VISITORS
 from scoring.tallies import Breakdown
 from tests.embedded import embedded_database
@@ -33,7 +32,7 @@ ALIVE = "alive"
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[Database]:
     async with embedded_database(tmp_path) as db:
-        await ensure_indexes(db, {COLLECTION: page_days.INDEXES})
+        await ensure_indexes(db, {COLLECTION: INDEXES})
         yield db
 
 
@@ -128,7 +127,7 @@ async def test_a_view_belongs_to_the_day_in_which_it_began(db: Database) -> None
     before = a_view(MIDNIGHT - timedelta(milliseconds=1), visible=300, engaged=300)
     at = a_view(MIDNIGHT, page="/other")
     await page_views(db).insert_many([before, at])
-    periods, now = periods_of(db), MIDNIGHT + DAY + SETTLE
+    periods, now = periods_of(db), MIDNIGHT + DAY + LATE
     assert await periods.close_due(lambda: now) == 3  # two days and February
     for first, views in ((date(2026, 2, 28), [before]), (date(2026, 3, 1), [at])):
         report = await stats_of(db, periods).pages(asked(first, first + DAY), now)
@@ -139,7 +138,7 @@ async def test_a_view_belongs_to_the_day_in_which_it_began(db: Database) -> None
 async def test_a_day_with_an_open_view_is_not_closed(db: Database) -> None:
     across = a_view(MIDNIGHT - 10 * SECOND, visible=0, engaged=0, **is_open())
     await page_views(db).insert_one(across)
-    periods, now = periods_of(db), MIDNIGHT + SETTLE
+    periods, now = periods_of(db), MIDNIGHT + LATE
     stats = stats_of(db, periods)
     yesterday = asked(date(2026, 2, 28), date(2026, 3, 1))
     assert await periods.close_due(lambda: now) == 0
@@ -163,9 +162,9 @@ async def test_a_day_with_an_open_view_is_not_closed(db: Database) -> None:
 @pytest.mark.parametrize(
     ("fields", "closed_after"),
     [
-        ({"owner": "dead"}, SETTLE),
+        ({"owner": "dead"}, LATE),
         ({"owner": ALIVE}, FORGOTTEN_AFTER),
-        ({"owner": None}, SETTLE),
+        ({"owner": None}, LATE),
         ({"owner": None, "source": "beacon"}, BEACON_LIFE),
     ],
 )
@@ -183,7 +182,7 @@ async def test_a_view_without_an_end(db: Database, fields: View, closed_after: t
 
 
 async def test_a_view_of_a_dead_process_waits_until_it_is_silent(db: Database) -> None:
-    now = MIDNIGHT + SETTLE
+    now = MIDNIGHT + LATE
     silent_since = now - SILENT_FOR + SECOND
     view = a_view(MIDNIGHT - SECOND, **is_open("dead"))
     await page_views(db).insert_one(view | {"updatedAt": silent_since})
@@ -248,7 +247,7 @@ async def test_a_user_is_who_the_visitor_is_joined_to(db: Database, closed: bool
             a_view(MIDNIGHT, visitor="d" * 32, visible=0, engaged=0),
         ]
     )
-    now = MIDNIGHT + DAY + SETTLE
+    now = MIDNIGHT + DAY + LATE
     periods = periods_of(db)
     assert await periods.close_due(lambda: now) == 1
     if not closed:
@@ -297,7 +296,7 @@ async def test_a_build_that_was_cut_off_is_seen_by_nobody(db: Database) -> None:
     await rollups(db).update_one({"_id": day}, {"$set": {"build": "cut"}})
     await rollups(db).insert_one({"_id": f"{day}/cut/000000"})
     await rollups(db).delete_one({"_id": day})
-    now = MIDNIGHT + DAY + SETTLE
+    now = MIDNIGHT + DAY + LATE
     assert await periods_of(db).close_due(lambda: now) == 1
     first, end = date(2026, 3, 1), date(2026, 3, 2)
     assert_report(await stats_of(db).pages(asked(first, end), now), views, first, end)

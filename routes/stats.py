@@ -1,0 +1,81 @@
+"""`/api/stats`: what is known of page views."""
+
+from quart import Blueprint, Response, request
+from quart_schema import document_querystring, document_response, security_scheme, tag_blueprint
+
+from models.page_reports import PagesQuery, PagesReport, StatsRange, UsersReport
+from models.visitor_stats import VisitorQuery, VisitorReport
+from models.wire import WireModel
+from routes.bodies import answer, read_query
+from routes.identity import ADMIN, SCHEME, admin_only, bearer_token, verified_identity
+from routes.services import services
+from routes.visitors import presented_visitor
+
+blueprint = Blueprint("stats", __name__, url_prefix="/api/stats")
+tag_blueprint(blueprint, ["Statistics"])
+
+
+class StatsBody(WireModel):
+    """The average time spent by one user, and what it is made of."""
+
+    stats: UsersReport
+
+
+class VisitorBody(WireModel):
+    """What one visitor has viewed."""
+
+    visitor: VisitorReport
+
+
+@blueprint.get("")
+@admin_only
+@document_querystring(StatsRange)
+@document_response(StatsBody)
+async def get_stats() -> Response:
+    """Tell the average time spent by one user
+
+    Visible and engaged seconds of all page views that began in the range, divided by the
+    number of users. Who is joined to no user counts by the visitor.
+    """
+    query = read_query(StatsRange)
+    return answer(StatsBody(stats=await services().page_stats.users(query, services().now())))
+
+
+@blueprint.get("/pages")
+@admin_only
+@document_querystring(PagesQuery)
+@document_response(PagesReport)
+async def get_page_stats() -> Response:
+    """Tell views, visitors and seconds of each page
+
+    A view belongs to the UTC day in which it began. `by=hour` needs a range of 31 days at
+    most.
+    """
+    query = read_query(PagesQuery)
+    return answer(await services().page_stats.pages(query, services().now()))
+
+
+@blueprint.get("/visitors/<visitor>")
+@security_scheme([{}, {SCHEME: []}])
+@document_querystring(VisitorQuery)
+@document_response(VisitorBody)
+async def get_visitor_stats(visitor: str) -> Response:
+    """Tell what one visitor has viewed
+
+    To admins, to the visitor itself (by its cookie or `?visitor=`), and to the user it is
+    joined to.
+    """
+    query = read_query(VisitorQuery)
+    presented = presented_visitor(request, services().visitor_keys, query.visitor)
+    itself = presented is not None and presented.visitor_id == visitor
+    who = None
+    if not itself and (bearer_token() is not None or presented is None):
+        who = verified_identity()
+    report = await services().visitor_stats(
+        visitor,
+        query,
+        allowed=lambda user_id: (
+            itself or (who is not None and (who.role == ADMIN or who.user_id == user_id))
+        ),
+    )
+    return answer(VisitorBody(visitor=report))
