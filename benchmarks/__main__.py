@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-BENCHMARKS = ("sessions", "activity", "pages")
+BENCHMARKS = ("sessions", "activity", "pages", "page_stats")
 
 
 def main() -> None:

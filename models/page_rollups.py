@@ -53,7 +53,8 @@ async def first_day(db: Database) -> date | None:
     if known is not None:
         return date.fromisoformat(known["day"])
     # The embedded database reads all views for this, so it is asked once.
-    oldest = await page_views(db).find({}, {"startedAt": 1}).sort("startedAt", 1).to_list(1)
+    views = page_views(db).find({}, {"startedAt": 1}).sort("startedAt", 1)
+    oldest = await views.limit(1).to_list(None)
     if not oldest:
         return None
     day: date = oldest[0]["startedAt"].date()

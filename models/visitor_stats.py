@@ -170,7 +170,7 @@ def _read_cursor(cursor: str) -> tuple[datetime, ObjectId]:
 
 def _view(document: Document, is_alive: IsAlive) -> PageViewView:
     tracked = document["owner"] is not None and is_alive(document["owner"])
-    if document["endedAt"] is None and document["source"] == "socket" and not tracked:
+    if document["endedAt"] is None and not tracked:
         document = {**document, "status": "ended", "endedAt": seen_until(document)}
     return PageViewView.model_validate(_shown(PageViewView, document))
 
