@@ -36,7 +36,7 @@ from models.storage import answered_within
 from scoring.tallies import Breakdown
 
 ANSWER_WITHIN_S = 30.0
-"""An hour of the busiest site is read at once."""
+"""Three hours of the busiest site are read at once."""
 REMEMBERED_OPEN = 100
 
 

@@ -16,7 +16,7 @@ from models.visitors import VISITORS
 from scoring.tallies import Seen
 
 DAY = timedelta(days=1)
-SLICE = timedelta(hours=1)
+SLICE = timedelta(hours=3)
 """So much of a day is read at once."""
 LATE = timedelta(minutes=10)
 """How long after its begin a view may be stored for the first time, by our clock: the

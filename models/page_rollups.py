@@ -17,7 +17,6 @@ from pymongo.errors import DuplicateKeyError
 
 from models.page_views import page_views
 from models.sessions import Document
-from scoring.sketches import DistinctSketch
 from scoring.tallies import Breakdown, Counts, Tally
 
 COLLECTION = "page_rollups"
@@ -127,12 +126,13 @@ async def read_whole(db: Database, period: str) -> Breakdown:
     if document is None:
         raise AssertionError(f"{period} is not closed")
     found = Breakdown()
-    found.total = Tally.from_document(document)
-    found.users = DistinctSketch.from_bytes(document["users"])
+    found.total.merge_document(document)
+    found.users.merge_bytes(document["users"])
     of_pages = _rows_of(f"{period}/{document['build']}/0")
     rows = {row["_id"]: row async for row in rollups(db).find(of_pages)}
     for number, page in enumerate(document["pages"]):
-        found.pages[page] = Tally.from_document(rows[_page_row(period, document["build"], number)])
+        found.pages[page] = tally = Tally()
+        tally.merge_document(rows[_page_row(period, document["build"], number)])
     return found
 
 
@@ -163,7 +163,7 @@ async def read_pages(
     ids = list(page_of)
     for start in range(0, len(ids), CHUNK):
         for row in await _by_id(db, ids[start : start + CHUNK], None):
-            found[page_of[row["_id"]]].merge(Tally.from_document(row))
+            found[page_of[row["_id"]]].merge_document(row)
     return found
 
 
@@ -176,7 +176,10 @@ async def read_hours(
         for period in periods
         for hour in period["hours"]
     }
-    return {of[row["_id"]]: Tally.from_document(row) for row in await _by_id(db, list(of), None)}
+    found = {key: Tally() for key in of.values()}
+    for row in await _by_id(db, list(of), None):
+        found[of[row["_id"]]].merge_document(row)
+    return found
 
 
 def _page_row(period: str, build: str, number: int) -> str:

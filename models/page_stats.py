@@ -15,6 +15,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 from models.page_closing import Periods
 from models.page_days import DAY, IsAlive, days_between, midnight
 from models.page_live import LiveDay
+from models.page_past import Past, PastPart
 from models.page_reports import (
     MOST_DAYS,
     MOST_DAYS_BY_HOUR,
@@ -22,7 +23,6 @@ from models.page_reports import (
     PageRow,
     PagesQuery,
     PagesReport,
-    Sources,
     StatsRange,
     UserSeconds,
     UsersReport,
@@ -37,13 +37,10 @@ from models.page_reports import (
 from models.page_rollups import (
     SUMMARY,
     day_id,
-    page_counts,
     read_hours,
-    read_pages,
     read_periods,
 )
 from models.sessions import Document
-from scoring.sketches import DistinctSketch
 from scoring.tallies import Breakdown, Counts, Tally
 
 FRESH_FOR = timedelta(seconds=5)
@@ -58,6 +55,7 @@ class PageStats:
         self._db = db
         self._periods = periods
         self._is_alive = is_alive
+        self._past = Past(db)
         self._live: dict[date, LiveDay] = {}
         self._read_at: dict[date, datetime] = {}
         self._looked_at: datetime | None = None
@@ -66,16 +64,12 @@ class PageStats:
     async def pages(self, query: PagesQuery, now: datetime) -> PagesReport:
         """Raises Invalid."""
         first, end = bounds(query, now, MOST_DAYS_BY_HOUR if query.by == "hour" else MOST_DAYS)
-        found, live, as_of = await self._sources(first, end, now)
-        fields = ("build", "pages", "pageCounts", "counts", "visible", "engaged", "visitors")
-        periods = list((await read_periods(self._db, found.periods, fields)).values())
-        counts = _counts_of_pages(periods, live.values())
+        past, live, as_of = await self._sources(first, end, now)
+        counts = _counts_of_pages(past, live.values())
         ranked = sorted(counts, key=lambda page: (rank(query.sort, counts[page]), page))
         shown = ranked[: query.limit]
-        tallies = await read_pages(self._db, periods, set(shown))
-        total = Tally()
-        for period in periods:
-            total.merge(Tally.from_document(period))
+        tallies = await past.pages(shown)
+        total = past.total()
         for day in live.values():
             total.merge(day.total)
             for page in shown:
@@ -95,17 +89,11 @@ class PageStats:
     async def users(self, query: StatsRange, now: datetime) -> UsersReport:
         """The average time spent by one user, and what it is made of. Raises Invalid."""
         first, end = bounds(query, now)
-        found, live, as_of = await self._sources(first, end, now)
-        counts, users, visitors = Counts(), DistinctSketch(), DistinctSketch()
-        fields = ("counts", "users", "visitors")
-        for period in (await read_periods(self._db, found.periods, fields)).values():
-            counts.merge(Counts(period["counts"]))
-            users.merge(DistinctSketch.from_bytes(period["users"]))
-            visitors.merge(DistinctSketch.from_bytes(period["visitors"]))
+        past, live, as_of = await self._sources(first, end, now)
+        total, users = past.total(), past.users()
         for day in live.values():
-            counts.merge(day.total.counts)
+            total.merge(day.total)
             users.merge(day.users)
-            visitors.merge(day.total.visitors)
         number = users.count()
 
         def per_user(total: int) -> UserSeconds:
@@ -116,19 +104,19 @@ class PageStats:
             to=end.isoformat(),
             as_of=as_of,
             users=number,
-            visitors=visitors.count(),
-            views=counts.views,
-            never_visible=counts.never_visible,
-            visible_seconds=per_user(counts.visible_seconds),
-            engaged_seconds=per_user(counts.engaged_seconds),
+            visitors=total.visitors.count(),
+            views=total.counts.views,
+            never_visible=total.counts.never_visible,
+            visible_seconds=per_user(total.counts.visible_seconds),
+            engaged_seconds=per_user(total.counts.engaged_seconds),
         )
 
     # --- private --------------------------------------------------------------------------
 
     async def _sources(
         self, first: date, end: date, now: datetime
-    ) -> tuple[Sources, dict[date, Breakdown], datetime]:
-        """Where the range comes from, with its live days read; and as of when they are."""
+    ) -> tuple[PastPart, dict[date, Breakdown], datetime]:
+        """The closed part of the range, its live days, and as of when they were read."""
         async with self._reading:
             if self._looked_at is None or now - self._looked_at >= FRESH_FOR:
                 await self._periods.look(now)
@@ -149,7 +137,8 @@ class PageStats:
             live = {day: Breakdown() for day in found.live}
             for day, breakdown in live.items():
                 self._live[day].add_to(breakdown)
-            return found, live, min((self._read_at[day] for day in live), default=now)
+            as_of = min((self._read_at[day] for day in live), default=now)
+            return await self._past.of(found.periods), live, as_of
 
     async def _by_day(self, first: date, end: date, live: dict[date, Breakdown]) -> list[Moment]:
         closed = [day_id(day) for day in days_between(first, end) if day not in live]
@@ -182,12 +171,11 @@ class PageStats:
         ]
 
 
-def _counts_of_pages(periods: Iterable[Document], live: Iterable[Breakdown]) -> dict[str, Counts]:
-    found: dict[str, Counts] = {}
-    for period in periods:
-        for page, counts in page_counts(period):
-            found.setdefault(page, Counts()).merge(counts)
+def _counts_of_pages(past: PastPart, live: Iterable[Breakdown]) -> dict[str, Counts]:
+    found = dict(past.counts)
     for day in live:
         for page, tally in day.pages.items():
-            found.setdefault(page, Counts()).merge(tally.counts)
+            together = Counts(tally.counts.values())
+            together.merge(found.get(page, Counts()))
+            found[page] = together
     return found

@@ -9,6 +9,7 @@ names beyond that.
 import hashlib
 import math
 import struct
+from bisect import bisect_left
 from collections.abc import Iterable
 from heapq import nsmallest
 
@@ -74,11 +75,11 @@ class SecondsHistogram:
         """Six bytes for each bucket in use."""
         return b"".join(_BUCKET.pack(*item) for item in sorted(self._counts.items()))
 
-    @classmethod
-    def from_bytes(cls, packed: bytes) -> "SecondsHistogram":
-        made = cls()
-        made._counts = dict(_BUCKET.iter_unpack(packed))
-        return made
+    def merge_bytes(self, packed: bytes) -> None:
+        """Merge one that was packed, without making it first."""
+        counts = self._counts
+        for bucket, count in _BUCKET.iter_unpack(packed):
+            counts[bucket] = counts.get(bucket, 0) + count
 
 
 def bucket_of(seconds: int) -> int:
@@ -119,10 +120,13 @@ class DistinctSketch:
     __hash__ = None  # type: ignore[assignment]
 
     def add(self, name: str) -> None:
-        self._add_hashes((hash_of(name),))
+        hashed = hash_of(name)
+        if hashed < self._below:
+            self._add_hashes((hashed,))
 
     def merge(self, other: "DistinctSketch") -> None:
-        self._add_hashes(other._hashes)
+        below = self._below
+        self._add_hashes([each for each in other._hashes if each < below])
 
     def count(self) -> int:
         smallest = self._smallest()
@@ -135,15 +139,14 @@ class DistinctSketch:
         smallest = self._smallest()
         return struct.pack(f"<{len(smallest)}Q", *smallest)
 
-    @classmethod
-    def from_bytes(cls, packed: bytes) -> "DistinctSketch":
-        made = cls()
-        made._add_hashes(struct.unpack(f"<{len(packed) // 8}Q", packed))
-        return made
+    def merge_bytes(self, packed: bytes) -> None:
+        """Merge one that was packed, without making it first."""
+        hashes = struct.unpack(f"<{len(packed) // 8}Q", packed)
+        self._add_hashes(hashes[: bisect_left(hashes, self._below)])
 
     def _add_hashes(self, hashes: Iterable[int]) -> None:
-        below = self._below
-        self._hashes.update(each for each in hashes if each < below)
+        """Such that may be among the smallest."""
+        self._hashes.update(hashes)
         if len(self._hashes) >= 2 * KEPT_HASHES:
             smallest = self._smallest()
             self._hashes = set(smallest)
