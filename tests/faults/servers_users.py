@@ -254,7 +254,7 @@ class User:
                 # It may have been taken over all the same: the answer alone was lost.
                 assert answer["retryable"], answer
                 await asyncio.sleep(AGAIN_AFTER_S)
-            moved = Span(first_s, self._world.read(server, sent_s, answered_s).high_s)
+            moved = Span(first_s, answered_s)  # all is calm, so that is soon
             self._line = other
             counted = answer["session"]["elapsedSeconds"]
             if self._paused:
@@ -263,7 +263,7 @@ class User:
                 kept_s = 1 - answer["nextSecondInMs"] / 1000
                 kept = Span(max(0.0, kept_s - (answered_s - sent_s)), max(0.0, kept_s))
                 self._account.cost(counted, moved, kept_s=kept)
-                self._account.runs(self._world.read(server, sent_s, answered_s))
+                self._account.runs(Span(sent_s, answered_s))
             async with asyncio.timeout(PATIENCE_S):
                 await line.gone.wait()
             if line.code != TAKEN_OVER:
