@@ -1,0 +1,58 @@
+"""Which address a request comes from, behind proxies too.
+
+What must always hold: `X-Forwarded-For` is believed only as far as hops that are trusted
+have written it. It is read from the right: what the last trusted hop saw is the client,
+whatever stands left of it; and without a trusted hop nothing of it counts.
+"""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from quart import Request
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+
+class TrustedProxies:
+    def __init__(self, networks: Iterable[str] = ()) -> None:
+        """Addresses and networks, such as `10.0.0.0/8`; raises ValueError."""
+        self._networks = tuple(ip_network(network) for network in networks)
+
+    def client_of(self, asked: Request) -> str:
+        """The address of whoever sent this request; empty where there is none."""
+        forwarded = ",".join(asked.headers.getlist("X-Forwarded-For"))
+        return self.client(asked.remote_addr, forwarded)
+
+    def client(self, peer: str | None, forwarded: str) -> str:
+        """The address, in one spelling, behind `peer` that sent this header."""
+        hop = _address(peer or "")
+        if hop is None:
+            return ""
+        for written in reversed(forwarded.split(",") if forwarded else []):
+            if not self._trusts(hop):
+                break
+            before = _address(written)
+            if before is None:  # a trusted hop that hides who was before it
+                break
+            hop = before
+        return str(hop)
+
+    def _trusts(self, hop: Address) -> bool:
+        return any(hop in network for network in self._networks)
+
+
+def _address(text: str) -> Address | None:
+    """An address, perhaps with a port; IPv4 within IPv6 is IPv4."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
