@@ -35,6 +35,8 @@ INDEXES: tuple[IndexSpec, ...] = (
     ),
 )
 
+Role = Literal["user", "admin"]
+
 MAX_EMAIL_CHARS = 254  # RFC 5321, with its erratum 1690
 
 
@@ -113,7 +115,7 @@ class User(StoredModel):
     password_hash: Annotated[str, Field(repr=False)]
     name: str | None = None
     time_zone: str = "UTC"
-    role: Literal["user"] = "user"
+    role: Role = "user"
     created_at: UtcDatetime
     updated_at: UtcDatetime
 
@@ -185,6 +187,22 @@ async def find_user(db: Database, user_id: str) -> User | None:
 async def find_user_by_email(db: Database, email: str) -> User | None:
     """The account with this address, which must be in its one spelling."""
     return _read(await db[COLLECTION].find_one({"email": email}))
+
+
+async def set_role(db: Database, email: str, role: Role) -> bool:
+    """Give the account with this address (in its one spelling) a role, which its tokens
+    carry from the next sign-in or refresh on; False when there is none."""
+    user = await find_user_by_email(db, email)
+    if user is None:
+        return False
+    await db[COLLECTION].update_one({"_id": user.id}, {"$set": {"role": role}})
+    return True
+
+
+async def list_admins(db: Database) -> list[User]:
+    """Every account that is an admin's, by address."""
+    found = await db[COLLECTION].find({"role": "admin"}).to_list(None)
+    return sorted((User.from_document(document) for document in found), key=lambda u: u.email)
 
 
 async def replace_password_hash(db: Database, user: User, password_hash: str) -> None:

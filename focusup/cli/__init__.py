@@ -8,6 +8,7 @@ everything else to stderr; exit status 0 is success, 1 a failure, 2 wrong usage 
 
 import click
 
+from focusup.cli.admin import admin_command
 from focusup.cli.serve import serve_command
 from focusup.cli.smoke import smoke_command
 from focusup.cli.token import token_command
@@ -20,6 +21,7 @@ def main() -> None:
     """FocusUp: a focus-session tracker whose server does the counting."""
 
 
+main.add_command(admin_command)
 main.add_command(serve_command)
 main.add_command(smoke_command)
 main.add_command(token_command)

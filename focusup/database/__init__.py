@@ -2,5 +2,6 @@
 
 from focusup.database.errors import DatabaseError
 from focusup.database.opening import NOTHING_KEPT, OpenedDatabase, open_database
+from focusup.database.reaching import reach_database
 
-__all__ = ["NOTHING_KEPT", "DatabaseError", "OpenedDatabase", "open_database"]
+__all__ = ["NOTHING_KEPT", "DatabaseError", "OpenedDatabase", "open_database", "reach_database"]

@@ -21,7 +21,7 @@ from focusup.database.processes import (
     dying_with_us,
     end_leftover,
 )
-from focusup.database.programs import Program
+from focusup.database.programs import Kind, Program
 
 READY_WITHIN_S = 10.0
 POLL_S = 0.02
@@ -39,6 +39,11 @@ prove less: it may be a stranger who took the port before us."""
 log = structlog.get_logger(__name__)
 
 
+def port_file(data_dir: Path, kind: Kind) -> Path:
+    """Tells commands that run beside the server where the child listens."""
+    return data_dir / f"{kind}.port"
+
+
 class Child:
     def __init__(self, program: Program, data_dir: Path) -> None:
         self.port = free_port()
@@ -47,6 +52,7 @@ class Child:
         self._program = program
         self._log_path = data_dir / f"{program.kind}.log"
         self._pid_file = data_dir / f"{program.kind}.pid"
+        self._port_file = port_file(data_dir, program.kind)
         self._empty_file = data_dir / f"{program.kind}.toml"
         self._process: asyncio.subprocess.Process | None = None
         self._port_is_known = False
@@ -62,6 +68,7 @@ class Child:
         with usable(self._data_dir):
             self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._empty_file.write_bytes(b"")
+            self._port_file.unlink(missing_ok=True)  # of a server that was killed
             await end_leftover(self._pid_file, self.data)
         self._stopping.clear()
         try:
@@ -125,6 +132,7 @@ class Child:
                     **detached_options(),
                 )
             self._pid_file.write_text(str(self._process.pid), "ascii")
+            self._port_file.write_text(str(self.port), "ascii")
         except OSError as error:
             raise DatabaseError(f"cannot run {self._program.path}: {error.strerror}") from error
 
@@ -185,6 +193,7 @@ class Child:
             await process.wait()
         self._process = None
         self._pid_file.unlink(missing_ok=True)
+        self._port_file.unlink(missing_ok=True)
 
     def _status(self) -> int | None:
         return None if self._process is None else self._process.returncode

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from focusup.database.errors import DatabaseError, short, usable
+from focusup.database.errors import InUseError, short, usable
 
 LOCK_FILE = "server.lock"
 OWNER_FILE = "server.pid"
@@ -19,7 +19,7 @@ OWNER_FILE = "server.pid"
 
 @contextlib.contextmanager
 def hold(data_dir: Path) -> Iterator[None]:
-    """Hold it, made if need be. Raises DatabaseError."""
+    """Hold it, made if need be. Raises DatabaseError, InUseError."""
     owner = data_dir / OWNER_FILE
     lock = FileLock(data_dir / LOCK_FILE, timeout=0, thread_local=False)
     with usable(data_dir):
@@ -27,7 +27,7 @@ def hold(data_dir: Path) -> Iterator[None]:
         try:
             lock.acquire()
         except Timeout:
-            raise DatabaseError(
+            raise InUseError(
                 f"another FocusUp server{_named(owner)} is using {short(data_dir)}; "
                 "stop it, or set DATA_DIR to another folder"
             ) from None

@@ -26,6 +26,10 @@ def hosts(uri: str) -> str | None:
     return None if found is None else found["hosts"]
 
 
+class InUseError(DatabaseError):
+    """A server that runs holds the data directory."""
+
+
 @contextlib.contextmanager
 def usable(data_dir: Path) -> Iterator[None]:
     """Says of anything the file system refuses that it is about the data directory."""
