@@ -1,6 +1,8 @@
 """The one wiring file: settings, database, services and routes, put together."""
 
 import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -8,40 +10,62 @@ from quart import Quart
 
 from focusup import requests, websockets
 from focusup.settings import Settings
-from models import accounts, page_views, servers, session_store, visitors
+from models import (
+    accounts,
+    events,
+    known_users,
+    page_views,
+    presence,
+    servers,
+    session_store,
+    visitors,
+    visits,
+)
 from models.accounts import Accounts
 from models.beacons import Beacons
 from models.coefficients import Coefficients
-from models.indexes import ensure_indexes
+from models.indexes import IndexSpec, ensure_indexes
+from models.metrics import Dashboard
 from models.page_closing import Periods
 from models.page_stats import PageStats
 from models.storage import translated
 from models.tokens import TokenAuthority
 from models.visitor_stats import VisitorStats
 from models.visitors import VisitorKeys
+from models.visits import VisitorHashes
 from realtime.clock import Clock, SystemClock
 from realtime.page_service import PageService
 from realtime.records import SessionRecords
+from realtime.remembering import Remembering
+from realtime.reports import Reports
 from realtime.rolling_up import RollingUp
 from realtime.service import SessionService
 from realtime.session_socket import SocketSettings
-from routes import auth, engagement, health, sessions, sockets, stats
+from routes import admin, auth, engagement, health, sessions, sockets, stats, tracking
 from routes import coefficients as coefficients_routes
+from routes.addresses import TrustedProxies
 from routes.bodies import install_limits
 from routes.health import HealthCheck, Pinged
 from routes.openapi import install_openapi
 from routes.origins import Origins
 from routes.problems import install_problems
+from routes.reporting import Reporting
 from routes.services import Services, install_services, utc_now
 
 VERSION = version("focusup")
-INDEXES = {
+INDEXES: Mapping[str, tuple[IndexSpec, ...]] = {
     **accounts.INDEXES,
     **servers.INDEXES,
     **visitors.INDEXES,
     session_store.COLLECTION: session_store.INDEXES,
     page_views.COLLECTION: page_views.INDEXES,
+    known_users.COLLECTION: known_users.INDEXES,
+    visits.COLLECTION: visits.indexes(),
+    presence.COLLECTION: presence.indexes(),
+    events.COLLECTION: events.indexes(),
 }
+VISIT_EVERY_S = 300
+"""Twice within the time for which a visit stays active; oftener where that is set shorter."""
 
 
 class Database(Pinged, Protocol):
@@ -86,6 +110,13 @@ def create_app(
         max_sockets=settings.max_sockets,
         max_pages=settings.max_pages,
     )
+    active_visit_ttl_s = settings.active_visit_ttl_minutes * 60
+    dashboard = Dashboard(
+        database.db,
+        now_ttl=timedelta(minutes=settings.now_ttl_minutes),
+        active_visit_ttl=timedelta(seconds=active_visit_ttl_s),
+        count_tracked=service.peers.count_tracked,
+    )
     periods = Periods(database.db, is_alive=is_alive)
     members = Services(
         accounts=Accounts(database.db, tokens, settings.refresh_token_days * 86_400),
@@ -95,6 +126,14 @@ def create_app(
         sockets=SocketSettings(tokens=tokens, now=utc_now),
         pages=pages,
         visitor_keys=VisitorKeys(secret),
+        reporting=Reporting(
+            Reports(database.db, utc_now),
+            VisitorHashes(secret),
+            TrustedProxies(settings.trusted_proxies),
+            visit_every_s=max(1, min(VISIT_EVERY_S, int(active_visit_ttl_s / 2))),
+            heartbeat_every_s=settings.heartbeat_interval_seconds,
+        ),
+        dashboard=dashboard,
         beacons=Beacons(
             database.db,
             arrive=pages.arrive,
@@ -114,7 +153,10 @@ def create_app(
     members.origins.install(app)
     websockets.install()
     requests.install(app)
-    for module in (auth, coefficients_routes, engagement, health, sessions, sockets, stats):
+    for module in (
+        *(admin, auth, coefficients_routes, engagement, health),
+        *(sessions, sockets, stats, tracking),
+    ):
         app.register_blueprint(module.blueprint)
     install_openapi(app, VERSION)
 
@@ -122,19 +164,36 @@ def create_app(
     async def begin() -> None:
         await service.start()
         await pages.start()
-        for part in (coefficients, RollingUp(periods, now=utc_now)):
+        background = (
+            coefficients,
+            RollingUp(periods, now=utc_now),
+            Remembering(dashboard, utc_now),
+        )
+        for part in background:
             service.keep(asyncio.create_task(part.run(), name=type(part).__name__))
 
     return app
 
 
-async def prepare(database: Database) -> None:
+def indexes_of(settings: Settings) -> Mapping[str, tuple[IndexSpec, ...]]:
+    """All indexes, with the retention that is set."""
+    return {
+        **INDEXES,
+        visits.COLLECTION: visits.indexes(settings.retention_days_visits),
+        presence.COLLECTION: presence.indexes(settings.retention_days_presence),
+        events.COLLECTION: events.indexes(settings.retention_days_events),
+    }
+
+
+async def prepare(
+    database: Database, indexes: Mapping[str, tuple[IndexSpec, ...]] = INDEXES
+) -> None:
     """Make the indexes, durably, and forget servers that were killed.
 
     Raises StorageUnavailable or StatementRefused.
     """
     with translated():
-        if await ensure_indexes(database.db, INDEXES):
+        if await ensure_indexes(database.db, indexes):
             await database.checkpoint()
         if database.kind != "mongodb":  # a child of ours, or memory: nobody else uses it
             await servers.forget_all(database.db)

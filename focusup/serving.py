@@ -23,7 +23,7 @@ import structlog
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from focusup.app import VERSION, create_app, prepare
+from focusup.app import VERSION, create_app, indexes_of, prepare
 from focusup.database import NOTHING_KEPT, DatabaseError, OpenedDatabase, open_database
 from focusup.logs import configure_logs
 from focusup.secrets import SecretError, load_secret, secret_file
@@ -90,7 +90,7 @@ async def _serve(settings: Settings) -> bool:
         uri=settings.mongodb_uri, name=settings.mongodb_database, data_dir=settings.data_dir
     )
     try:
-        await _prepare(database)
+        await _prepare(database, settings)
         app = create_app(settings, database, secret)
         services: Services = app.extensions[KEY]
         host, port = listener.getsockname()[:2]
@@ -110,9 +110,9 @@ async def _serve(settings: Settings) -> bool:
         await database.close()
 
 
-async def _prepare(database: OpenedDatabase) -> None:
+async def _prepare(database: OpenedDatabase, settings: Settings) -> None:
     try:
-        await prepare(database)
+        await prepare(database, indexes_of(settings))
     except (StatementRefused, StorageUnavailable) as error:
         raise DatabaseError(f"the database ({database.where}) can't be used: {error}") from error
 

@@ -5,15 +5,20 @@ Lower floors never see this object: the wiring hands them plain values.
 """
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIN_SECRET_BYTES = 32
 """HS256 needs a key at least as long as its hash (RFC 7518, section 3.2)."""
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/*?#@\s]+")
+
+RetentionDays = Annotated[int, Field(ge=2, le=36_500)] | None
+"""Two days at least: today's figures, and yesterday's until they are remembered, are counted
+from what is stored. None keeps it for good."""
 
 
 class Settings(BaseSettings):
@@ -36,13 +41,35 @@ class Settings(BaseSettings):
     max_sockets_per_visitor: Annotated[int, Field(ge=1)] = 50
     max_sockets: Annotated[int, Field(ge=1)] = 30_000
     max_pages: Annotated[int, Field(ge=1)] = 10_000
+    heartbeat_interval_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
+    now_ttl_minutes: Annotated[float, Field(gt=0, le=1440)] = 5
+    active_visit_ttl_minutes: Annotated[float, Field(gt=0, le=1440)] = 10
+    retention_days_visits: RetentionDays = None
+    retention_days_presence: RetentionDays = None
+    retention_days_events: RetentionDays = None
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("allowed_origins", mode="before")
     @classmethod
     def split_origins(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+            return tuple(part.rstrip("/") for part in _listed(value))
+        return value
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def split_proxies(cls, value: object) -> object:
+        return _listed(value) if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def each_a_network(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            for network in value:
+                ip_network(network)
+        except ValueError:
+            raise ValueError("must be addresses or networks, such as 10.0.0.0/8") from None
         return value
 
     @field_validator("allowed_origins")
@@ -58,3 +85,15 @@ class Settings(BaseSettings):
         if value is not None and len(value.get_secret_value().encode()) < MIN_SECRET_BYTES:
             raise ValueError(f"must be at least {MIN_SECRET_BYTES} bytes long")
         return value
+
+    @field_validator("now_ttl_minutes")
+    @classmethod
+    def outlasts_a_heartbeat(cls, value: float, info: ValidationInfo) -> float:
+        every_s = info.data.get("heartbeat_interval_seconds")
+        if every_s is not None and value * 60 <= every_s:
+            raise ValueError("must be longer than HEARTBEAT_INTERVAL_SECONDS")
+        return value
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -14,6 +14,7 @@ from pydantic import Field
 from models import logins, users
 from models.errors import Unauthorized
 from models.indexes import IndexSpec
+from models.known_users import note_users
 from models.logins import Login
 from models.passwords import PasswordHashes
 from models.tokens import Identity, TokenAuthority
@@ -71,6 +72,7 @@ class Accounts:
         password_hash = await self._hashes.hash(signup.password)
         user = users.new_user(signup, password_hash, now)
         await users.insert_user(self._db, user)
+        await note_users(self._db, [str(user.id)], now)
         return await self._sign_in(user, now)
 
     async def login(self, credentials: Credentials, now: datetime) -> SignedIn:

@@ -4,7 +4,7 @@ What must always hold: making them again changes nothing, so every start may do 
 no index exists without a query that needs it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,17 +58,22 @@ class IndexSpec:
 
 
 async def ensure_indexes(
-    db: AsyncIOMotorDatabase[Any], specs: Mapping[str, Iterable[IndexSpec]]
+    db: AsyncIOMotorDatabase[Any], specs: Mapping[str, Sequence[IndexSpec]]
 ) -> bool:
     """Make every index of `specs` (by collection) that is not there as it should be.
 
     Says whether any had to be made. One that is there with other options is made anew:
-    a newer version may have changed it, and the embedded database forgets the options of
-    an index when it is killed within seconds of its making.
+    a setting or a newer version may have changed it, and the embedded database forgets the
+    options of an index when it is killed within seconds of its making. A TTL index that
+    nobody asks for any more is dropped, as it would go on removing documents.
     """
     made = False
     for collection, indexes in specs.items():
         found = await db[collection].index_information()
+        wanted = {index.name for index in indexes}
+        for name, there in found.items():
+            if name not in wanted and "expireAfterSeconds" in there:
+                await db[collection].drop_index(name)
         for index in indexes:
             there = found.get(index.name)
             if there is not None and index.is_like(there):

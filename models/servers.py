@@ -37,8 +37,11 @@ class Notice(NamedTuple):
     value: Any = None
 
 
-async def say_alive(db: AsyncIOMotorDatabase[Document], process: str, now: datetime) -> None:
-    alive = {"seenAt": now}
+async def say_alive(
+    db: AsyncIOMotorDatabase[Document], process: str, now: datetime, *, tracked: int = 0
+) -> None:
+    """`tracked` is how many sessions it tracks."""
+    alive = {"seenAt": now, "tracked": tracked}
     result = await db[SERVERS].update_one({"_id": process}, {"$set": alive})
     if not result.matched_count:
         try:
@@ -61,6 +64,11 @@ async def say_goodbye(db: AsyncIOMotorDatabase[Document], process: str) -> None:
 async def read_signs(db: AsyncIOMotorDatabase[Document]) -> dict[str, datetime]:
     """When each said last that it lives, by a clock of its own."""
     return {document["_id"]: document["seenAt"] async for document in db[SERVERS].find()}
+
+
+async def read_tracked(db: AsyncIOMotorDatabase[Document]) -> dict[str, int]:
+    """How many sessions each said last that it tracks."""
+    return {document["_id"]: document["tracked"] async for document in db[SERVERS].find()}
 
 
 async def leave_notice(

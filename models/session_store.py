@@ -29,6 +29,7 @@ INDEXES = (
         keys=(("userId", 1), ("_id", -1)),
         query="list_sessions: one user's sessions, newest first, from a cursor on",
     ),
+    IndexSpec(keys=(("endedAt", 1),), query="focus_metrics: the sessions that ended on a day"),
 )
 CONTENDED_TRIES = 20
 """How often a fenced write is tried again when others write the same document."""

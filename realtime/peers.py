@@ -75,8 +75,11 @@ class Peers:
         clock: Clock,
         on_notice: Callable[[Notice], None],
         on_silence: Callable[[], None],
+        tracked: Callable[[], int],
     ) -> None:
+        """`tracked` tells how many sessions this process tracks."""
         self._db = db
+        self._tracked = tracked
         self._process = process
         self._clock = clock
         self._on_notice = on_notice
@@ -111,12 +114,20 @@ class Peers:
     async def meet(self) -> None:
         """Say that we live, and learn who else does."""
         silent_since_us, now_us = self._said_us, self._clock.now_us()
-        await servers.say_alive(self._db, self._process, self._clock.wall(now_us))
+        await servers.say_alive(
+            self._db, self._process, self._clock.wall(now_us), tracked=self._tracked()
+        )
         self._said_us, said_us = now_us, self._clock.now_us()
         if silent_since_us is not None and said_us - silent_since_us >= SILENT_FOR_US:
             self._on_silence()
         signs = await servers.read_signs(self._db)
         self._alive = self._liveness.read(signs, self._clock.now_us())
+
+    async def count_tracked(self) -> int:
+        """How many sessions are tracked now, here and, as last said, by others who live."""
+        said = await servers.read_tracked(self._db)
+        others = sum(count for process, count in said.items() if self.others_track(process))
+        return self._tracked() + others
 
     async def leave(self) -> None:
         """Say that we are gone."""

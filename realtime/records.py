@@ -16,6 +16,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models import session_store as store
 from models.errors import Conflict, StorageUnavailable
+from models.known_users import KnownUsers
 from models.servers import Notice, leave_notice
 from models.sessions import (
     COUNTERS,
@@ -45,10 +46,12 @@ class SessionRecords:
     def __init__(self, db: AsyncIOMotorDatabase[Document], tracking: SessionService) -> None:
         self._db = db
         self._tracking = tracking
+        self._known = KnownUsers(db)
         self._peers = tracking.peers
 
     async def create(self, user_id: str, body: NewSession) -> SessionView:
         tracking = self._tracking
+        await self._known.note(user_id, tracking.now())
         document = await store.insert_session(
             self._db, user_id, body, stamp=tracking.direct_stamps.fresh(), now=tracking.now()
         )

@@ -76,6 +76,7 @@ class SessionService:
             clock=clock,
             on_notice=self._on_notice,
             on_silence=self._look_at_paused,
+            tracked=lambda: self.tracked_count,
         )
         self._abandonment = Abandonment(
             db,

@@ -10,6 +10,7 @@ from quart import Quart, current_app
 from models.accounts import Accounts
 from models.beacons import Beacons
 from models.coefficients import Coefficients
+from models.metrics import Dashboard
 from models.page_stats import PageStats
 from models.tokens import TokenAuthority
 from models.visitor_stats import VisitorStats
@@ -21,6 +22,7 @@ from realtime.service import SessionService
 from realtime.session_socket import SocketSettings
 from realtime.wire import Wire
 from routes.origins import Origins
+from routes.reporting import Reporting
 
 KEY = "focusup"
 
@@ -51,6 +53,8 @@ class Services:
     sockets: SocketSettings
     pages: PageService
     visitor_keys: VisitorKeys
+    reporting: Reporting
+    dashboard: Dashboard
     beacons: Beacons
     coefficients: Coefficients
     page_stats: PageStats

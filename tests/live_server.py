@@ -56,8 +56,22 @@ class LiveServer:
         authority = TokenAuthority(SECRET, ttl_s) if ttl_s != 3600 else self._authority
         return authority.issue(user, role=role, now=datetime.now(UTC))[0]
 
-    def rest(self, user: str | None = "ada", **options: Any) -> httpx.Client:
-        headers = {"Authorization": f"Bearer {self.token(user)}"} if user else {}
+    @property
+    def database(self) -> str:
+        return self._environment["MONGODB_DATABASE"]
+
+    @property
+    def mongodb_uri(self) -> str:
+        """Of the database under the server."""
+        if uri := self._environment.get("MONGODB_URI"):
+            return uri
+        (port_file,) = self.data_dir.glob("*.port")
+        return f"mongodb://127.0.0.1:{port_file.read_text()}/?directConnection=true"
+
+    def rest(
+        self, user: str | None = "ada", *, role: str | None = None, **options: Any
+    ) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.token(user, role=role)}"} if user else {}
         # verify=False: loading certificates takes 30 ms, and there is no TLS here.
         return httpx.Client(base_url=self.url, headers=headers, timeout=20, verify=False, **options)
 

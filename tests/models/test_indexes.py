@@ -4,12 +4,14 @@ import asyncio
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymongo.errors import DuplicateKeyError
 
-from focusup.app import INDEXES, prepare
+from focusup.app import INDEXES, indexes_of, prepare
 from focusup.database import open_database
+from focusup.settings import Settings
 from models.indexes import IndexSpec, ensure_indexes
 from tests.embedded import embedded_database
 
@@ -46,3 +48,31 @@ async def test_options_outlive_a_kill_right_after_they_were_made(tmp_path: Path)
         assert before["email_1"]["unique"] is True
     finally:
         await opened.close()
+
+
+async def ttl_of(db: Any, collection: str) -> dict[str, Any]:
+    found = await db[collection].index_information()
+    return {name: index.get("expireAfterSeconds") for name, index in found.items()}
+
+
+async def test_a_retention_that_is_set_changed_and_unset(tmp_path: Path) -> None:
+    async with embedded_database(tmp_path) as db:
+        for days in (None, 30, 90, None):
+            settings = Settings(_env_file=None, retention_days_visits=days)
+            await ensure_indexes(db, indexes_of(settings))
+            assert await ensure_indexes(db, indexes_of(settings)) is False
+            expected = None if days is None else days * 86_400
+            found = await ttl_of(db, "visitor_sessions")
+            assert found["last_seen_at_1"] == expected
+            assert [value for value in found.values() if value] == [expected] * bool(days)
+            assert not any((await ttl_of(db, "activity_events")).values())
+
+
+async def test_a_ttl_index_that_is_no_longer_wanted_is_dropped(tmp_path: Path) -> None:
+    ours = IndexSpec(keys=(("at", 1),), query="by time", expire_after_s=60)
+    other = IndexSpec(keys=(("name", 1),), query="by name")
+    async with embedded_database(tmp_path) as db:
+        await ensure_indexes(db, {"things": [ours, other]})
+        await db["things"].create_index([("colour", 1)])  # an operator's own
+        await ensure_indexes(db, {"things": [other]})
+        assert await ttl_of(db, "things") == {"_id_": None, "name_1": None, "colour_1": None}

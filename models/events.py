@@ -1,0 +1,71 @@
+"""What users do, as a study app reports it: collection `activity_events`.
+
+What must always hold: an event is stored once and never changed; it gets its instant from
+the server, and its user from a valid token alone.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Literal, NamedTuple
+
+from bson import ObjectId
+from pydantic import StringConstraints
+
+from models.indexes import IndexSpec
+from models.running_counts import counted
+from models.sightings import Database, insert_new
+from models.wire import WireModel, milliseconds
+from scoring.utc_days import Span
+
+COLLECTION = "activity_events"
+
+EventType = Literal["login", "signup", "app_open", "action"]
+ActionName = Annotated[str, StringConstraints(max_length=128)]
+
+
+def indexes(keep_days: int | None = None) -> tuple[IndexSpec, ...]:
+    return (
+        IndexSpec(
+            keys=(("created_at", 1),),
+            query="events of a stretch of time by type; and their retention",
+            expire_after_s=None if keep_days is None else keep_days * 86_400,
+        ),
+    )
+
+
+class TrackEvent(WireModel):
+    """Body of `POST /api/track-event`."""
+
+    type: EventType
+    action_name: ActionName | None = None
+
+
+class Event(NamedTuple):
+    event_type: EventType
+    action_name: str | None
+    user_id: str | None
+
+
+async def insert_events(db: Database, events: Mapping[ObjectId, Event], now: datetime) -> None:
+    """Store these; those that are there already stay as they are."""
+    created_at = milliseconds(now)
+    documents = [
+        {"_id": id_, **event._asdict(), "created_at": created_at} for id_, event in events.items()
+    ]
+    await insert_new(db[COLLECTION], documents)
+
+
+async def count_by_type(db: Database, spans: Sequence[Span], now: datetime) -> list[Counter[str]]:
+    """How many events of each type there are in each span."""
+
+    async def count(since: datetime, until: datetime) -> Counter[str]:
+        found = db[COLLECTION].aggregate(
+            [
+                {"$match": {"created_at": {"$gte": since, "$lt": until}}},
+                {"$group": {"_id": "$event_type", "rows": {"$sum": 1}}},
+            ]
+        )
+        return Counter({row["_id"]: row["rows"] for row in await found.to_list(None)})
+
+    return await counted(db, "events", spans, count, now)

@@ -1,0 +1,38 @@
+"""Presence: collection `user_presence`, one row for each user who ever sent a heartbeat."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from models.indexes import IndexSpec
+from models.known_users import note_users
+from models.sightings import Database, count_seen_within, note_sightings
+from models.wire import milliseconds
+
+COLLECTION = "user_presence"
+
+
+def indexes(keep_days: int | None = None) -> tuple[IndexSpec, ...]:
+    return (
+        IndexSpec(
+            keys=(("last_seen_at", 1),),
+            query="users active now; and the retention of the others",
+            expire_after_s=None if keep_days is None else keep_days * 86_400,
+        ),
+    )
+
+
+async def note_presence(db: Database, seen: Mapping[str, None], now: datetime) -> None:
+    """Each of these users is there just now."""
+    now = milliseconds(now)
+    new = await note_sightings(
+        db[COLLECTION],
+        seen,
+        again=[{"$set": {"last_seen_at": {"$max": ["$last_seen_at", now]}}}],
+        first=lambda id_, _: {"_id": id_, "last_seen_at": now},
+    )
+    await note_users(db, new, now)
+
+
+async def count_within(db: Database, now: datetime, age: timedelta) -> int:
+    """Users last seen less than `age` ago."""
+    return await count_seen_within(db[COLLECTION], now, age)

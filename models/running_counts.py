@@ -1,0 +1,67 @@
+"""Counts of rows that are made once and never change: collection `running_counts`.
+
+What must always hold: a count comes out as if every row of the span were counted now. What
+is remembered of a span is the count up to an instant `GRACE` or more ago; rows get their
+instants from the server that stores them, so none can join behind it any more. Rows that
+are removed for their age stay counted. What is remembered is true by itself, so it does not
+matter which of two processes writes it last.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from motor.motor_asyncio import AsyncIOMotorDatabase
+
+from scoring.utc_days import Span
+
+COLLECTION = "running_counts"
+GRACE = timedelta(minutes=10)
+"""Longer than a write may be on its way, and than the clocks of servers differ."""
+STEP = timedelta(minutes=10)
+"""Remembering is a write: no sooner again than after so long."""
+
+Database = AsyncIOMotorDatabase[dict[str, Any]]
+Count = Callable[[datetime, datetime], Awaitable[Counter[str]]]
+"""Counts the rows from one instant (included) to another (excluded)."""
+
+
+async def counted(
+    db: Database, name: str, spans: Sequence[Span], count: Count, now: datetime
+) -> list[Counter[str]]:
+    """How many rows of each kind there are in each span, as of `now`."""
+    ids = [f"{name}/{span.name}" for span in spans]
+    found = db[COLLECTION].find({"_id": {"$in": ids}})
+    known = {document["_id"]: document for document in await found.to_list(None)}
+    return await asyncio.gather(
+        *(
+            _count(db, id_, span, known=known.get(id_), count=count, now=now)
+            for id_, span in zip(ids, spans, strict=True)
+        )
+    )
+
+
+async def _count(
+    db: Database,
+    id_: str,
+    span: Span,
+    *,
+    known: dict[str, Any] | None,
+    count: Count,
+    now: datetime,
+) -> Counter[str]:
+    total: Counter[str] = Counter()
+    until = span.since
+    if known is not None:
+        total, until = Counter(known["counts"]), known["until"]
+    settled = min(span.until, now - GRACE)
+    if settled - until >= STEP or until < settled == span.until:
+        total += await count(until, settled)
+        until = settled
+        values = {"until": until, "counts": dict(total)}
+        await db[COLLECTION].update_one({"_id": id_}, {"$set": values}, upsert=True)
+    if until < span.until:
+        total += await count(until, span.until)
+    return total

@@ -1,0 +1,42 @@
+"""Visits, presence and events as routes report them.
+
+What must always hold: a call is answered once what it says is stored (`Gathering`).
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from bson import ObjectId
+
+from models.events import Event, insert_events
+from models.presence import note_presence
+from models.sightings import Database
+from models.visits import Visitor, note_visits
+from realtime.sightings import Gathering
+
+
+class Reports:
+    """`now` gives aware UTC datetimes."""
+
+    def __init__(self, db: Database, now: Callable[[], datetime]) -> None:
+        self._visits: Gathering[str, Visitor] = Gathering(
+            lambda seen, at: note_visits(db, seen, at), now
+        )
+        self._presence: Gathering[str, None] = Gathering(
+            lambda seen, at: note_presence(db, seen, at), now
+        )
+        self._events: Gathering[ObjectId, Event] = Gathering(
+            lambda events, at: insert_events(db, events, at), now
+        )
+
+    async def visit(self, visit_id: str, visitor: Visitor) -> None:
+        """The visit is seen; raises StorageUnavailable, Busy."""
+        await self._visits.note(visit_id, visitor)
+
+    async def heartbeat(self, user_id: str) -> None:
+        """The user is there; raises StorageUnavailable, Busy."""
+        await self._presence.note(user_id, None)
+
+    async def event(self, event: Event) -> None:
+        """It has happened; raises StorageUnavailable, Busy."""
+        await self._events.note(ObjectId(), event)

@@ -1,0 +1,18 @@
+"""What the routes need to take reports of visits, presence and events."""
+
+from dataclasses import dataclass
+
+from models.visits import VisitorHashes
+from realtime.reports import Reports
+from routes.addresses import TrustedProxies
+
+
+@dataclass(frozen=True, slots=True)
+class Reporting:
+    """`…_every_s`: how often clients are asked to call."""
+
+    reports: Reports
+    hashes: VisitorHashes
+    proxies: TrustedProxies
+    visit_every_s: int
+    heartbeat_every_s: int
