@@ -35,8 +35,9 @@ class State:
         self.tick: asyncio.Task[None] | None = None
 
 
-def create_app(sessions: Any, secret: str) -> Quart:
+def create_app(db: Any, secret: str) -> Quart:
     app = Quart("naive")
+    sessions = db["sessions"]
 
     async def tick(state: State) -> None:
         loop = asyncio.get_running_loop()
@@ -64,6 +65,23 @@ def create_app(sessions: Any, secret: str) -> Quart:
         document = {"userId": user, **body, **counters, "tabSwitches": 0, "status": "active"}
         await sessions.insert_one(document)
         return {"session": {**document, "_id": str(document["_id"])}}, 201
+
+    @app.post("/api/track-visit")
+    async def track_visit() -> dict[str, int]:
+        body = await request.get_json(force=True)
+        seen = {"$set": {"last_seen_at": (now := datetime.now(UTC))}}
+        first = {"$setOnInsert": {"first_seen_at": now, "ip_hash": "0" * 32, "ua_hash": "0" * 32}}
+        await db["visitor_sessions"].update_one(
+            {"_id": body["sessionId"]}, seen | first, upsert=True
+        )
+        return {"nextInSeconds": 300}
+
+    @app.post("/api/heartbeat")
+    async def heartbeat() -> dict[str, int]:
+        user = jwt.decode(request.headers["Authorization"][7:], secret, ["HS256"])["sub"]
+        seen = {"$set": {"last_seen_at": datetime.now(UTC)}}
+        await db["user_presence"].update_one({"_id": user}, seen, upsert=True)
+        return {"nextInSeconds": 60}
 
     @app.websocket("/ws/sessions")
     async def track() -> None:
@@ -100,7 +118,7 @@ async def _serve() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     database = await open_database(uri=None, name="focusup", data_dir=Path(os.environ["DATA_DIR"]))
-    app = create_app(database.db["sessions"], os.environ["JWT_SECRET"])
+    app = create_app(database.db, os.environ["JWT_SECRET"])
     config = Config()
     config.bind = [f"127.0.0.1:{os.environ['PORT']}"]
     config.backlog = 2048

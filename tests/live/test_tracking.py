@@ -16,12 +16,6 @@ from pymongo import MongoClient
 from tests.live_server import LiveServer, running_server
 
 ADDRESS, BROWSER = "203.0.113.77", "A-Browser-Nobody-Else-Has/9.7"
-ADMIN_ROUTES = [
-    "/api/admin/metrics",
-    "/api/admin/metrics/sessions",
-    "/api/admin/users",
-    "/api/admin/users/ada/sessions",
-]
 
 
 @pytest.fixture(scope="module")
@@ -195,24 +189,27 @@ def test_addresses_and_browsers_are_nowhere_but_as_hashes(
 # --- admins ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ADMIN_ROUTES)
-def test_admins_alone_get_in(server: LiveServer, anyone: httpx.Client, path: str) -> None:
-    refused = anyone.get(path)
-    assert (refused.status_code, refused.json()["code"]) == (401, "token_missing")
-    assert "WWW-Authenticate" in refused.headers
-    for role in (None, "user", "Admin", "admin "):
-        with server.rest("ada", role=role) as client:
-            answer = client.get(path)
+def test_admins_alone_get_in(server: LiveServer, anyone: httpx.Client) -> None:
+    paths = anyone.get("/openapi.json").json()["paths"]
+    routes = [
+        (method, path.replace("{user}", "ada"))
+        for path, item in paths.items()
+        if path.startswith("/api/admin")
+        for method in item
+    ]
+    assert len(routes) >= 4
+    for method, path in routes:
+        refused = anyone.request(method, path)
+        assert (refused.status_code, refused.json()["code"]) == (401, "token_missing")
+        assert "WWW-Authenticate" in refused.headers
+        for role in (None, "user", "Admin", "admin "):
+            with server.rest("ada", role=role) as client:
+                answer = client.request(method, path)
             assert (answer.status_code, answer.json()["code"]) == (403, "admin_only")
             assert answer.headers["Content-Type"] == "application/problem+json"
-    with server.rest("somebody", role="admin") as client:
-        assert client.get(path).status_code == 200
-
-
-def test_every_admin_route_is_among_those(anyone: httpx.Client) -> None:
-    paths = anyone.get("/openapi.json").json()["paths"]
-    ours = [path.replace("{user}", "ada") for path in paths if path.startswith("/api/admin")]
-    assert sorted(ours) == sorted(ADMIN_ROUTES)
+        if method == "get":
+            with server.rest("somebody", role="admin") as client:
+                assert client.get(path).status_code == 200
 
 
 def test_users_and_their_sessions(server: LiveServer, admin: httpx.Client) -> None:
