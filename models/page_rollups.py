@@ -2,9 +2,8 @@
 
 What must always hold: a period is *closed* when its document (`_id` "2026-11-20" or
 "2026-11") is there. That is written last, once, and never changed; it names the build
-whose rows (`_id` "period/build/number", a page each, and "period/build/hNN", an hour each)
-belong to it. So a build that was cut off, or that another process did at the same time,
-is seen by nobody.
+whose rows (`_id` "period/build/number", a page each) belong to it. So a build that was cut
+off, or that another process did at the same time, is seen by nobody.
 """
 
 import secrets
@@ -78,10 +77,6 @@ async def close_period(db: Database, period: str, breakdown: Breakdown, now: dat
         {"_id": _page_row(period, build, number), **breakdown.pages[page].to_document()}
         for number, page in enumerate(pages)
     ]
-    rows += [
-        {"_id": _hour_row(period, build, hour), **tally.to_document()}
-        for hour, tally in sorted(breakdown.hours.items())
-    ]
     for start in range(0, len(rows), CHUNK):
         await rollups(db).insert_many(rows[start : start + CHUNK])
     total = breakdown.total
@@ -89,12 +84,13 @@ async def close_period(db: Database, period: str, breakdown: Breakdown, now: dat
         "_id": period,
         "build": build,
         "closedAt": now,
-        "visitorCount": total.visitors.count(),
-        "visibleMedian": total.visible.median(),
-        "engagedMedian": total.engaged.median(),
+        **_summary(total),
         **total.to_document(),
         "users": breakdown.users.to_bytes(),
-        "hours": sorted(breakdown.hours),
+        # Hours are never added up, so nothing more is kept of them.
+        "hours": [
+            {"hour": hour, **_summary(tally)} for hour, tally in sorted(breakdown.hours.items())
+        ],
         "pages": pages,
         "pageCounts": [list(breakdown.pages[page].counts.values()) for page in pages],
     }
@@ -128,7 +124,7 @@ async def read_whole(db: Database, period: str) -> Breakdown:
     found = Breakdown()
     found.total.merge_document(document)
     found.users.merge_bytes(document["users"])
-    of_pages = _rows_of(f"{period}/{document['build']}/0")
+    of_pages = _rows_of(f"{period}/{document['build']}/")
     rows = {row["_id"]: row async for row in rollups(db).find(of_pages)}
     for number, page in enumerate(document["pages"]):
         found.pages[page] = tally = Tally()
@@ -167,27 +163,17 @@ async def read_pages(
     return found
 
 
-async def read_hours(
-    db: Database, periods: Iterable[Mapping[str, Any]]
-) -> dict[tuple[str, int], Tally]:
-    """The hours of these closed days (with `build` and `hours`), by day and hour."""
-    of = {
-        _hour_row(period["_id"], period["build"], hour): (period["_id"], hour)
-        for period in periods
-        for hour in period["hours"]
+def _summary(tally: Tally) -> Document:
+    return {
+        "counts": list(tally.counts.values()),
+        "visitorCount": tally.visitors.count(),
+        "visibleMedian": tally.visible.median(),
+        "engagedMedian": tally.engaged.median(),
     }
-    found = {key: Tally() for key in of.values()}
-    for row in await _by_id(db, list(of), None):
-        found[of[row["_id"]]].merge_document(row)
-    return found
 
 
 def _page_row(period: str, build: str, number: int) -> str:
     return f"{period}/{build}/{number:06d}"
-
-
-def _hour_row(period: str, build: str, hour: int) -> str:
-    return f"{period}/{build}/h{hour:02d}"
 
 
 def _rows_of(prefix: str) -> dict[str, Any]:

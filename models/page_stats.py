@@ -37,7 +37,6 @@ from models.page_reports import (
 from models.page_rollups import (
     SUMMARY,
     day_id,
-    read_hours,
     read_periods,
 )
 from models.sessions import Document
@@ -156,15 +155,20 @@ class PageStats:
 
     async def _by_hour(self, first: date, end: date, live: dict[date, Breakdown]) -> list[Moment]:
         closed = filter(self._periods.is_closed, map(day_id, days_between(first, end)))
-        days = await read_periods(self._db, closed, ("build", "hours"))
-        hours = await read_hours(self._db, days.values())
+        hours = {
+            (day, each["hour"]): stats_of_summary(each)
+            for day, found in (await read_periods(self._db, closed, ("hours",))).items()
+            for each in found["hours"]
+        }
         for day, breakdown in live.items():
-            hours |= {(day_id(day), hour): tally for hour, tally in breakdown.hours.items()}
-        nothing = Tally()
+            hours |= {
+                (day_id(day), hour): stats_of(tally) for hour, tally in breakdown.hours.items()
+            }
+        nothing = stats_of(Tally())
         return [
             Moment(
                 at=midnight(day) + timedelta(hours=hour),
-                **stats_of(hours.get((day_id(day), hour), nothing)),
+                **hours.get((day_id(day), hour), nothing),
             )
             for day in days_between(first, end)
             for hour in range(24)
