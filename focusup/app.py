@@ -24,7 +24,7 @@ from models import (
 from models.accounts import Accounts
 from models.beacons import Beacons
 from models.coefficients import Coefficients
-from models.indexes import IndexSpec, ensure_indexes
+from models.indexes import IndexSpec, ensure_indexes, with_retention
 from models.metrics import Dashboard
 from models.page_closing import Periods
 from models.page_stats import PageStats
@@ -60,9 +60,9 @@ INDEXES: Mapping[str, tuple[IndexSpec, ...]] = {
     session_store.COLLECTION: session_store.INDEXES,
     page_views.COLLECTION: page_views.INDEXES,
     known_users.COLLECTION: known_users.INDEXES,
-    visits.COLLECTION: visits.indexes(),
-    presence.COLLECTION: presence.indexes(),
-    events.COLLECTION: events.indexes(),
+    visits.COLLECTION: visits.INDEXES,
+    presence.COLLECTION: presence.INDEXES,
+    events.COLLECTION: events.INDEXES,
 }
 VISIT_EVERY_S = 300
 """Twice within the time for which a visit stays active; oftener where that is set shorter."""
@@ -177,12 +177,17 @@ def create_app(
 
 def indexes_of(settings: Settings) -> Mapping[str, tuple[IndexSpec, ...]]:
     """All indexes, with the retention that is set."""
-    return {
-        **INDEXES,
-        visits.COLLECTION: visits.indexes(settings.retention_days_visits),
-        presence.COLLECTION: presence.indexes(settings.retention_days_presence),
-        events.COLLECTION: events.indexes(settings.retention_days_events),
+    page_views_days = settings.retention_days_page_views
+    kept = {
+        (session_store.COLLECTION, "endedAt"): settings.retention_days_sessions,
+        (page_views.COLLECTION, "startedAt"): page_views_days,
+        (visitors.BROWSER_SESSIONS, "startedAt"): page_views_days,
+        (visitors.VISITORS, "lastSeenAt"): page_views_days,
+        (visits.COLLECTION, "last_seen_at"): settings.retention_days_visits,
+        (presence.COLLECTION, "last_seen_at"): settings.retention_days_presence,
+        (events.COLLECTION, "created_at"): settings.retention_days_events,
     }
+    return with_retention(INDEXES, kept)
 
 
 async def prepare(

@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     heartbeat_interval_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
     now_ttl_minutes: Annotated[float, Field(gt=0, le=1440)] = 5
     active_visit_ttl_minutes: Annotated[float, Field(gt=0, le=1440)] = 10
+    retention_days_sessions: RetentionDays = None
+    retention_days_page_views: Annotated[int, Field(ge=9, le=36_500)] | None = None
+    """Statistics of a day are closed once its views are over, after 7 days at the latest."""
     retention_days_visits: RetentionDays = None
     retention_days_presence: RetentionDays = None
     retention_days_events: RetentionDays = None

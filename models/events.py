@@ -22,16 +22,12 @@ COLLECTION = "activity_events"
 
 EventType = Literal["login", "signup", "app_open", "action"]
 ActionName = Annotated[str, StringConstraints(max_length=128)]
-
-
-def indexes(keep_days: int | None = None) -> tuple[IndexSpec, ...]:
-    return (
-        IndexSpec(
-            keys=(("created_at", 1),),
-            query="events of a stretch of time by type; and their retention",
-            expire_after_s=None if keep_days is None else keep_days * 86_400,
-        ),
-    )
+INDEXES = (
+    IndexSpec(
+        keys=(("created_at", 1),),
+        query="events of a stretch of time by type",
+    ),
+)
 
 
 class TrackEvent(WireModel):

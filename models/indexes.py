@@ -11,6 +11,8 @@ from typing import Any
 from motor.motor_asyncio import AsyncIOMotorDatabase
 from pymongo.errors import OperationFailure
 
+DAY_S = 86_400
+
 
 @dataclass(frozen=True, slots=True)
 class IndexSpec:
@@ -56,6 +58,28 @@ class IndexSpec:
         if self.partial is not None:
             given["partialFilterExpression"] = dict(self.partial)
         return given
+
+
+def with_retention(
+    specs: Mapping[str, Sequence[IndexSpec]], kept: Mapping[tuple[str, str], int | None]
+) -> dict[str, tuple[IndexSpec, ...]]:
+    """These indexes, and documents removed so many days after the instant that they hold in
+    a field. `kept` is by collection and field; None keeps them for good."""
+    found = {collection: tuple(indexes) for collection, indexes in specs.items()}
+    for (collection, field), days in kept.items():
+        if days is None:
+            continue
+        key = ((field, 1),)
+        query = "the retention"
+        others = []
+        for index in found.get(collection, ()):
+            if index.keys == key:
+                query = f"{index.query}; and {query}"
+            else:
+                others.append(index)
+        ttl = IndexSpec(keys=key, query=query, expire_after_s=days * DAY_S)
+        found[collection] = (*others, ttl)
+    return found
 
 
 async def ensure_indexes(

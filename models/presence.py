@@ -9,16 +9,12 @@ from models.sightings import Database, count_seen_within, note_sightings
 from models.wire import milliseconds
 
 COLLECTION = "user_presence"
-
-
-def indexes(keep_days: int | None = None) -> tuple[IndexSpec, ...]:
-    return (
-        IndexSpec(
-            keys=(("last_seen_at", 1),),
-            query="users active now; and the retention of the others",
-            expire_after_s=None if keep_days is None else keep_days * 86_400,
-        ),
-    )
+INDEXES = (
+    IndexSpec(
+        keys=(("last_seen_at", 1),),
+        query="users active now",
+    ),
+)
 
 
 async def note_presence(db: Database, seen: Mapping[str, None], now: datetime) -> None:

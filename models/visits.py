@@ -27,18 +27,14 @@ EVER = Span("ever", datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzi
 HASH_CHARS = 32
 
 VisitId = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,128}$")]
-
-
-def indexes(keep_days: int | None = None) -> tuple[IndexSpec, ...]:
-    return (
-        IndexSpec(
-            keys=(("last_seen_at", 1),),
-            query="visits now and active visits; and their retention",
-            expire_after_s=None if keep_days is None else keep_days * 86_400,
-        ),
-        IndexSpec(keys=(("first_seen_at", 1),), query="visits ever: those since it was counted"),
-        IndexSpec(keys=(("day_seen_at", 1),), query="visits today: those since it was counted"),
-    )
+INDEXES = (
+    IndexSpec(
+        keys=(("last_seen_at", 1),),
+        query="visits now and active visits",
+    ),
+    IndexSpec(keys=(("first_seen_at", 1),), query="visits ever: those since it was counted"),
+    IndexSpec(keys=(("day_seen_at", 1),), query="visits today: those since it was counted"),
+)
 
 
 class TrackVisit(WireModel):

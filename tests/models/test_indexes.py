@@ -12,7 +12,7 @@ from pymongo.errors import DuplicateKeyError
 from focusup.app import INDEXES, indexes_of, prepare
 from focusup.database import open_database
 from focusup.settings import Settings
-from models.indexes import IndexSpec, ensure_indexes
+from models.indexes import IndexSpec, ensure_indexes, with_retention
 from tests.embedded import embedded_database
 
 
@@ -76,3 +76,23 @@ async def test_a_ttl_index_that_is_no_longer_wanted_is_dropped(tmp_path: Path) -
         await db["things"].create_index([("colour", 1)])  # an operator's own
         await ensure_indexes(db, {"things": [other]})
         assert await ttl_of(db, "things") == {"_id_": None, "name_1": None, "colour_1": None}
+
+
+def test_a_retention_makes_the_index_of_its_field_expire_or_adds_one() -> None:
+    by_at = IndexSpec(keys=(("at", 1),), query="by time")
+    by_name = IndexSpec(keys=(("name", 1),), query="by name")
+    specs = {"things": (by_at, by_name), "others": (by_name,)}
+    kept = {("things", "at"): 2, ("others", "at"): 3, ("new", "at"): 4, ("things", "name"): None}
+    found = with_retention(specs, kept)
+    ages = {
+        (collection, spec.name): spec.expire_after_s
+        for collection, indexes in found.items()
+        for spec in indexes
+    }
+    assert ages == {
+        ("things", "at_1"): 2 * 86_400,
+        ("things", "name_1"): None,
+        ("others", "name_1"): None,
+        ("others", "at_1"): 3 * 86_400,
+        ("new", "at_1"): 4 * 86_400,
+    }

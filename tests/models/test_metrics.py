@@ -24,9 +24,9 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 NOON = datetime(2026, 3, 31, 12, tzinfo=UTC)
 VISITOR = Visitor("a" * 32, "b" * 32)
 INDEXES = {
-    visits.COLLECTION: visits.indexes(),
-    presence.COLLECTION: presence.indexes(),
-    events.COLLECTION: events.indexes(),
+    visits.COLLECTION: visits.INDEXES,
+    presence.COLLECTION: presence.INDEXES,
+    events.COLLECTION: events.INDEXES,
 }
 
 

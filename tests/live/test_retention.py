@@ -1,0 +1,81 @@
+"""What is older than its retention is removed, and nothing else, in every kind of data."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from bson import ObjectId
+from motor.motor_asyncio import AsyncIOMotorDatabase
+
+from focusup.app import indexes_of
+from focusup.settings import Settings
+from models.indexes import ensure_indexes
+from models.sessions import Document
+from tests.embedded import embedded_database
+
+KINDS = {
+    "sessions": ("endedAt", "retention_days_sessions"),
+    "page_views": ("startedAt", "retention_days_page_views"),
+    "browser_sessions": ("startedAt", "retention_days_page_views"),
+    "visitors": ("lastSeenAt", "retention_days_page_views"),
+    "visitor_sessions": ("last_seen_at", "retention_days_visits"),
+    "user_presence": ("last_seen_at", "retention_days_presence"),
+    "activity_events": ("created_at", "retention_days_events"),
+}
+DAYS = 30
+WITHIN_S = 120
+
+
+async def left(db: AsyncIOMotorDatabase[Document]) -> dict[str, set[str]]:
+    return {
+        collection: {row["what"] async for row in db[collection].find()} for collection in KINDS
+    }
+
+
+@pytest.mark.slow
+async def test_old_rows_of_every_kind_are_removed(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    instants = {
+        "old": now - timedelta(days=DAYS, minutes=1),
+        "young": now - timedelta(days=DAYS, minutes=-5),
+        "never": None,  # a session that has not ended
+    }
+    settings = Settings(
+        _env_file=None,
+        retention_days_sessions=DAYS,
+        retention_days_page_views=DAYS,
+        retention_days_visits=DAYS,
+        retention_days_presence=DAYS,
+        retention_days_events=DAYS,
+    )
+    async with embedded_database(tmp_path) as db:
+        await ensure_indexes(db, indexes_of(settings))
+        for collection, (field, _) in KINDS.items():
+            await db[collection].insert_many(
+                [{"_id": ObjectId(), field: at, "what": what} for what, at in instants.items()]
+            )
+        for _ in range(WITHIN_S):
+            rows = await left(db)
+            if not any("old" in those for those in rows.values()):
+                break
+            await asyncio.sleep(1)
+        assert rows == {collection: {"young", "never"} for collection in KINDS}
+
+
+@pytest.mark.parametrize("setting", sorted({setting for _, setting in KINDS.values()}))
+def test_each_setting_is_of_its_own_kinds(setting: str) -> None:
+    settings = Settings(_env_file=None, **{setting: DAYS})  # type: ignore[arg-type]
+    specs = indexes_of(settings)
+    expiring = {
+        (name, spec.keys[0][0])
+        for name, indexes in specs.items()
+        for spec in indexes
+        if spec.expire_after_s == DAYS * 86_400
+    }
+    assert expiring == {(name, at) for name, (at, of) in KINDS.items() if of == setting}
+
+
+def test_nothing_of_what_is_tracked_is_removed_unless_it_is_set() -> None:
+    specs = indexes_of(Settings(_env_file=None))
+    assert not [spec for name in KINDS for spec in specs.get(name, ()) if spec.expire_after_s]
