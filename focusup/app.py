@@ -34,6 +34,7 @@ from models.visitor_stats import VisitorStats
 from models.visitors import VisitorKeys
 from models.visits import VisitorHashes
 from realtime.clock import Clock, SystemClock
+from realtime.page_names import PageNames
 from realtime.page_service import PageService
 from realtime.records import SessionRecords
 from realtime.remembering import Remembering
@@ -99,6 +100,7 @@ def create_app(
         return owner == service.process or service.peers.others_track(owner)
 
     coefficients = Coefficients(database.db)
+    names = PageNames(most=settings.max_pages, most_of_one=settings.max_new_pages_per_visitor)
     pages = PageService(
         database.db,
         service.clock,
@@ -108,7 +110,7 @@ def create_app(
         idle_after_s=settings.idle_after_seconds,
         max_sockets_per_visitor=settings.max_sockets_per_visitor,
         max_sockets=settings.max_sockets,
-        max_pages=settings.max_pages,
+        names=names,
     )
     active_visit_ttl_s = settings.active_visit_ttl_minutes * 60
     dashboard = Dashboard(
@@ -137,7 +139,7 @@ def create_app(
         beacons=Beacons(
             database.db,
             arrive=pages.arrive,
-            admit=pages.admit,
+            admit=names.admit,
             coefficient=coefficients.coefficient,
         ),
         coefficients=coefficients,

@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     max_sockets_per_visitor: Annotated[int, Field(ge=1)] = 50
     max_sockets: Annotated[int, Field(ge=1)] = 30_000
     max_pages: Annotated[int, Field(ge=1)] = 10_000
+    max_new_pages_per_visitor: Annotated[int, Field(ge=1)] = 500
     heartbeat_interval_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
     now_ttl_minutes: Annotated[float, Field(gt=0, le=1440)] = 5
     active_visit_ttl_minutes: Annotated[float, Field(gt=0, le=1440)] = 10

@@ -60,11 +60,11 @@ class Beacons:
         db: Database,
         *,
         arrive: Callable[[str, str | None, str], Awaitable[Arrival]],
-        admit: Callable[[str], None],
+        admit: Callable[[str, str], None],
         coefficient: Callable[[str], float],
     ) -> None:
-        """`arrive` notes that a visitor (its user, its user agent) begins to view; `admit`
-        raises Conflict when there are too many pages."""
+        """`arrive` notes that a visitor (its user, its user agent) begins to view; `admit`,
+        of a page and its visitor, raises Conflict when there are too many pages."""
         self._db = db
         self._arrive = arrive
         self._admit = admit
@@ -122,7 +122,7 @@ class Beacons:
         user_agent: str,
         now: datetime,
     ) -> None:
-        self._admit(said.page)
+        self._admit(said.page, visitor_id)
         arrival = await self._arrive(visitor_id, user_id, user_agent)
         if said.page not in self._stored_pages:
             await store_page_names(self._db, [said.page], now)

@@ -13,7 +13,6 @@ from weakref import WeakValueDictionary
 from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
-from models.errors import Conflict
 from models.fence import Stamps
 from models.page_views import new_view, read_page_names
 from models.sessions import Document
@@ -26,6 +25,7 @@ from realtime.hub import Hub
 from realtime.ledger import Loss
 from realtime.page_book import ENDED, PageBook, TrackedView
 from realtime.page_messages import View, page_tick
+from realtime.page_names import PageNames
 from realtime.tracked import Viewer
 
 ANSWER_WITHIN_S = 5.0
@@ -45,7 +45,7 @@ class PageService:
         idle_after_s: float,
         max_sockets_per_visitor: int,
         max_sockets: int,
-        max_pages: int,
+        names: PageNames,
     ) -> None:
         """`process` is what we are called among the servers; `is_alive` tells whether
         another of them lives."""
@@ -56,8 +56,7 @@ class PageService:
         self._is_alive = is_alive
         self._coefficient = coefficient
         self._idle_after_s = idle_after_s
-        self._max_pages = max_pages
-        self._pages: set[str] = set()
+        self._names = names
         self._arriving: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """A browser that opens all its tabs at once begins one browser session."""
         self._latest: WeakValueDictionary[str, TrackedView] = WeakValueDictionary()
@@ -96,7 +95,7 @@ class PageService:
             try:
                 async with answered_within(ANSWER_WITHIN_S):
                     names = await read_page_names(self._db)
-                self._pages |= names
+                self._names.know(names)
                 self._book.know_pages(names)
             except (StorageUnavailable, StatementRefused):
                 pass  # nobody waits for it
@@ -132,13 +131,6 @@ class PageService:
             return arrival
         return arrival._replace(last_view_id=latest.begun["_id"])
 
-    def admit(self, page: str) -> None:
-        """Let a page be viewed, known or new. Raises Conflict "too_many_pages"."""
-        if page not in self._pages:
-            if len(self._pages) >= self._max_pages:
-                raise Conflict("too_many_pages", "There are too many different pages.")
-            self._pages.add(page)
-
     def begin(
         self,
         viewer: Viewer,
@@ -152,7 +144,7 @@ class PageService:
 
         Raises Conflict "too_many_pages".
         """
-        self.admit(view.page)
+        self._names.admit(view.page, arrival.visitor_id)
         coefficient = self._coefficient(view.page)
         begun = new_view(
             view_id=ObjectId(),

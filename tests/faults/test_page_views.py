@@ -21,6 +21,12 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield site
 
 
+@pytest.fixture
+def wary_site(tmp_path: Path) -> Iterator[Site]:
+    with page_server(tmp_path, MAX_NEW_PAGES_PER_VISITOR="50") as site:
+        yield site
+
+
 async def test_a_database_that_stands_still(site: Site) -> None:
     """Views that began before and meanwhile are stored with every second."""
     server, views, database = site
@@ -98,6 +104,17 @@ async def test_a_reset_ends_the_view(site: Site, figures: Figures) -> None:
             await asyncio.sleep(0.05)
     figures(stored_after_s=time.monotonic() - began_s)
     assert views.view(view["viewId"])["visibleSeconds"] == 1
+
+
+async def test_one_visitor_cannot_use_up_the_page_names(wary_site: Site) -> None:
+    server, _, _ = wary_site
+    codes = []
+    async with viewing(server) as hostile, viewing(server) as honest:
+        for number in range(60):
+            await hostile.send("view", id=str(number), page=f"/{number}")
+            codes.append((await hostile.next("viewing", "error")).get("code"))
+        assert codes == [None] * 50 + ["too_many_pages"] * 10
+        assert (await honest.view("/new"))["page"] == "/new"
 
 
 async def test_10000_page_names_from_one_client(site: Site) -> None:

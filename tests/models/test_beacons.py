@@ -32,7 +32,7 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 def beacons_of(db: Database, *, full: bool = False) -> Beacons:
-    def admit(page: str) -> None:
+    def admit(page: str, visitor_id: str) -> None:
         if full:
             raise Conflict("too_many_pages", "There are too many different pages.")
 

@@ -14,6 +14,7 @@ from models.page_views import page_views
 from models.tokens import TokenAuthority
 from realtime.clock import ManualClock
 from realtime.close_codes import CloseCode
+from realtime.page_names import PageNames
 from realtime.page_service import PageService
 from realtime.page_socket import PageSocket, Visiting
 from realtime.session_socket import SocketSettings
@@ -60,7 +61,7 @@ class World:
             idle_after_s=15,
             max_sockets_per_visitor=2,
             max_sockets=100,
-            max_pages=100,
+            names=PageNames(most=100, most_of_one=100),
         )
 
     def socket(self, visitor: str = "v") -> tuple[Wire, PageSocket]:
