@@ -255,7 +255,8 @@ async def test_expiring_then_4401(live_server: LiveServer, user: str) -> None:
         assert await client.closed() == 4401
     seconds = stored(live_server, session, user)["elapsedSeconds"]
     assert 2 <= seconds <= 4
-    assert seconds == client.heard[-1]["elapsedSeconds"]
+    # A second that falls due while the socket is being closed is booked, and told to nobody.
+    assert seconds - client.heard[-1]["elapsedSeconds"] in (0, 1)
 
 
 async def test_the_eleventh_socket_of_a_user_is_turned_away(
