@@ -22,6 +22,7 @@ from models.sessions import (
     SessionQuery,
     new_document,
 )
+from models.timelines import EMPTY
 
 COLLECTION = "sessions"
 INDEXES = (
@@ -174,6 +175,7 @@ async def claim_session(
             values |= {
                 "startedAt": now,
                 "pausedMs": 0.0,
+                "timeline": EMPTY,
                 "pausedAt": now if before["status"] == "paused" else None,
             }
         if await compare_and_set(db, before, values, stamp):

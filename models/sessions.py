@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints
 
 from models.errors import Conflict, Invalid
+from models.timelines import EMPTY, counters_set, pause_ended
 from models.wire import UtcDatetime, WireModel
 from scoring.focus import Score, focus_score, round_half_up
 
@@ -147,6 +148,7 @@ def new_document(user_id: str, body: NewSession, *, stamp: str, now: datetime) -
         "createdAt": now,
         "updatedAt": now,
         "edited": False,
+        "timeline": EMPTY,
         # internal, never shown:
         "stamp": stamp,
         "owner": None,
@@ -190,15 +192,11 @@ def ended_fields(document: Mapping[str, Any], status: str, ended_at: datetime) -
     """
     started_at = document["startedAt"] or document["createdAt"]
     counted = SECOND * (0 if document["edited"] else document["elapsedSeconds"])
-    paused_ms = document["pausedMs"]
-    if document["pausedAt"] is not None:
-        paused_ms += max(0.0, (ended_at - document["pausedAt"]) / MILLISECOND)
     return {
         "status": status,
         "startedAt": started_at,
         "endedAt": max(ended_at, started_at + counted),
-        "pausedMs": paused_ms,
-        "pausedAt": None,
+        **pause_ended(document, ended_at),
         "owner": None,
         "updatedAt": ended_at,
         **score_fields(document),
@@ -220,7 +218,8 @@ def changed_fields(
         changes |= status_fields(document, status, now)
     counters = {name: given[name] for name in COUNTERS if name in given}
     if counters:
-        changes |= consistent_counters(document, counters)
+        changes |= (set_ := consistent_counters(document, counters))
+        changes |= counters_set(document, set_)
         changes["edited"] = True
     if document["status"] in FINAL and (counters or "targetMinutes" in given):
         changes |= score_fields({**document, **changes})
@@ -236,11 +235,8 @@ def status_fields(document: Mapping[str, Any], status: str, now: datetime) -> di
         return {}
     if status == "paused":
         return {"status": status, "pausedAt": now}
-    paused_ms = document["pausedMs"]
-    if document["pausedAt"] is not None:
-        paused_ms += max(0.0, (now - document["pausedAt"]) / MILLISECOND)
     # Who resumes it was there just now, though no client tracks it.
-    return {"status": status, "pausedAt": None, "pausedMs": paused_ms, "leftAt": now}
+    return {"status": status, **pause_ended(document, now), "leftAt": now}
 
 
 def consistent_counters(document: Mapping[str, Any], given: Mapping[str, int]) -> dict[str, int]:

@@ -17,6 +17,7 @@ from typing import Generic
 
 from realtime.meter import SECOND_US, Booked
 from realtime.tracked import PAUSED, RUNNING, T, Viewer
+from scoring.timeline import Kind
 
 SLOTS_PER_SECOND = 20
 SLOT_US = SECOND_US // SLOTS_PER_SECOND
@@ -198,9 +199,16 @@ class Engine(Generic[T]):
         due_us = thing.meter.due_at_us
         if due_us is None:
             raise AssertionError("only a running meter books")
-        thing.active += booked.active
-        thing.idle += booked.idle
         thing.last_booked_us = due_us - SECOND_US
+        active, idle = booked
+        if active:
+            if thing.run is not Kind.ACTIVE:
+                self._begin_run(thing, Kind.ACTIVE, active + idle)
+            thing.active += active
+        if idle:
+            if thing.run is not Kind.IDLE:
+                self._begin_run(thing, Kind.IDLE, idle)
+            thing.idle += idle
         if booked.active:
             thing.last_active_us = thing.last_booked_us - booked.idle * SECOND_US
         idle_now = booked.idle > 0
@@ -211,6 +219,13 @@ class Engine(Generic[T]):
             thing.booked = True
             self._booked.append(thing)
         self.mark(thing)
+
+    def _begin_run(self, thing: T, kind: Kind, seconds: int) -> None:
+        """Seconds of another kind begin, so many before the last one fell due."""
+        if thing.last_booked_us is None:
+            raise AssertionError("a run begins with a booked second")
+        if thing.begin_run(kind, thing.last_booked_us - seconds * SECOND_US):
+            self.changed(thing)
 
     def _run(self, thing: T, now_us: int) -> None:
         thing.meter.run(now_us)
@@ -223,6 +238,7 @@ class Engine(Generic[T]):
     def _hold(self, thing: T, now_us: int) -> None:
         self.settle(thing, now_us)
         thing.meter.hold(now_us)
+        thing.run = None
         self._take_off(thing)
 
     def _take_off(self, thing: T) -> None:
@@ -232,5 +248,7 @@ class Engine(Generic[T]):
 
     def _end_pause(self, thing: T, now_us: int) -> None:
         if thing.paused_since_us is not None:
-            thing.paused_us += max(0, now_us - thing.paused_since_us)
+            length_us = max(0, now_us - thing.paused_since_us)
+            thing.pause_ended(length_us)
+            thing.paused_us += length_us
             thing.paused_since_us = None

@@ -11,9 +11,11 @@ from models.fence import Stamps
 from models.session_store import Claim, sessions
 from models.sessions import COUNTERS, FINAL, Document, ended_fields
 from models.storage import answered_within
+from models.timelines import origin_of, runs_in
 from realtime.clock import Clock
 from realtime.meter import Meter
 from realtime.tracked import PAUSED, Totals, TrackedSession
+from scoring.timeline import Timeline
 
 _READ = ("stamp", "status", "owner", *COUNTERS)
 ANSWER_WITHIN_S = 5.0
@@ -54,6 +56,8 @@ class SessionBook:
             stamp=document["stamp"],
             paused_us=round(document["pausedMs"] * 1000),
             paused_since_us=self._clock.at_us(paused_at) if paused and paused_at else None,
+            timeline=Timeline(runs_in(document)),
+            origin_us=self._clock.at_us(origin_of(document)),
         )
 
     def absolute(self, thing: TrackedSession) -> dict[str, Any]:
@@ -69,6 +73,7 @@ class SessionBook:
             "activeSeconds": thing.active,
             "idleSeconds": thing.idle,
             "tabSwitches": thing.tab_switches,
+            "timeline": thing.timeline.pack(),
             "pausedMs": thing.paused_us / 1000,
             "pausedAt": None if paused_since_us is None else clock.wall(paused_since_us),
             "carryMs": 0.0 if thing.meter.running else thing.meter.carry_us(0) / 1000,

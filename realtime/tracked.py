@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from realtime.close_codes import CloseCode
 from realtime.meter import Meter
+from scoring.timeline import Counts, Kind, Timeline
 
 
 class Viewer(Protocol):
@@ -89,6 +90,7 @@ class Tracked:
         "quarantined_until_us",
         "released",
         "revision",
+        "run",
         "saved_revision",
         "stamp",
         "state_changed",
@@ -126,6 +128,9 @@ class Tracked:
         """Left by its last viewer; another may come before that is saved."""
         self.last_booked_us: int | None = None
         self.last_active_us: int | None = None
+
+        self.run: Kind | None = None
+        """The kind of the last second, unless counting stopped since."""
 
         # For those who watch, until they are told:
         self.idle_now = False
@@ -168,6 +173,15 @@ class Tracked:
     def ended(self) -> bool:
         return self.ended_at_us is not None
 
+    def begin_run(self, kind: Kind, start_us: int) -> bool:  # noqa: ARG002 - of no timeline
+        """Another kind of seconds is going to be counted, from `start_us` on. Whether that
+        is to be written."""
+        self.run = kind
+        return False
+
+    def pause_ended(self, length_us: int) -> None:
+        """The pause since `paused_since_us` is over."""
+
     @property
     def owned(self) -> bool:
         """Whether anybody tracks it still."""
@@ -180,7 +194,15 @@ T = TypeVar("T", bound=Tracked)
 class TrackedSession(Tracked):
     """A focus session."""
 
-    __slots__ = ("edited", "reached_target", "started_at", "target_minutes", "user_id")
+    __slots__ = (
+        "edited",
+        "origin_us",
+        "reached_target",
+        "started_at",
+        "target_minutes",
+        "timeline",
+        "user_id",
+    )
 
     def __init__(
         self,
@@ -196,7 +218,10 @@ class TrackedSession(Tracked):
         paused_us: int = 0,
         paused_since_us: int | None = None,
         edited: bool = False,
+        timeline: Timeline,
+        origin_us: int,
     ) -> None:
+        """`origin_us` is when it was started, for its timeline."""
         super().__init__(
             thing_id=thing_id,
             status=status,
@@ -208,9 +233,23 @@ class TrackedSession(Tracked):
         )
         self.user_id = user_id
         self.started_at = started_at
+        self.timeline = timeline
+        self.origin_us = origin_us
         self.edited = edited
         """Whether its counters were set by hand before."""
         self.retarget(target_minutes)
+
+    def begin_run(self, kind: Kind, start_us: int) -> bool:
+        self.run = kind
+        self.timeline.begin(kind, start_us - self.origin_us, Counts(*self.totals))
+        return True
+
+    def pause_ended(self, length_us: int) -> None:
+        since_us = self.paused_since_us
+        if since_us is not None:
+            # What is left of a second belongs to the one that is counted after the pause.
+            start_us = since_us - self.meter.carry_us(since_us) - self.origin_us
+            self.timeline.paused(start_us, length_us, Counts(*self.totals))
 
     def retarget(self, target_minutes: float) -> None:
         self.target_minutes = target_minutes

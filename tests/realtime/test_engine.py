@@ -9,6 +9,7 @@ from realtime.engine import GAP_US, SLOT_US, Engine
 from realtime.meter import SECOND_US, Meter
 from realtime.ticker import Ticker
 from realtime.tracked import Totals, TrackedSession
+from scoring.timeline import Timeline
 from tests.realtime.tab import Tab
 
 START_US = 5_000 * SECOND_US
@@ -23,6 +24,8 @@ def tracked(engine: Engine, at_us: int = START_US, *, status: str = "active") ->
         target_minutes=1,
         started_at=datetime(2026, 1, 1, tzinfo=UTC),
         meter=Meter(idle_after_us=15 * SECOND_US),
+        timeline=Timeline(),
+        origin_us=0,
         stamp="me.1",
         paused_since_us=at_us if status == "paused" else None,
     )

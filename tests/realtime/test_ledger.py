@@ -16,6 +16,7 @@ from realtime.engine import Engine
 from realtime.ledger import QUARANTINE_US, Ledger, Loss
 from realtime.meter import SECOND_US, Meter
 from realtime.tracked import Totals, TrackedSession
+from scoring.timeline import Timeline
 from tests.realtime.faulty_book import FaultyBook
 from tests.realtime.tab import Tab
 
@@ -56,6 +57,8 @@ class World:
             target_minutes=25,
             started_at=datetime(2026, 1, 1, tzinfo=UTC),
             meter=Meter(idle_after_us=IDLE_AFTER_US),
+            timeline=Timeline(),
+            origin_us=0,
             stamp=self.stamps.fresh(),
         )
         self.book.begin(thing)
