@@ -1,0 +1,97 @@
+"""Days as a learner lives them: local dates and their hours, in an IANA time zone. Pure.
+
+What must always hold: a second belongs to the local date and hour in which it begins; so
+parts of a run that are told apart by day or hour add up to the run, and a day has the 23,
+24 or 25 hours (or any other length) that the zone's rules give it.
+
+Instants are whole microseconds since 1970-01-01T00:00Z.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+SECOND_US = 1_000_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+ONE_DAY = timedelta(days=1)
+QUARTER_US = 15 * 60 * SECOND_US
+"""Clocks are changed at whole quarters of an hour."""
+
+
+class LocalDay(NamedTuple):
+    """A date in a zone: its hours begin at these instants, and the last one ends at
+    `end_us`. When clocks are put back an hour is longer; when put forward, one is missing."""
+
+    date: date
+    begins_us: tuple[int, ...]
+    hours: tuple[int, ...]
+    end_us: int
+
+    @property
+    def start_us(self) -> int:
+        return self.begins_us[0]
+
+
+class Part(NamedTuple):
+    """Consecutive seconds within one hour of one date."""
+
+    date: date
+    hour: int
+    start_us: int
+    seconds: int
+
+
+def instant_us(at: datetime) -> int:
+    return (at - EPOCH) // MICROSECOND
+
+
+def at_instant(at_us: int) -> datetime:
+    return EPOCH + timedelta(microseconds=at_us)
+
+
+def date_of(at_us: int, zone: str) -> date:
+    """The local date at an instant."""
+    return at_instant(at_us).astimezone(ZoneInfo(zone)).date()
+
+
+@lru_cache(maxsize=20_000)
+def local_day(day: date, zone: str) -> LocalDay:
+    """A date that exists in the zone; raises ValueError for one that was skipped."""
+    here = ZoneInfo(zone)
+    at_us, end_us = midnight_us(day, zone), midnight_us(day + ONE_DAY, zone)
+    begins: list[int] = []
+    hours: list[int] = []
+    while at_us < end_us:
+        local = at_instant(at_us).astimezone(here)
+        if not hours or hours[-1] != local.hour:
+            begins.append(at_us)
+            hours.append(local.hour)
+        at_us = min((at_us // QUARTER_US + 1) * QUARTER_US, end_us)
+    if not begins:
+        raise ValueError(f"there was no {day} in {zone}")
+    return LocalDay(day, tuple(begins), tuple(hours), end_us)
+
+
+def midnight_us(day: date, zone: str) -> int:
+    """When the date begins: the first of two midnights, and where clocks were put forward
+    over midnight, that instant."""
+    return instant_us(datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC))
+
+
+def parts_of(start_us: int, seconds: int, zone: str) -> Iterator[Part]:
+    """These seconds by date and hour."""
+    while seconds > 0:
+        day = local_day(date_of(start_us, zone), zone)
+        slot = bisect_right(day.begins_us, start_us) - 1
+        while seconds > 0 and slot < len(day.begins_us):
+            until_us = day.begins_us[slot + 1] if slot + 1 < len(day.begins_us) else day.end_us
+            count = min(seconds, -((start_us - until_us) // SECOND_US))
+            if count > 0:
+                yield Part(day.date, day.hours[slot], start_us, count)
+                start_us += count * SECOND_US
+                seconds -= count
+            slot += 1
