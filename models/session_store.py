@@ -22,7 +22,7 @@ from models.sessions import (
     SessionQuery,
     new_document,
 )
-from models.timelines import EMPTY
+from models.timelines import EMPTY, going_on
 
 COLLECTION = "sessions"
 INDEXES = (
@@ -40,8 +40,6 @@ Changes = dict[str, Any]
 
 class Claim(NamedTuple):
     document: Document
-    carry_ms: float
-    """The remainder of a second that the last owner left."""
     resumed: bool
     """Whether it had been started before."""
     former_owner: str | None
@@ -178,11 +176,12 @@ async def claim_session(
                 "timeline": EMPTY,
                 "pausedAt": now if before["status"] == "paused" else None,
             }
+        values["timeline"] = going_on({**before, **values}, now).pack()
         if await compare_and_set(db, before, values, stamp):
             after = await find_session(db, session_id, user_id)
             if after["stamp"] == stamp:
                 resumed = before["startedAt"] is not None
-                return Claim(after, before["carryMs"], resumed, before["owner"])
+                return Claim(after, resumed, before["owner"])
     raise StorageUnavailable("contended", "The session is being claimed elsewhere; try again.")
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from models.wire import milliseconds
-from scoring.timeline import Counts, Run, Timeline, pack, set_by_hand, unpack
+from scoring.timeline import SECOND_US, Counts, Kind, Run, Timeline, pack, set_by_hand, unpack
 
 MICROSECOND = timedelta(microseconds=1)
 EMPTY = b""
@@ -36,10 +36,26 @@ def runs_in(document: Mapping[str, Any]) -> list[Run]:
         return set_by_hand(counts, paused_us_in(document))
 
 
+def carry_us_in(document: Mapping[str, Any]) -> int:
+    """The remainder of a second, less than one."""
+    carry_ms: float = document["carryMs"]
+    return min(max(round(carry_ms * 1000), 0), SECOND_US - 1)
+
+
 def paused_us_in(document: Mapping[str, Any]) -> int:
     """Time in pauses that are over."""
     paused_ms: float = document["pausedMs"]
     return round(paused_ms * 1000)
+
+
+def going_on(document: Mapping[str, Any], now: datetime) -> Timeline:
+    """The timeline of a session that somebody tracks from `now` on, its next run begun if
+    it counts."""
+    timeline = Timeline(runs_in(document))
+    if document["status"] == "active":
+        start_us = (now - origin_of(document)) // MICROSECOND - carry_us_in(document)
+        timeline.begin(Kind.ACTIVE, start_us, counts_in(document))
+    return timeline
 
 
 def pause_ended(document: Mapping[str, Any], until: datetime) -> Document:
@@ -48,7 +64,7 @@ def pause_ended(document: Mapping[str, Any], until: datetime) -> Document:
     if since is None:
         return {"pausedAt": None, "pausedMs": document["pausedMs"]}
     length_us = max((until - since) // MICROSECOND, 0)
-    start_us = (since - origin_of(document)) // MICROSECOND - round(document["carryMs"] * 1000)
+    start_us = (since - origin_of(document)) // MICROSECOND - carry_us_in(document)
     timeline = Timeline(runs_in(document))
     timeline.paused(start_us, length_us, counts_in(document))
     return {

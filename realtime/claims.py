@@ -99,7 +99,7 @@ class Claims:
             claim = await claim_session(
                 self._db, session_id, user_id, stamps=self._stamps, now=self._clock.wall(now_us)
             )
-            thing = self._book.tracked(claim, idle_after_us=self._idle_after_us)
+            thing = self._book.tracked(claim, now_us, idle_after_us=self._idle_after_us)
             self._engine.add(thing)
             asyncio.get_running_loop().call_later(ATTEND_WITHIN_S, self._release_unattended, thing)
             if claim.former_owner is not None:

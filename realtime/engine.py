@@ -203,11 +203,11 @@ class Engine(Generic[T]):
         active, idle = booked
         if active:
             if thing.run is not Kind.ACTIVE:
-                self._begin_run(thing, Kind.ACTIVE, active + idle)
+                self._begin_run(thing, Kind.ACTIVE, due_us - (active + idle + 1) * SECOND_US)
             thing.active += active
         if idle:
             if thing.run is not Kind.IDLE:
-                self._begin_run(thing, Kind.IDLE, idle)
+                self._begin_run(thing, Kind.IDLE, due_us - (idle + 1) * SECOND_US)
             thing.idle += idle
         if booked.active:
             thing.last_active_us = thing.last_booked_us - booked.idle * SECOND_US
@@ -220,11 +220,8 @@ class Engine(Generic[T]):
             self._booked.append(thing)
         self.mark(thing)
 
-    def _begin_run(self, thing: T, kind: Kind, seconds: int) -> None:
-        """Seconds of another kind begin, so many before the last one fell due."""
-        if thing.last_booked_us is None:
-            raise AssertionError("a run begins with a booked second")
-        if thing.begin_run(kind, thing.last_booked_us - seconds * SECOND_US):
+    def _begin_run(self, thing: T, kind: Kind, start_us: int) -> None:
+        if thing.begin_run(kind, start_us):
             self.changed(thing)
 
     def _run(self, thing: T, now_us: int) -> None:
@@ -232,6 +229,8 @@ class Engine(Generic[T]):
         due_us = thing.meter.due_at_us
         if due_us is None:
             raise AssertionError("a running meter has a due moment")
+        # Said beforehand, it is written with what made it run, and not once more.
+        self._begin_run(thing, Kind.ACTIVE, due_us - SECOND_US)
         thing.phase = -(-due_us // SLOT_US) % SLOTS_PER_SECOND
         self._wheel[thing.phase][thing] = None
 

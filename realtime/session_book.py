@@ -11,11 +11,10 @@ from models.fence import Stamps
 from models.session_store import Claim, sessions
 from models.sessions import COUNTERS, FINAL, Document, ended_fields
 from models.storage import answered_within
-from models.timelines import origin_of, runs_in
+from models.timelines import carry_us_in, going_on, origin_of
 from realtime.clock import Clock
 from realtime.meter import Meter
 from realtime.tracked import PAUSED, Totals, TrackedSession
-from scoring.timeline import Timeline
 
 _READ = ("stamp", "status", "owner", *COUNTERS)
 ANSWER_WITHIN_S = 5.0
@@ -39,8 +38,9 @@ class SessionBook:
         async with answered_within(ANSWER_WITHIN_S):
             return await read_fields(sessions(self._db), ids, _READ)
 
-    def tracked(self, claim: Claim, *, idle_after_us: int) -> TrackedSession:
-        """The session just claimed, as the engine counts it."""
+    def tracked(self, claim: Claim, now_us: int, *, idle_after_us: int) -> TrackedSession:
+        """The session that was claimed to be tracked from `now_us` on, as the engine counts
+        it."""
         document = claim.document
         paused_at = document["pausedAt"]
         paused = document["status"] == PAUSED
@@ -52,11 +52,11 @@ class SessionBook:
             target_minutes=document["targetMinutes"],
             started_at=document["startedAt"],
             edited=document["edited"],
-            meter=Meter(idle_after_us=idle_after_us, carry_us=_carry_us(claim.carry_ms)),
+            meter=Meter(idle_after_us=idle_after_us, carry_us=carry_us_in(document)),
             stamp=document["stamp"],
             paused_us=round(document["pausedMs"] * 1000),
             paused_since_us=self._clock.at_us(paused_at) if paused and paused_at else None,
-            timeline=Timeline(runs_in(document)),
+            timeline=going_on(document, self._clock.wall(now_us)),
             origin_us=self._clock.at_us(origin_of(document)),
         )
 
@@ -127,7 +127,3 @@ class SessionBook:
 
     def ended(self, document: Document) -> bool:
         return document["status"] in FINAL
-
-
-def _carry_us(carry_ms: float) -> int:
-    return min(max(round(carry_ms * 1000), 0), 999_999)

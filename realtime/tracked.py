@@ -241,8 +241,7 @@ class TrackedSession(Tracked):
 
     def begin_run(self, kind: Kind, start_us: int) -> bool:
         self.run = kind
-        self.timeline.begin(kind, start_us - self.origin_us, Counts(*self.totals))
-        return True
+        return self.timeline.begin(kind, start_us - self.origin_us, Counts(*self.totals))
 
     def pause_ended(self, length_us: int) -> None:
         since_us = self.paused_since_us

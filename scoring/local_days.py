@@ -82,16 +82,29 @@ def midnight_us(day: date, zone: str) -> int:
     return instant_us(datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC))
 
 
-def parts_of(start_us: int, seconds: int, zone: str) -> Iterator[Part]:
-    """These seconds by date and hour."""
-    while seconds > 0:
-        day = local_day(date_of(start_us, zone), zone)
-        slot = bisect_right(day.begins_us, start_us) - 1
-        while seconds > 0 and slot < len(day.begins_us):
-            until_us = day.begins_us[slot + 1] if slot + 1 < len(day.begins_us) else day.end_us
+class Calendar:
+    """The dates of a zone. It remembers the last one, since who asks in order of time asks
+    for the same one again and again."""
+
+    __slots__ = ("_day", "zone")
+
+    def __init__(self, zone: str) -> None:
+        self.zone = zone
+        self._day: LocalDay | None = None
+
+    def day_at(self, at_us: int) -> LocalDay:
+        day = self._day
+        if day is None or not day.begins_us[0] <= at_us < day.end_us:
+            day = self._day = local_day(date_of(at_us, self.zone), self.zone)
+        return day
+
+    def parts_of(self, start_us: int, seconds: int) -> Iterator[Part]:
+        """These seconds by date and hour."""
+        while seconds > 0:
+            day = self.day_at(start_us)
+            slot = bisect_right(day.begins_us, start_us)
+            until_us = day.begins_us[slot] if slot < len(day.begins_us) else day.end_us
             count = min(seconds, -((start_us - until_us) // SECOND_US))
-            if count > 0:
-                yield Part(day.date, day.hours[slot], start_us, count)
-                start_us += count * SECOND_US
-                seconds -= count
-            slot += 1
+            yield Part(day.date, day.hours[slot - 1], start_us, count)
+            start_us += count * SECOND_US
+            seconds -= count

@@ -77,11 +77,13 @@ class Timeline:
         for run in runs:
             self._append(run)
 
-    def begin(self, kind: Kind, start_us: int, counts: Counts) -> None:
+    def begin(self, kind: Kind, start_us: int, counts: Counts) -> bool:
         """A second of another kind than the last one, or the first after a stop, is going
-        to be counted; it began at `start_us`."""
+        to be counted, from `start_us` on. Whether that says anything new."""
+        before = self._open
         self._close(counts)
         self._open = (kind, max(start_us, self._reached_us()))
+        return self._open != before
 
     def paused(self, start_us: int, length_us: int, counts: Counts) -> None:
         """A pause is over."""

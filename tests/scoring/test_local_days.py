@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from scoring.local_days import (
     SECOND_US,
+    Calendar,
     date_of,
     instant_us,
     local_day,
     midnight_us,
-    parts_of,
 )
 
 
@@ -66,7 +66,7 @@ def test_a_date_that_was_skipped() -> None:
     with pytest.raises(ValueError, match="2011-12-30"):
         local_day(date(2011, 12, 30), "Pacific/Apia")
     end_us = midnight_us(date(2011, 12, 31), "Pacific/Apia")
-    parts = list(parts_of(end_us - HOUR_US, 2 * 3600, "Pacific/Apia"))
+    parts = list(Calendar("Pacific/Apia").parts_of(end_us - HOUR_US, 2 * 3600))
     assert [(part.date, part.hour) for part in parts] == [
         (date(2011, 12, 29), 23),
         (date(2011, 12, 31), 0),
@@ -79,7 +79,7 @@ def test_a_date_that_was_skipped() -> None:
 def test_parts_are_the_seconds_by_the_clock_on_the_wall(
     start_us: int, seconds: int, zone: str
 ) -> None:
-    parts = list(parts_of(start_us, seconds, zone))
+    parts = list(Calendar(zone).parts_of(start_us, seconds))
     assert sum(part.seconds for part in parts) == seconds
     at_us = start_us
     for part in parts:
