@@ -22,6 +22,7 @@ from models.sessions import (
     SessionQuery,
     new_document,
 )
+from models.time_zones import UTC
 from models.timelines import EMPTY, going_on
 
 COLLECTION = "sessions"
@@ -64,8 +65,10 @@ async def insert_session(
     *,
     stamp: str,
     now: datetime,
+    zone: str = UTC,
 ) -> Document:
-    document = {"_id": ObjectId(), **new_document(user_id, body, stamp=stamp, now=now)}
+    fresh = new_document(user_id, body, stamp=stamp, now=now, zone=zone)
+    document = {"_id": ObjectId(), **fresh}
     await sessions(db).insert_one(document)
     return document
 

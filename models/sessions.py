@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints
 
 from models.errors import Conflict, Invalid
+from models.idle_modes import DEFAULT, IdleMode
+from models.time_zones import UTC, TimeZone
 from models.timelines import EMPTY, counters_set, pause_ended
 from models.wire import UtcDatetime, WireModel
 from scoring.focus import Score, focus_score, round_half_up
@@ -45,8 +47,8 @@ def _without_defaults(schema: dict[str, Any]) -> None:
         field.pop("default", None)
 
 
-class NewSession(WireModel):
-    """Body of `POST /api/sessions`."""
+class SessionFields(WireModel):
+    """What a session is about."""
 
     target_minutes: TargetMinutes = 25
     content_id: ShortText | None = None
@@ -55,7 +57,15 @@ class NewSession(WireModel):
     notes: Notes | None = None
 
 
-class SessionChange(NewSession):
+class NewSession(SessionFields):
+    """Body of `POST /api/sessions`. Without a `timeZone` it is the one of the user's
+    settings. It and `idleMode` are kept for good."""
+
+    idle_mode: IdleMode = DEFAULT
+    time_zone: TimeZone | None = None
+
+
+class SessionChange(SessionFields):
     """Body of `PUT /api/sessions/:id`: only the fields that are there change."""
 
     model_config = ConfigDict(json_schema_extra=_without_defaults)
@@ -108,6 +118,8 @@ class SessionView(WireModel):
     title: str | None
     tags: list[str]
     notes: str | None
+    idle_mode: IdleMode = DEFAULT
+    time_zone: str = UTC
     status: Status
     elapsed_seconds: int
     active_seconds: int
@@ -129,8 +141,11 @@ class SessionView(WireModel):
 Document = dict[str, Any]
 
 
-def new_document(user_id: str, body: NewSession, *, stamp: str, now: datetime) -> Document:
-    """The document of a session that nobody has tracked yet (without its `_id`)."""
+def new_document(
+    user_id: str, body: NewSession, *, stamp: str, now: datetime, zone: str = UTC
+) -> Document:
+    """The document of a session that nobody has tracked yet (without its `_id`). `zone` is
+    where it is lived unless the body says so."""
     return {
         "userId": user_id,
         "targetMinutes": body.target_minutes,
@@ -138,6 +153,8 @@ def new_document(user_id: str, body: NewSession, *, stamp: str, now: datetime) -
         "title": body.title,
         "tags": body.tags,
         "notes": body.notes,
+        "idleMode": body.idle_mode,
+        "timeZone": body.time_zone or zone,
         "status": "active",
         **dict.fromkeys(COUNTERS, 0),
         "focusScore": None,

@@ -41,7 +41,6 @@ class Claims:
         book: SessionBook,
         clock: Clock,
         stamps: Stamps,
-        idle_after_s: float,
         peers: Peers,
         note: Callable[[ObjectId], Awaitable[None]],
     ) -> None:
@@ -53,7 +52,6 @@ class Claims:
         self._book = book
         self._clock = clock
         self._stamps = stamps
-        self._idle_after_us = round(idle_after_s * 1_000_000)
         self._under_way: dict[tuple[ObjectId, str], asyncio.Task[Claim]] = {}
         self._closed = False
 
@@ -99,7 +97,7 @@ class Claims:
             claim = await claim_session(
                 self._db, session_id, user_id, stamps=self._stamps, now=self._clock.wall(now_us)
             )
-            thing = self._book.tracked(claim, now_us, idle_after_us=self._idle_after_us)
+            thing = self._book.tracked(claim, now_us)
             self._engine.add(thing)
             asyncio.get_running_loop().call_later(ATTEND_WITHIN_S, self._release_unattended, thing)
             if claim.former_owner is not None:

@@ -57,14 +57,13 @@ class SessionService:
         abandon_after_s: float = 1800.0,
     ) -> None:
         self.clock = clock
-        self.idle_after_s = idle_after_s
         self.hub = Hub(max_per_user=max_sockets_per_user, max_in_all=max_sockets)
         self._db = db
         self._stamps = stamps = Stamps()
         # Direct writes carry a mark of their own, so that the ledger never takes them
         # for one of its writes whose reply was lost.
         self.direct_stamps = Stamps(stamps.process + "d")
-        book = SessionBook(db, clock, stamps)
+        book = SessionBook(db, clock, stamps, interactive_s=idle_after_s)
         self._counting = counting = Counting(
             book, clock, stamps, self.hub, announce=self.hub.announce, on_lost=self._lost
         )
@@ -93,7 +92,6 @@ class SessionService:
             book=book,
             clock=clock,
             stamps=stamps,
-            idle_after_s=idle_after_s,
             peers=self.peers,
             note=self._abandonment.note,
         )

@@ -8,6 +8,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models.counted import read_fields, write_fenced
 from models.fence import Stamps
+from models.idle_modes import DEFAULT, idle_after_s
 from models.session_store import Claim, sessions
 from models.sessions import COUNTERS, FINAL, Document, ended_fields
 from models.storage import answered_within
@@ -22,8 +23,17 @@ ANSWER_WITHIN_S = 5.0
 
 
 class SessionBook:
-    def __init__(self, db: AsyncIOMotorDatabase[Document], clock: Clock, stamps: Stamps) -> None:
+    def __init__(
+        self,
+        db: AsyncIOMotorDatabase[Document],
+        clock: Clock,
+        stamps: Stamps,
+        *,
+        interactive_s: float,
+    ) -> None:
+        """`interactive_s` is the silence that the idle mode `interactive` allows."""
         self._db = db
+        self._interactive_s = interactive_s
         self._clock = clock
         self._stamps = stamps
 
@@ -38,12 +48,14 @@ class SessionBook:
         async with answered_within(ANSWER_WITHIN_S):
             return await read_fields(sessions(self._db), ids, _READ)
 
-    def tracked(self, claim: Claim, now_us: int, *, idle_after_us: int) -> TrackedSession:
+    def tracked(self, claim: Claim, now_us: int) -> TrackedSession:
         """The session that was claimed to be tracked from `now_us` on, as the engine counts
         it."""
         document = claim.document
         paused_at = document["pausedAt"]
         paused = document["status"] == PAUSED
+        mode = document.get("idleMode", DEFAULT)
+        idle_after_us = round(idle_after_s(mode, self._interactive_s) * 1_000_000)
         return TrackedSession(
             thing_id=document["_id"],
             user_id=document["userId"],

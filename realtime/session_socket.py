@@ -130,7 +130,7 @@ class SessionSocket(Conversation[TrackedSession]):
             sessionId=message.session_id,
             session=joined.session.model_dump(mode="json"),
             resumed=joined.resumed,
-            idleThresholdSeconds=self._service.idle_after_s,
+            idleThresholdSeconds=joined.thing.meter.idle_after_us / 1_000_000,
             nextSecondInMs=self._next_second_in_ms(joined.thing),
         )
 

@@ -1,0 +1,32 @@
+"""Time zones on the wire: names of the IANA database, such as `Europe/Berlin`.
+
+What must always hold: a name that was taken is one that every server of this version
+knows; the data come with the package `tzdata`, not from the machine.
+"""
+
+from functools import lru_cache
+from importlib.resources import files
+from typing import Annotated
+
+from pydantic import AfterValidator, WithJsonSchema
+
+UTC = "UTC"
+
+
+@lru_cache(maxsize=1)
+def known_zones() -> frozenset[str]:
+    """Every name that may be used."""
+    return frozenset(files("tzdata").joinpath("zones").read_text("ascii").split())
+
+
+def _known(name: str) -> str:
+    if name not in known_zones():
+        raise ValueError("must be an IANA time zone, such as Europe/Berlin")
+    return name
+
+
+TimeZone = Annotated[
+    str,
+    AfterValidator(_known),
+    WithJsonSchema({"type": "string", "examples": ["Europe/Berlin", "UTC"]}),
+]
