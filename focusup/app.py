@@ -18,6 +18,7 @@ from models import (
     presence,
     servers,
     session_store,
+    study_months,
     visitors,
     visits,
 )
@@ -25,10 +26,13 @@ from models.accounts import Accounts
 from models.beacons import Beacons
 from models.coefficients import Coefficients
 from models.indexes import IndexSpec, ensure_indexes, with_retention
+from models.learners import Learners
+from models.learning import Learning
 from models.metrics import Dashboard
 from models.page_closing import Periods
 from models.page_stats import PageStats
 from models.storage import translated
+from models.study_months import StudyMonths
 from models.tokens import TokenAuthority
 from models.visitor_stats import VisitorStats
 from models.visitors import VisitorKeys
@@ -44,6 +48,7 @@ from realtime.service import SessionService
 from realtime.session_socket import SocketSettings
 from routes import admin, auth, engagement, health, sessions, sockets, stats, tracking
 from routes import coefficients as coefficients_routes
+from routes import learners as learners_routes
 from routes.addresses import TrustedProxies
 from routes.bodies import install_limits
 from routes.health import HealthCheck, Pinged
@@ -61,6 +66,7 @@ INDEXES: Mapping[str, tuple[IndexSpec, ...]] = {
     session_store.COLLECTION: session_store.INDEXES,
     page_views.COLLECTION: page_views.INDEXES,
     known_users.COLLECTION: known_users.INDEXES,
+    study_months.COLLECTION: study_months.INDEXES,
     visits.COLLECTION: visits.INDEXES,
     presence.COLLECTION: presence.INDEXES,
     events.COLLECTION: events.INDEXES,
@@ -120,11 +126,12 @@ def create_app(
         count_tracked=service.peers.count_tracked,
     )
     periods = Periods(database.db, is_alive=is_alive)
+    learners, months = Learners(database.db), StudyMonths(database.db)
     members = Services(
         accounts=Accounts(database.db, tokens, settings.refresh_token_days * 86_400),
         tokens=tokens,
         tracking=service,
-        sessions=SessionRecords(database.db, service),
+        sessions=SessionRecords(database.db, service, learners, months),
         sockets=SocketSettings(tokens=tokens, now=utc_now),
         pages=pages,
         visitor_keys=VisitorKeys(secret),
@@ -136,6 +143,7 @@ def create_app(
             heartbeat_every_s=settings.heartbeat_interval_seconds,
         ),
         dashboard=dashboard,
+        learning=Learning(months, learners),
         beacons=Beacons(
             database.db,
             arrive=pages.arrive,
@@ -156,7 +164,7 @@ def create_app(
     websockets.install()
     requests.install(app)
     for module in (
-        *(admin, auth, coefficients_routes, engagement, health),
+        *(admin, auth, coefficients_routes, engagement, health, learners_routes),
         *(sessions, sockets, stats, tracking),
     ):
         app.register_blueprint(module.blueprint)

@@ -8,29 +8,18 @@ from collections.abc import Callable
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from models.errors import FieldError, Invalid
 from models.page_days import DAY
 from models.page_rollups import day_id, month_id, next_month
 from models.sessions import Document
-from models.wire import UtcDatetime, WireModel
+from models.wire import Day, UtcDatetime, WireModel
 from scoring.tallies import Counts, Tally
 
 DEFAULT_DAYS = 30
 MOST_DAYS = 3660
 MOST_DAYS_BY_HOUR = 31
-EARLIEST, LATEST = date(2000, 1, 1), date(2100, 1, 1)
-
-
-def _iso_date(value: object) -> object:
-    # Pydantic also reads numbers, and dates with a time.
-    if isinstance(value, str) and len(value) != len("2026-01-31"):
-        raise ValueError("must be a date such as 2026-01-31")
-    return value
-
-
-Day = Annotated[date, Field(strict=False, ge=EARLIEST, le=LATEST), BeforeValidator(_iso_date)]
 
 
 class StatsRange(WireModel):

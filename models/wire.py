@@ -8,7 +8,7 @@ refused is never repeated in an error, since it may be a password.
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Self
 
 from bson import ObjectId
@@ -26,6 +26,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import core_schema
 
+EARLIEST, LATEST = date(2000, 1, 1), date(2100, 1, 1)
 _DATE_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]", re.ASCII)
 
 
@@ -49,6 +50,16 @@ def _iso_or_datetime(value: object) -> object:
     if isinstance(value, datetime) or (isinstance(value, str) and _DATE_AND_TIME.match(value)):
         return value
     raise ValueError("must be an ISO 8601 date and time with an offset")
+
+
+def _iso_date(value: object) -> object:
+    # Pydantic also reads numbers, and dates with a time.
+    if isinstance(value, str) and len(value) != len("2026-01-31"):
+        raise ValueError("must be a date such as 2026-01-31")
+    return value
+
+
+Day = Annotated[date, Field(strict=False, ge=EARLIEST, le=LATEST), BeforeValidator(_iso_date)]
 
 
 UtcDatetime = Annotated[

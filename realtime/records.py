@@ -17,6 +17,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 from models import session_store as store
 from models.errors import Conflict, StorageUnavailable
 from models.known_users import KnownUsers
+from models.learners import Learners
 from models.servers import Notice, leave_notice
 from models.sessions import (
     COUNTERS,
@@ -29,6 +30,7 @@ from models.sessions import (
     changed_fields,
     ended_fields,
 )
+from models.study_months import StudyMonths
 from realtime.service import SessionService
 from realtime.tracked import PAUSED, TrackedSession
 
@@ -43,17 +45,27 @@ class _NowTrackedError(Exception):
 
 
 class SessionRecords:
-    def __init__(self, db: AsyncIOMotorDatabase[Document], tracking: SessionService) -> None:
+    def __init__(
+        self,
+        db: AsyncIOMotorDatabase[Document],
+        tracking: SessionService,
+        learners: Learners,
+        months: StudyMonths,
+    ) -> None:
         self._db = db
+        self._learners = learners
+        self._months = months
         self._tracking = tracking
         self._known = KnownUsers(db)
         self._peers = tracking.peers
 
     async def create(self, user_id: str, body: NewSession) -> SessionView:
         tracking = self._tracking
-        await self._known.note(user_id, tracking.now())
+        now = tracking.now()
+        await self._known.note(user_id, now)
+        zone = body.time_zone or (await self._learners.find(user_id)).zone
         document = await store.insert_session(
-            self._db, user_id, body, stamp=tracking.direct_stamps.fresh(), now=tracking.now()
+            self._db, user_id, body, stamp=tracking.direct_stamps.fresh(), now=now, zone=zone
         )
         return tracking.view(document)
 
@@ -70,7 +82,8 @@ class SessionRecords:
         Raises NotFound, Conflict "session_tracked" or "session_ended", Invalid.
         """
         given = change.given()
-        await store.find_session(self._db, session_id, user_id)
+        document = await store.find_session(self._db, session_id, user_id)
+        await self._months.touch(document, self._tracking.now())
         thing = await self._present(user_id, session_id)
         if thing is not None and thing.ended:
             await _stored(self._tracking.ledger.saved(thing))
@@ -127,6 +140,8 @@ class SessionRecords:
         return session
 
     async def delete(self, user_id: str, session_id: str) -> None:
+        document = await store.find_session(self._db, session_id, user_id)
+        await self._months.touch(document, self._tracking.now())
         document = await store.delete_session(self._db, session_id, user_id)
         thing = self._tracking.tracked(session_id)
         if thing is not None:

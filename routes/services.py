@@ -10,6 +10,7 @@ from quart import Quart, current_app
 from models.accounts import Accounts
 from models.beacons import Beacons
 from models.coefficients import Coefficients
+from models.learning import Learning
 from models.metrics import Dashboard
 from models.page_stats import PageStats
 from models.tokens import TokenAuthority
@@ -55,6 +56,7 @@ class Services:
     visitor_keys: VisitorKeys
     reporting: Reporting
     dashboard: Dashboard
+    learning: Learning
     beacons: Beacons
     coefficients: Coefficients
     page_stats: PageStats

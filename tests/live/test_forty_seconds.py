@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 
 from mongomock_motor import AsyncMongoMockClient
 
+from models.learners import Learners
 from models.session_store import find_session
 from models.sessions import NewSession
+from models.study_months import StudyMonths
 from realtime.clock import ManualClock
 from realtime.records import SessionRecords
 from realtime.service import SessionService
@@ -66,7 +68,9 @@ async def test_with_a_fake_clock_exactly() -> None:
     service = SessionService(
         db, clock, idle_after_s=15, max_sockets_per_user=1, max_sockets=1
     )  # never started: this test is the ticker
-    created = await SessionRecords(db, service).create("ada", NewSession(target_minutes=1))
+    created = await SessionRecords(db, service, Learners(db), StudyMonths(db)).create(
+        "ada", NewSession(target_minutes=1)
+    )
     viewer = Tab()
     joined = await service.join(viewer, created.id, "ada", clock.now_us())
     for step in range(1, 401):

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from models.errors import Conflict, NotFound, StorageUnavailable
+from models.learners import Learners
 from models.session_store import find_session, sessions
 from models.sessions import NewSession, SessionChange
+from models.study_months import StudyMonths
 from realtime.clock import SystemClock
 from realtime.records import SessionRecords
 from realtime.service import SessionService
@@ -30,7 +32,7 @@ async def service(tmp_path: Path) -> AsyncIterator[SessionService]:
 
 
 def records(service: SessionService) -> SessionRecords:
-    return SessionRecords(service._db, service)
+    return SessionRecords(service._db, service, Learners(service._db), StudyMonths(service._db))
 
 
 async def join(service: SessionService, session_id: str, user: str = "ada") -> tuple[Tab, Tracked]:

@@ -1,0 +1,55 @@
+"""A learner's statistics, goals and settings, for routes and sockets."""
+
+from datetime import datetime
+
+from models.learners import GoalsBody, Learners, LearnerSettings
+from models.study_months import Studied, StudyMonths
+from models.study_reports import (
+    CalendarYear,
+    Series,
+    SeriesQuery,
+    UserStats,
+    calendar,
+    goals_body,
+    series,
+    user_stats,
+)
+from scoring.streaks import Goals
+
+
+class Learning:
+    def __init__(self, months: StudyMonths, learners: Learners) -> None:
+        self._months = months
+        self._learners = learners
+
+    async def stats(self, user_id: str, now: datetime) -> UserStats:
+        learner = await self._learners.find(user_id)
+        return user_stats(await self._studied(user_id, now), learner, now)
+
+    async def series(self, user_id: str, query: SeriesQuery, now: datetime) -> Series:
+        """Raises Invalid for a range that is empty or too long."""
+        learner = await self._learners.find(user_id)
+        return series(await self._studied(user_id, now), query, learner.today(now))
+
+    async def calendar(self, user_id: str, year: int | None, now: datetime) -> CalendarYear:
+        learner = await self._learners.find(user_id)
+        wanted = learner.today(now).year if year is None else year
+        return calendar(await self._studied(user_id, now), learner, wanted)
+
+    async def goals(self, user_id: str) -> GoalsBody:
+        return goals_body((await self._learners.find(user_id)).goals_now)
+
+    async def set_goals(self, user_id: str, body: GoalsBody, now: datetime) -> GoalsBody:
+        """Raises Conflict "too_many_changes"."""
+        goals = Goals(**body.model_dump(by_alias=False))
+        return goals_body((await self._learners.set_goals(user_id, goals, now)).goals_now)
+
+    async def settings(self, user_id: str) -> LearnerSettings:
+        return LearnerSettings(time_zone=(await self._learners.find(user_id)).zone)
+
+    async def set_settings(self, user_id: str, settings: LearnerSettings) -> LearnerSettings:
+        learner = await self._learners.set_zone(user_id, settings.time_zone)
+        return LearnerSettings(time_zone=learner.zone)
+
+    async def _studied(self, user_id: str, now: datetime) -> Studied:
+        return await self._months.read(user_id, now)

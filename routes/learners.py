@@ -1,0 +1,125 @@
+"""`/api/stats/me`, `/api/goals`, `/api/me/settings`: what a learner sees and sets."""
+
+from quart import Blueprint, Response
+from quart_schema import document_querystring, document_request, document_response, tag_blueprint
+
+from models.learners import GoalsBody, LearnerSettings
+from models.study_reports import CalendarQuery, CalendarYear, Series, SeriesQuery, UserStats
+from models.wire import WireModel
+from routes.bodies import answer, read_body, read_query
+from routes.identity import authenticated, identity
+from routes.openapi import document_problems
+from routes.services import services
+
+blueprint = Blueprint("learners", __name__, url_prefix="/api")
+tag_blueprint(blueprint, ["Learners"])
+
+
+class UserStatsBody(WireModel):
+    """One's own statistics."""
+
+    stats: UserStats
+
+
+class SeriesBody(WireModel):
+    """One's own days, or what they are made of."""
+
+    series: Series
+
+
+class CalendarBody(WireModel):
+    """One's own year."""
+
+    calendar: CalendarYear
+
+
+class GoalsAnswer(WireModel):
+    """The goals that hold now."""
+
+    goals: GoalsBody
+
+
+class SettingsBody(WireModel):
+    """The settings."""
+
+    settings: LearnerSettings
+
+
+@blueprint.get("/stats/me")
+@authenticated
+@document_response(UserStatsBody)
+async def get_my_stats() -> Response:
+    """Tell what one's sessions come to, streaks, and today against the goals"""
+    stats = await services().learning.stats(identity().user_id, services().now())
+    return answer(UserStatsBody(stats=stats))
+
+
+@blueprint.get("/stats/me/series")
+@authenticated
+@document_querystring(SeriesQuery)
+@document_response(SeriesBody)
+async def get_my_series() -> Response:
+    """Tell one's days, weeks or months, hours of the week, contents or tags
+
+    Of 400 days at most; dates without a session are there as zeros. A second belongs to the
+    date and hour in which it began, by the clock where the session was lived.
+    """
+    query = read_query(SeriesQuery)
+    series = await services().learning.series(identity().user_id, query, services().now())
+    return answer(SeriesBody(series=series))
+
+
+@blueprint.get("/stats/me/calendar")
+@authenticated
+@document_querystring(CalendarQuery)
+@document_response(CalendarBody)
+async def get_my_calendar() -> Response:
+    """Tell each date of a year"""
+    year = read_query(CalendarQuery).year
+    calendar = await services().learning.calendar(identity().user_id, year, services().now())
+    return answer(CalendarBody(calendar=calendar))
+
+
+@blueprint.get("/goals")
+@authenticated
+@document_response(GoalsAnswer)
+async def get_goals() -> Response:
+    """Tell one's goals"""
+    return answer(GoalsAnswer(goals=await services().learning.goals(identity().user_id)))
+
+
+@blueprint.put("/goals")
+@authenticated
+@document_request(GoalsBody)
+@document_response(GoalsAnswer)
+@document_problems(409)
+async def put_goals() -> Response:
+    """Set one's goals, from today on
+
+    A goal that is left out is taken back. What was reached on earlier dates stays reached.
+    """
+    body = await read_body(GoalsBody)
+    goals = await services().learning.set_goals(identity().user_id, body, services().now())
+    return answer(GoalsAnswer(goals=goals))
+
+
+@blueprint.get("/me/settings")
+@authenticated
+@document_response(SettingsBody)
+async def get_settings() -> Response:
+    """Tell one's settings"""
+    return answer(SettingsBody(settings=await services().learning.settings(identity().user_id)))
+
+
+@blueprint.put("/me/settings")
+@authenticated
+@document_request(LearnerSettings)
+@document_response(SettingsBody)
+async def put_settings() -> Response:
+    """Set one's time zone
+
+    Sessions that there are keep the zone that they were lived in.
+    """
+    body = await read_body(LearnerSettings)
+    settings = await services().learning.set_settings(identity().user_id, body)
+    return answer(SettingsBody(settings=settings))
