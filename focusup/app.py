@@ -13,6 +13,7 @@ from focusup.settings import Settings
 from models import (
     accounts,
     events,
+    goals_reached,
     known_users,
     page_views,
     presence,
@@ -26,13 +27,11 @@ from models.accounts import Accounts
 from models.beacons import Beacons
 from models.coefficients import Coefficients
 from models.indexes import IndexSpec, ensure_indexes, with_retention
-from models.learners import Learners
 from models.learning import Learning
 from models.metrics import Dashboard
 from models.page_closing import Periods
 from models.page_stats import PageStats
 from models.storage import translated
-from models.study_months import StudyMonths
 from models.tokens import TokenAuthority
 from models.visitor_stats import VisitorStats
 from models.visitors import VisitorKeys
@@ -67,6 +66,7 @@ INDEXES: Mapping[str, tuple[IndexSpec, ...]] = {
     page_views.COLLECTION: page_views.INDEXES,
     known_users.COLLECTION: known_users.INDEXES,
     study_months.COLLECTION: study_months.INDEXES,
+    goals_reached.COLLECTION: goals_reached.INDEXES,
     visits.COLLECTION: visits.INDEXES,
     presence.COLLECTION: presence.INDEXES,
     events.COLLECTION: events.INDEXES,
@@ -93,6 +93,7 @@ def create_app(
     app = requests.App("focusup")
     app.url_map.merge_slashes = False  # its redirect would be a page of HTML, not a problem
     tokens = TokenAuthority(secret, settings.access_token_minutes * 60)
+    learning = Learning(database.db)
     service = SessionService(
         database.db,
         clock or SystemClock(),
@@ -100,6 +101,7 @@ def create_app(
         max_sockets_per_user=settings.max_sockets_per_user,
         max_sockets=settings.max_sockets,
         abandon_after_s=settings.abandon_after_minutes * 60,
+        learning=learning,
     )
 
     def is_alive(owner: str | None) -> bool:
@@ -126,12 +128,11 @@ def create_app(
         count_tracked=service.peers.count_tracked,
     )
     periods = Periods(database.db, is_alive=is_alive)
-    learners, months = Learners(database.db), StudyMonths(database.db)
     members = Services(
         accounts=Accounts(database.db, tokens, settings.refresh_token_days * 86_400),
         tokens=tokens,
         tracking=service,
-        sessions=SessionRecords(database.db, service, learners, months),
+        sessions=SessionRecords(database.db, service, learning),
         sockets=SocketSettings(tokens=tokens, now=utc_now),
         pages=pages,
         visitor_keys=VisitorKeys(secret),
@@ -143,7 +144,7 @@ def create_app(
             heartbeat_every_s=settings.heartbeat_interval_seconds,
         ),
         dashboard=dashboard,
-        learning=Learning(months, learners),
+        learning=learning,
         beacons=Beacons(
             database.db,
             arrive=pages.arrive,

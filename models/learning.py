@@ -1,8 +1,9 @@
 """A learner's statistics, goals and settings, for routes and sockets."""
 
-from datetime import datetime
+from datetime import date, datetime
 
-from models.learners import GoalsBody, Learners, LearnerSettings
+from models.goals_reached import note_reached
+from models.learners import Database, GoalsBody, Learners, LearnerSettings
 from models.study_months import Studied, StudyMonths
 from models.study_reports import (
     CalendarYear,
@@ -18,9 +19,10 @@ from scoring.streaks import Goals
 
 
 class Learning:
-    def __init__(self, months: StudyMonths, learners: Learners) -> None:
-        self._months = months
-        self._learners = learners
+    def __init__(self, db: Database) -> None:
+        self.months = StudyMonths(db)
+        self._db = db
+        self._learners = Learners(db)
 
     async def stats(self, user_id: str, now: datetime) -> UserStats:
         learner = await self._learners.find(user_id)
@@ -44,12 +46,22 @@ class Learning:
         goals = Goals(**body.model_dump(by_alias=False))
         return goals_body((await self._learners.set_goals(user_id, goals, now)).goals_now)
 
+    async def note_reached(
+        self, user_id: str, goal: str, *, day: date, value: int, now: datetime
+    ) -> bool:
+        """Note that a goal was reached; whether it was not noted before."""
+        return await note_reached(self._db, user_id, goal, day=day, value=value, now=now)
+
+    async def zone(self, user_id: str) -> str:
+        """Where the learner is."""
+        return (await self._learners.find(user_id)).zone
+
     async def settings(self, user_id: str) -> LearnerSettings:
-        return LearnerSettings(time_zone=(await self._learners.find(user_id)).zone)
+        return LearnerSettings(time_zone=await self.zone(user_id))
 
     async def set_settings(self, user_id: str, settings: LearnerSettings) -> LearnerSettings:
         learner = await self._learners.set_zone(user_id, settings.time_zone)
         return LearnerSettings(time_zone=learner.zone)
 
     async def _studied(self, user_id: str, now: datetime) -> Studied:
-        return await self._months.read(user_id, now)
+        return await self.months.read(user_id, now)

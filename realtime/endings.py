@@ -8,10 +8,14 @@ the answer to its own message or by the push.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import Context
+from typing import NamedTuple
+
+import structlog
 
 from models.errors import Conflict, StorageUnavailable
 from models.sessions import FINAL, SessionView
-from models.storage import answered_within
+from models.storage import StatementRefused, answered_within
+from models.study_reports import UserStats
 from realtime.hub import Hub
 from realtime.ledger import Ledger
 from realtime.messages import encode
@@ -19,27 +23,53 @@ from realtime.tracked import TrackedSession, Viewer
 
 READ_WITHIN_S = 5.0
 READ_AGAIN_AFTER_S = 0.25
+STATS_WITHIN_S = 1.0
+"""So long an end waits for statistics at most: when many end at once, some go without."""
+STATS_AT_ONCE = 4
+
+log = structlog.get_logger(__name__)
 
 Read = Callable[[TrackedSession], Awaitable[SessionView]]
+ReadStats = Callable[[str], Awaitable[UserStats]]
+"""Those of a user."""
+
+
+class Ended(NamedTuple):
+    """A session that has ended, and what its user's sessions come to now."""
+
+    session: SessionView
+    stats: UserStats | None
 
 
 class Ending:
     """An end on its way to the database, and who gets an answer of their own."""
 
-    task: asyncio.Task[SessionView]
+    task: asyncio.Task[Ended]
 
     def __init__(self) -> None:
         self.askers: set[Viewer] = set()
 
 
 class Endings:
-    def __init__(self, ledger: Ledger[TrackedSession], hub: Hub, read: Read) -> None:
+    def __init__(
+        self,
+        ledger: Ledger[TrackedSession],
+        hub: Hub,
+        read: Read,
+        *,
+        read_stats: ReadStats,
+        on_ended: Callable[[TrackedSession], None],
+    ) -> None:
+        """`on_ended` is told of each end that is stored."""
         self._ledger = ledger
         self._hub = hub
         self._read = read
+        self._read_stats = read_stats
+        self._on_ended = on_ended
+        self._reading = asyncio.Semaphore(STATS_AT_ONCE)
         self._under_way: dict[TrackedSession, Ending] = {}
 
-    async def stored(self, thing: TrackedSession, *, by: Viewer | None) -> SessionView:
+    async def stored(self, thing: TrackedSession, *, by: Viewer | None) -> Ended:
         """Until the end of this thing, which the engine has ended, is stored.
 
         Raises NotFound, or Conflict "superseded" if another process took it before.
@@ -57,7 +87,8 @@ class Endings:
     async def ended_elsewhere(self, thing: TrackedSession) -> None:
         """Tell the viewers of a thing that another process has ended."""
         session = await self.read_again(thing)
-        self._hub.ended(thing, stopped_text(session))
+        ended = Ended(session, await self._stats_of(thing))
+        self._hub.ended(thing, stopped_text(ended))
 
     async def read_again(self, thing: TrackedSession) -> SessionView:
         """The session as stored, however long the database takes. Raises NotFound."""
@@ -68,14 +99,26 @@ class Endings:
             except StorageUnavailable:
                 await asyncio.sleep(READ_AGAIN_AFTER_S)
 
-    async def _finish(self, thing: TrackedSession, ending: Ending) -> SessionView:
+    async def _stats_of(self, thing: TrackedSession) -> UserStats | None:
+        try:
+            async with answered_within(STATS_WITHIN_S), self._reading:
+                return await self._read_stats(thing.user_id)
+        except (StorageUnavailable, StatementRefused):
+            return None
+        except Exception:
+            log.exception("stats_not_read")
+            return None
+
+    async def _finish(self, thing: TrackedSession, ending: Ending) -> Ended:
         try:
             await self._ledger.saved(thing)
             session = await self.read_again(thing)
             if session.status not in FINAL:
                 raise taken_over()
-            self._hub.ended(thing, stopped_text(session), but=ending.askers)
-            return session
+            ended = Ended(session, await self._stats_of(thing))
+            self._hub.ended(thing, stopped_text(ended), but=ending.askers)
+            self._on_ended(thing)
+            return ended
         finally:
             del self._under_way[thing]
 
@@ -84,8 +127,9 @@ def taken_over() -> Conflict:
     return Conflict("superseded", "The session is tracked elsewhere now.")
 
 
-def stopped_text(session: SessionView, id_: str | int | None = None) -> str:
-    """The message `stopped`."""
+def stopped_text(ended: Ended, id_: str | int | None = None) -> str:
+    """The message `stopped`. `stats` are null when they could not be read in time."""
+    session, stats = ended
     breakdown = session.score_breakdown
     return encode(
         "stopped",
@@ -93,4 +137,5 @@ def stopped_text(session: SessionView, id_: str | int | None = None) -> str:
         session=session.model_dump(mode="json"),
         focusScore=session.focus_score,
         scoreBreakdown=None if breakdown is None else breakdown.model_dump(mode="json"),
+        stats=None if stats is None else stats.model_dump(mode="json"),
     )

@@ -74,6 +74,11 @@ class Hub:
         for viewer in self._all():
             viewer.push(text)
 
+    def push_to(self, user_id: str, text: str) -> None:
+        """Tell every socket of a user."""
+        for viewer in list(self._by_user.get(user_id, ())):
+            viewer.push(text)
+
     def _all(self) -> list[Socket]:
         return [viewer for viewers in self._by_user.values() for viewer in viewers]
 

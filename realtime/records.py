@@ -17,7 +17,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 from models import session_store as store
 from models.errors import Conflict, StorageUnavailable
 from models.known_users import KnownUsers
-from models.learners import Learners
+from models.learning import Learning
 from models.servers import Notice, leave_notice
 from models.sessions import (
     COUNTERS,
@@ -30,7 +30,6 @@ from models.sessions import (
     changed_fields,
     ended_fields,
 )
-from models.study_months import StudyMonths
 from realtime.service import SessionService
 from realtime.tracked import PAUSED, TrackedSession
 
@@ -49,12 +48,11 @@ class SessionRecords:
         self,
         db: AsyncIOMotorDatabase[Document],
         tracking: SessionService,
-        learners: Learners,
-        months: StudyMonths,
+        learning: Learning,
     ) -> None:
         self._db = db
-        self._learners = learners
-        self._months = months
+        self._learning = learning
+        self._months = learning.months
         self._tracking = tracking
         self._known = KnownUsers(db)
         self._peers = tracking.peers
@@ -63,7 +61,7 @@ class SessionRecords:
         tracking = self._tracking
         now = tracking.now()
         await self._known.note(user_id, now)
-        zone = body.time_zone or (await self._learners.find(user_id)).zone
+        zone = body.time_zone or await self._learning.zone(user_id)
         document = await store.insert_session(
             self._db, user_id, body, stamp=tracking.direct_stamps.fresh(), now=now, zone=zone
         )
@@ -121,7 +119,7 @@ class SessionRecords:
             return (await self.get(user_id, session_id)).status in FINAL
 
         if thing is not None:
-            session = await _stored(self._tracking.end_tracked(thing, status))
+            session = (await _stored(self._tracking.end_tracked(thing, status))).session
         elif document["status"] not in FINAL and await self._peers.ask(
             document, "end", status, ended
         ):

@@ -19,6 +19,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 from models import session_store as store
 from models.errors import Conflict, NotFound
 from models.fence import Stamps
+from models.learning import Learning
 from models.servers import Notice
 from models.sessions import Document, SessionView, view
 from models.storage import StatementRefused, StorageUnavailable, answered_within
@@ -27,7 +28,8 @@ from realtime.claims import Claims
 from realtime.clock import Clock
 from realtime.close_codes import CloseCode
 from realtime.counting import Counting
-from realtime.endings import Endings, taken_over
+from realtime.endings import Ended, Endings, taken_over
+from realtime.goals import GoalWatch
 from realtime.hub import Hub, counts, tell
 from realtime.ledger import Loss
 from realtime.messages import encode
@@ -55,6 +57,7 @@ class SessionService:
         max_sockets_per_user: int,
         max_sockets: int,
         abandon_after_s: float = 1800.0,
+        learning: Learning,
     ) -> None:
         self.clock = clock
         self.hub = Hub(max_per_user=max_sockets_per_user, max_in_all=max_sockets)
@@ -95,7 +98,14 @@ class SessionService:
             peers=self.peers,
             note=self._abandonment.note,
         )
-        self._endings = Endings(self.ledger, self.hub, self._read)
+        self.goals = GoalWatch(self.hub, learning, self.now)
+        self._endings = Endings(
+            self.ledger,
+            self.hub,
+            self._read,
+            read_stats=lambda user_id: learning.stats(user_id, self.now()),
+            on_ended=self.goals.ended,
+        )
 
     # --- life -------------------------------------------------------------------------
 
@@ -104,7 +114,7 @@ class SessionService:
         with contextlib.suppress(StorageUnavailable):  # it is tried again
             async with answered_within(ANSWER_WITHIN_S):
                 await self.peers.meet()
-        self._counting.start(self.peers.run(), self._abandonment.run())
+        self._counting.start(self.peers.run(), self._abandonment.run(), self.goals.run())
 
     async def stop(self, *, within_s: float) -> list[TrackedSession]:
         """Join nobody any more, write everything, close every socket with 1012.
@@ -161,6 +171,7 @@ class SessionService:
                 raise Conflict("session_ended", f"The session has ended ({thing.status}).")
             self.claims.refuse_if_closed()
             self.engine.attach(thing, viewer, now_us)
+            self.goals.began(thing)
             return Joined(thing, self._live_view(thing, document), resumed)
 
     def leave(self, viewer: Viewer, thing: TrackedSession, at_us: int) -> None:
@@ -195,7 +206,7 @@ class SessionService:
 
     async def end_tracked(
         self, thing: TrackedSession, status: str, *, by: Viewer | None = None
-    ) -> SessionView:
+    ) -> Ended:
         """End a tracked session; returns it once that is stored.
 
         Whoever asked may go meanwhile: the end goes on, and all other viewers are told.

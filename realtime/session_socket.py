@@ -135,10 +135,11 @@ class SessionSocket(Conversation[TrackedSession]):
         )
 
     async def _stop(self, message: Stop, thing: TrackedSession) -> None:
-        session = await self._service.end_tracked(thing, message.status, by=self)
+        ended = await self._service.end_tracked(thing, message.status, by=self)
+        session = ended.session
         if session.status != message.status:
             raise Conflict("session_ended", f"The session has ended ({session.status}).")
-        self.push(stopped_text(session, message.id))
+        self.push(stopped_text(ended, message.id))
 
     def _set_paused(self, message: Pause | Resume, now_us: int) -> None:
         thing = self._started()

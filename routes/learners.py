@@ -99,7 +99,9 @@ async def put_goals() -> Response:
     A goal that is left out is taken back. What was reached on earlier dates stays reached.
     """
     body = await read_body(GoalsBody)
-    goals = await services().learning.set_goals(identity().user_id, body, services().now())
+    user_id = identity().user_id
+    goals = await services().learning.set_goals(user_id, body, services().now())
+    services().tracking.goals.look(user_id)
     return answer(GoalsAnswer(goals=goals))
 
 

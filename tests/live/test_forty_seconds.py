@@ -6,10 +6,9 @@ from datetime import UTC, datetime
 
 from mongomock_motor import AsyncMongoMockClient
 
-from models.learners import Learners
+from models.learning import Learning
 from models.session_store import find_session
 from models.sessions import NewSession
-from models.study_months import StudyMonths
 from realtime.clock import ManualClock
 from realtime.records import SessionRecords
 from realtime.service import SessionService
@@ -66,9 +65,9 @@ async def test_with_a_fake_clock_exactly() -> None:
     clock = ManualClock(7_000_123_456, datetime(2026, 3, 1, 12, tzinfo=UTC))
     db = AsyncMongoMockClient(tz_aware=True)["focusup"]
     service = SessionService(
-        db, clock, idle_after_s=15, max_sockets_per_user=1, max_sockets=1
+        db, clock, idle_after_s=15, max_sockets_per_user=1, max_sockets=1, learning=Learning(db)
     )  # never started: this test is the ticker
-    created = await SessionRecords(db, service, Learners(db), StudyMonths(db)).create(
+    created = await SessionRecords(db, service, Learning(db)).create(
         "ada", NewSession(target_minutes=1)
     )
     viewer = Tab()

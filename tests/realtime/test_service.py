@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from models.errors import Conflict, NotFound, StorageUnavailable
-from models.learners import Learners
+from models.learning import Learning
 from models.session_store import find_session, sessions
 from models.sessions import NewSession, SessionChange
-from models.study_months import StudyMonths
 from realtime.clock import SystemClock
 from realtime.records import SessionRecords
 from realtime.service import SessionService
@@ -24,7 +23,12 @@ from tests.realtime.tab import Tab
 async def service(tmp_path: Path) -> AsyncIterator[SessionService]:
     async with embedded_database(tmp_path) as db:
         service = SessionService(
-            db, SystemClock(), idle_after_s=15, max_sockets_per_user=10, max_sockets=100
+            db,
+            SystemClock(),
+            idle_after_s=15,
+            max_sockets_per_user=10,
+            max_sockets=100,
+            learning=Learning(db),
         )
         await service.start()
         yield service
@@ -32,7 +36,7 @@ async def service(tmp_path: Path) -> AsyncIterator[SessionService]:
 
 
 def records(service: SessionService) -> SessionRecords:
-    return SessionRecords(service._db, service, Learners(service._db), StudyMonths(service._db))
+    return SessionRecords(service._db, service, Learning(service._db))
 
 
 async def join(service: SessionService, session_id: str, user: str = "ada") -> tuple[Tab, Tracked]:
@@ -143,7 +147,7 @@ async def test_target_and_title_change_while_tracked(service: SessionService) ->
     changed = await records(service).update("ada", id_, SessionChange(target_minutes=2, title="x"))
     assert (changed.target_minutes, changed.title, changed.tracked) == (2, "x", True)
     await asyncio.sleep(1.2)
-    ended = await service.end_tracked(thing, "completed")
+    ended = (await service.end_tracked(thing, "completed")).session
     assert ended.score_breakdown is not None
     assert ended.score_breakdown.completion == 1 / 120
 
@@ -151,7 +155,12 @@ async def test_target_and_title_change_while_tracked(service: SessionService) ->
 async def test_after_the_stop_nobody_joins(tmp_path: Path) -> None:
     async with embedded_database(tmp_path) as db:
         service = SessionService(
-            db, SystemClock(), idle_after_s=15, max_sockets_per_user=10, max_sockets=100
+            db,
+            SystemClock(),
+            idle_after_s=15,
+            max_sockets_per_user=10,
+            max_sockets=100,
+            learning=Learning(db),
         )
         await service.start()
         id_ = (await records(service).create("ada", NewSession())).id
@@ -185,7 +194,7 @@ async def test_an_edited_session_that_goes_on_ends_when_it_ends(service: Session
     by_hand = SessionChange(elapsed_seconds=36_000, active_seconds=36_000)
     await records(service).update("ada", id_, by_hand)
     _, thing = await join(service, id_)
-    ended = await service.end_tracked(thing, "completed")
+    ended = (await service.end_tracked(thing, "completed")).session
     assert ended.started_at is not None
     assert ended.ended_at is not None
     assert (ended.ended_at - ended.started_at).total_seconds() < 5

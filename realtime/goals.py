@@ -1,0 +1,131 @@
+"""Tells learners at once when they reach a goal.
+
+What must always hold: `goalReached` is sent once for each goal and day (or week), however
+many servers and sessions count towards it: whoever notes it first in `goals_reached` says
+it. Whether a goal is reached is always read from the sessions (`models.learning`); what is
+kept here only says when it is worth looking again. Learners are looked at one after the
+other, so that a thousand who come at once cost the counting nothing.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+
+from models.errors import StorageUnavailable
+from models.learning import Learning
+from models.storage import StatementRefused, answered_within
+from models.study_reports import PeriodProgress, Progress, UserStats
+from realtime.hub import Hub
+from realtime.messages import encode
+from realtime.tracked import TrackedSession
+
+LOOK_EVERY_S = 1.0
+ANSWER_WITHIN_S = 5.0
+LOOK_AGAIN_S = 3600
+"""Active seconds after which to look again in any case: a new day may have begun, and the
+goals may have been changed through another server."""
+
+log = structlog.get_logger(__name__)
+
+
+class GoalWatch:
+    def __init__(
+        self,
+        hub: Hub,
+        learning: Learning,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._hub = hub
+        self._learning = learning
+        self._now = now
+        self._look_at: dict[TrackedSession, int] = {}
+        """The active seconds of a session at which its learner is worth a look."""
+        self._ended: dict[str, None] = {}
+        """Learners of whom a session has ended."""
+
+    def began(self, thing: TrackedSession) -> None:
+        """A session is tracked here from now on."""
+        self._look_at.setdefault(thing, 0)
+
+    def ended(self, thing: TrackedSession) -> None:
+        """It has ended, and that is stored."""
+        self._look_at.pop(thing, None)
+        self._ended[thing.user_id] = None
+
+    def look(self, user_id: str) -> None:
+        """The goals of this learner were changed."""
+        for thing in self._look_at:
+            if thing.user_id == user_id:
+                self._look_at[thing] = 0
+
+    async def run(self) -> None:
+        """Look at whoever is worth it, again and again, for as long as the task lives."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            for thing in self._due():
+                self._ended.setdefault(thing.user_id)
+            while self._ended:
+                user_id = next(iter(self._ended))
+                del self._ended[user_id]
+                await self._look_safely(user_id)
+
+    def _due(self) -> list[TrackedSession]:
+        due = []
+        for thing, at in list(self._look_at.items()):
+            if thing.gone or thing.ended:
+                del self._look_at[thing]
+            elif thing.active >= at:
+                self._look_at[thing] = thing.active + LOOK_AGAIN_S
+                due.append(thing)
+        return due
+
+    async def _look_safely(self, user_id: str) -> None:
+        try:
+            async with answered_within(ANSWER_WITHIN_S):
+                await self._look(user_id)
+        except (StorageUnavailable, StatementRefused):
+            self.look(user_id)  # again, a second later
+        except Exception:
+            log.exception("goals_not_looked_at")
+
+    async def _look(self, user_id: str) -> None:
+        if not any((await self._learning.goals(user_id)).model_dump().values()):
+            return
+        stats = await self._learning.stats(user_id, self._now())
+        left_s = LOOK_AGAIN_S
+        for name, period, progress in goals_of(stats):
+            if progress.goal is None:
+                continue
+            if not progress.reached:
+                if name != "sessionsPerDay":
+                    left_s = min(left_s, progress.goal * 60 - period.focused_seconds)
+                continue
+            if await self._learning.note_reached(
+                user_id, name, day=period.date, value=progress.goal, now=self._now()
+            ):
+                self._hub.push_to(user_id, reached_text(name, period, progress))
+        for thing in self._look_at:
+            if thing.user_id == user_id:
+                self._look_at[thing] = thing.active + left_s
+
+
+def goals_of(stats: UserStats) -> tuple[tuple[str, PeriodProgress, Progress], ...]:
+    """Each goal by its name, with the period that it is of."""
+    return (
+        ("dailyMinutes", stats.today, stats.today.minutes),
+        ("sessionsPerDay", stats.today, stats.today.sessions),
+        ("weeklyMinutes", stats.week, stats.week.minutes),
+    )
+
+
+def reached_text(name: str, period: PeriodProgress, progress: Progress) -> str:
+    """The message `goalReached`."""
+    return encode(
+        "goalReached",
+        goal=name,
+        value=progress.goal,
+        done=progress.done,
+        date=period.date.isoformat(),
+    )
