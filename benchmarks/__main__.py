@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-BENCHMARKS = ("sessions", "activity", "pages", "page_stats", "metrics", "tracking")
+BENCHMARKS = ("sessions", "activity", "pages", "page_stats", "metrics", "tracking", "stats")
 
 
 def main() -> None:

@@ -82,7 +82,7 @@ async def test_with_a_fake_clock_exactly() -> None:
         if step % 5 == 0:
             await service.ledger.flush()
     flushing = asyncio.create_task(service.ledger.run())
-    session = await service.end_tracked(joined.thing, "completed")
+    session = (await service.end_tracked(joined.thing, "completed")).session
     flushing.cancel()
     assert (session.elapsed_seconds, session.active_seconds, session.idle_seconds) == (40, 35, 5)
     assert (session.tab_switches, session.paused_seconds, session.away_seconds) == (2, 0, 0)

@@ -102,7 +102,7 @@ async def test_a_second_end_with_another_status_is_a_conflict(service: SessionSe
         return_exceptions=True,
     )
     assert not isinstance(first, BaseException)
-    assert first.status == "completed"
+    assert first.session.status == "completed"
     assert isinstance(second, Conflict)
     assert tab.let_go
     assert sum('"stopped"' in text for text in tab.heard) == 1
