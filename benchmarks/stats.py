@@ -21,9 +21,9 @@ from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorClient
 
 from benchmarks.servers import SECRET, running
-from models import study_months
+from models import study_periods
 from models.sessions import NewSession, ended_fields, new_document
-from models.study_months import StudyMonths
+from models.study_periods import StudyPeriods
 from models.tokens import TokenAuthority
 from scoring.timeline import SECOND_US, Kind, Run, counts_of, pack
 
@@ -121,7 +121,7 @@ async def measure(count: int, per_day: int, times: int) -> dict[str, list[float]
         for other in range(OTHERS):
             await fill(db, sessions_of(f"other-{other}", OTHERS_SESSIONS, 1, now, chance))
         await fill(db, sessions_of(user, count, per_day, now, chance))
-        months = StudyMonths(db)
+        months = StudyPeriods(db)
         taken["the first reading of all"] = [
             await timed(lambda: months.read(user, datetime.now(UTC)))
         ]
@@ -142,7 +142,7 @@ async def measure(count: int, per_day: int, times: int) -> dict[str, list[float]
                 taken[name] = [await timed(ask) for _ in range(times)]
 
         async def naive() -> None:
-            await db[study_months.COLLECTION].delete_many({})
+            await db[study_periods.COLLECTION].delete_many({})
             await Forgetful(db).read(user, datetime.now(UTC))
 
         taken["naive: all sessions read"] = [await timed(naive) for _ in range(5)]
@@ -150,7 +150,7 @@ async def measure(count: int, per_day: int, times: int) -> dict[str, list[float]
     return taken
 
 
-class Forgetful(StudyMonths):
+class Forgetful(StudyPeriods):
     """Reads every session and remembers nothing."""
 
     async def _keep(self, *_: Any) -> None:

@@ -19,7 +19,7 @@ from models import (
     presence,
     servers,
     session_store,
-    study_months,
+    study_periods,
     visitors,
     visits,
 )
@@ -65,7 +65,7 @@ INDEXES: Mapping[str, tuple[IndexSpec, ...]] = {
     session_store.COLLECTION: session_store.INDEXES,
     page_views.COLLECTION: page_views.INDEXES,
     known_users.COLLECTION: known_users.INDEXES,
-    study_months.COLLECTION: study_months.INDEXES,
+    study_periods.COLLECTION: study_periods.INDEXES,
     goals_reached.COLLECTION: goals_reached.INDEXES,
     visits.COLLECTION: visits.INDEXES,
     presence.COLLECTION: presence.INDEXES,

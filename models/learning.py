@@ -4,7 +4,7 @@ from datetime import date, datetime
 
 from models.goals_reached import note_reached
 from models.learners import Database, GoalsBody, Learners, LearnerSettings
-from models.study_months import Studied, StudyMonths
+from models.study_periods import StudyPeriods
 from models.study_reports import (
     CalendarYear,
     Series,
@@ -12,6 +12,7 @@ from models.study_reports import (
     UserStats,
     calendar,
     goals_body,
+    range_of,
     series,
     user_stats,
 )
@@ -20,23 +21,25 @@ from scoring.streaks import Goals
 
 class Learning:
     def __init__(self, db: Database) -> None:
-        self.months = StudyMonths(db)
+        self.periods = StudyPeriods(db)
         self._db = db
         self._learners = Learners(db)
 
     async def stats(self, user_id: str, now: datetime) -> UserStats:
         learner = await self._learners.find(user_id)
-        return user_stats(await self._studied(user_id, now), learner, now)
+        return user_stats(await self.periods.read(user_id, now), learner, now)
 
     async def series(self, user_id: str, query: SeriesQuery, now: datetime) -> Series:
         """Raises Invalid for a range that is empty or too long."""
         learner = await self._learners.find(user_id)
-        return series(await self._studied(user_id, now), query, learner.today(now))
+        dates = range_of(query, learner.today(now))
+        studied = await self.periods.read(user_id, now, dates)
+        return series(studied.days, query.by, dates)
 
     async def calendar(self, user_id: str, year: int | None, now: datetime) -> CalendarYear:
         learner = await self._learners.find(user_id)
         wanted = learner.today(now).year if year is None else year
-        return calendar(await self._studied(user_id, now), learner, wanted)
+        return calendar(await self.periods.read(user_id, now), learner, wanted)
 
     async def goals(self, user_id: str) -> GoalsBody:
         return goals_body((await self._learners.find(user_id)).goals_now)
@@ -62,6 +65,3 @@ class Learning:
     async def set_settings(self, user_id: str, settings: LearnerSettings) -> LearnerSettings:
         learner = await self._learners.set_zone(user_id, settings.time_zone)
         return LearnerSettings(time_zone=learner.zone)
-
-    async def _studied(self, user_id: str, now: datetime) -> Studied:
-        return await self.months.read(user_id, now)

@@ -14,11 +14,12 @@ from pydantic import Field
 from models.errors import FieldError, Invalid
 from models.learners import GoalsBody, Learner
 from models.sessions import FINAL
-from models.study_months import Studied
+from models.studied import Studied
+from models.study_periods import Dates
 from models.wire import Day, WireModel
 from scoring.local_days import ONE_DAY
 from scoring.streaks import Goals, counted_days, counts, goals_on, monday_of, streaks
-from scoring.study_days import NOTHING, DayTally, Share, StudyDays
+from scoring.study_days import NOTHING, DayMark, DayTally, Share, StudyDays
 
 DEFAULT_DAYS, MOST_DAYS = 30, 400
 WEEK, HOURS = 7, 24
@@ -158,16 +159,19 @@ class CalendarYear(WireModel):
 
 
 def user_stats(studied: Studied, learner: Learner, now: datetime) -> UserStats:
-    days, today = studied.days, learner.today(now)
-    found = streaks(counted_days(days, learner.goals, learner.zone), today, learner.zone)
-    together = _together(days.values())
+    marks, today = studied.marks, learner.today(now)
+    counted = counted_days(marks.values(), learner.goals, learner.zone)
+    found = streaks(counted, today, learner.zone)
     monday = monday_of(today)
-    week = _together(tally for day, tally in days.items() if monday_of(day) == monday)
-    here = days.get(today, DayTally())
+    nothing = DayMark(monday, 0, 0, None, None)
+    week = nothing
+    for day in _dates(monday, monday + WEEK * ONE_DAY):
+        week = week.plus(marks.get(day, nothing))
+    here = marks.get(today, nothing)
     goals = learner.goals_now
-    statuses = together.ended + studied.open
+    statuses = studied.total.ended + studied.open
     return UserStats(
-        **_sums(together).model_dump(by_alias=False),
+        **_sums(studied.total).model_dump(by_alias=False),
         sessions=SessionCounts(
             **{status: statuses[status] for status in ("active", "paused", *sorted(FINAL))}
         ),
@@ -187,12 +191,22 @@ def goals_body(goals: Goals) -> GoalsBody:
     return GoalsBody(**goals._asdict())
 
 
-def series(studied: Studied, query: SeriesQuery, today: date) -> Series:
-    """Raises Invalid for a range that is empty or too long."""
-    since, until = _range(query, today)
-    days = {day: tally for day, tally in studied.days.items() if since <= day < until}
-    found = Series(by=query.by, from_=since, to=until, total=_sums(_together(days.values())))
-    match query.by:
+def range_of(query: SeriesQuery, today: date) -> Dates:
+    """The dates that are asked for. Raises Invalid if there are none or too many."""
+    until = query.to or (today + ONE_DAY)
+    since = query.from_ or (until - DEFAULT_DAYS * ONE_DAY)
+    if not 0 < (until - since).days <= MOST_DAYS:
+        message = f"must be before `to`, by {MOST_DAYS} days at most"
+        errors = [FieldError(field="from", message=message)]
+        raise Invalid("invalid_query", "The range is empty or too long.", errors)
+    return Dates(since, until)
+
+
+def series(days: StudyDays, by: By, dates: Dates) -> Series:
+    """Of all days within these dates."""
+    since, until = dates
+    found = Series(by=by, from_=since, to=until, total=_sums(_together(days.values())))
+    match by:
         case "hourOfWeek":
             found.hours = _hours_of_week(days)
         case "content":
@@ -209,33 +223,18 @@ def series(studied: Studied, query: SeriesQuery, today: date) -> Series:
 
 
 def calendar(studied: Studied, learner: Learner, year: int) -> CalendarYear:
-    first, end = date(year, 1, 1), date(year + 1, 1, 1)
-    nothing = DayTally()
-    rows = []
-    for day in _dates(first, end):
-        tally = studied.days.get(day, nothing)
-        rows.append(
+    days = []
+    for day in _dates(date(year, 1, 1), date(year + 1, 1, 1)):
+        mark = studied.marks.get(day, DayMark(day, 0, 0, None, None))
+        days.append(
             CalendarDay(
                 date=day,
-                focused_seconds=tally.focused,
-                completed_sessions=tally.completed,
-                counts=tally is not nothing and counts(tally, goals_on(day, learner.goals)),
+                focused_seconds=mark.focused,
+                completed_sessions=mark.completed,
+                counts=counts(mark, goals_on(day, learner.goals)),
             )
         )
-    return CalendarYear(year=year, days=rows)
-
-
-def _range(query: SeriesQuery, today: date) -> tuple[date, date]:
-    until = query.to or (today + ONE_DAY)
-    since = query.from_ or (until - DEFAULT_DAYS * ONE_DAY)
-    if not 0 < (until - since).days <= MOST_DAYS:
-        message = f"must be before `to`, by {MOST_DAYS} days at most"
-        raise Invalid(
-            "invalid_query",
-            "The range is empty or too long.",
-            [FieldError(field="from", message=message)],
-        )
-    return since, until
+    return CalendarYear(year=year, days=days)
 
 
 def _dates(since: date, until: date) -> list[date]:
@@ -305,12 +304,12 @@ def _sums(tally: DayTally) -> Sums:
     )
 
 
-def _progress(day: date, tally: DayTally, minutes: int | None) -> dict[str, Any]:
+def _progress(day: date, mark: DayMark, minutes: int | None) -> dict[str, Any]:
     return {
         "date": day,
-        "focused_seconds": tally.focused,
-        "completed_sessions": tally.completed,
-        "minutes": _toward(tally.focused // 60, minutes),
+        "focused_seconds": mark.focused,
+        "completed_sessions": mark.completed,
+        "minutes": _toward(mark.focused // 60, minutes),
     }
 
 

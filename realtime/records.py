@@ -52,7 +52,7 @@ class SessionRecords:
     ) -> None:
         self._db = db
         self._learning = learning
-        self._months = learning.months
+        self._periods = learning.periods
         self._tracking = tracking
         self._known = KnownUsers(db)
         self._peers = tracking.peers
@@ -81,7 +81,7 @@ class SessionRecords:
         """
         given = change.given()
         document = await store.find_session(self._db, session_id, user_id)
-        await self._months.touch(document, self._tracking.now())
+        await self._periods.touch(document, self._tracking.now())
         thing = await self._present(user_id, session_id)
         if thing is not None and thing.ended:
             await _stored(self._tracking.ledger.saved(thing))
@@ -139,7 +139,7 @@ class SessionRecords:
 
     async def delete(self, user_id: str, session_id: str) -> None:
         document = await store.find_session(self._db, session_id, user_id)
-        await self._months.touch(document, self._tracking.now())
+        await self._periods.touch(document, self._tracking.now())
         document = await store.delete_session(self._db, session_id, user_id)
         thing = self._tracking.tracked(session_id)
         if thing is not None:

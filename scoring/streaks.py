@@ -11,12 +11,12 @@ What must always hold:
 - today breaks no streak before it is over.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from typing import NamedTuple
 
 from scoring.local_days import ONE_DAY, SECOND_US, midnight_us
-from scoring.study_days import DayTally
+from scoring.study_days import DayMark
 
 WHOLE_DAY_US = 23 * 3600 * SECOND_US
 """The shortest day that clocks make."""
@@ -65,27 +65,27 @@ def goals_on(day: date, history: Sequence[GoalsSince]) -> Goals:
     return found
 
 
-def counts(tally: DayTally, goals: Goals) -> bool:
+def counts(day: DayMark, goals: Goals) -> bool:
     """Whether such a day counts for a streak."""
     if goals.daily_minutes is None and goals.sessions_per_day is None:
-        return tally.completed > 0
-    return tally.focused >= (goals.daily_minutes or 0) * 60 and tally.completed >= (
+        return day.completed > 0
+    return day.focused >= (goals.daily_minutes or 0) * 60 and day.completed >= (
         goals.sessions_per_day or 0
     )
 
 
 def counted_days(
-    days: Mapping[date, DayTally], history: Sequence[GoalsSince], default_zone: str
+    marks: Iterable[DayMark], history: Sequence[GoalsSince], default_zone: str
 ) -> list[CountedDay]:
     """The days that count, in order."""
     return [
         CountedDay(
-            day,
-            tally.first[1] if tally.first else default_zone,
-            tally.last[1] if tally.last else default_zone,
+            mark.date,
+            mark.first[1] if mark.first else default_zone,
+            mark.last[1] if mark.last else default_zone,
         )
-        for day, tally in sorted(days.items())
-        if counts(tally, goals_on(day, history))
+        for mark in sorted(marks)
+        if counts(mark, goals_on(mark.date, history))
     ]
 
 

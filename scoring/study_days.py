@@ -44,6 +44,44 @@ class Lived(NamedTuple):
         return self.origin_us + (self.runs[-1].end_us if self.runs else 0)
 
 
+class DayMark(NamedTuple):
+    """What streaks and calendars need of a date. `first` and `last` are the instants and
+    zones of its first and its last moment."""
+
+    date: date
+    focused: int
+    completed: int
+    first: tuple[int, str] | None
+    last: tuple[int, str] | None
+
+    def plus(self, other: "DayMark") -> "DayMark":
+        firsts = [each for each in (self.first, other.first) if each is not None]
+        lasts = [each for each in (self.last, other.last) if each is not None]
+        return DayMark(
+            self.date,
+            self.focused + other.focused,
+            self.completed + other.completed,
+            min(firsts, default=None),
+            max(lasts, default=None),
+        )
+
+    def to_row(self) -> list[Any]:
+        """As it is stored."""
+        return [
+            self.date.isoformat(),
+            self.focused,
+            self.completed,
+            *(self.first or ()),
+            *(self.last or ()),
+        ]
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> "DayMark":
+        day, focused, completed, *seen = row
+        first, last = ((seen[0], seen[1]), (seen[2], seen[3])) if seen else (None, None)
+        return cls(date.fromisoformat(day), focused, completed, first, last)
+
+
 class Share(NamedTuple):
     """What a content, or a tag, has of a day."""
 
@@ -102,6 +140,9 @@ class DayTally:
     @property
     def completed(self) -> int:
         return self.ended[COMPLETED]
+
+    def mark(self, day: date) -> DayMark:
+        return DayMark(day, self.focused, self.completed, self.first, self.last)
 
     def merge(self, other: "DayTally") -> None:
         self.focused += other.focused
@@ -175,10 +216,18 @@ NOTHING = Share()
 StudyDays = dict[date, DayTally]
 
 
+def day_in(days: StudyDays, day: date) -> DayTally:
+    """The tally of a date, begun if need be."""
+    found = days.get(day)
+    if found is None:
+        found = days[day] = DayTally()
+    return found
+
+
 def merge(days: StudyDays, others: StudyDays) -> None:
     """Add the others to the days."""
     for day, tally in others.items():
-        days.setdefault(day, DayTally()).merge(tally)
+        day_in(days, day).merge(tally)
 
 
 def tally(sessions: Iterable[Lived]) -> StudyDays:
@@ -247,14 +296,14 @@ def _add_runs(
             continue
         start_us = session.origin_us + run.start_us
         if run.tab_switches:
-            day = days.setdefault(calendar.day_at(start_us).date, DayTally())
+            day = day_in(days, calendar.day_at(start_us).date)
             day.tab_switches += run.tab_switches
         stretches = [(start_us, run.seconds)]
         if covered is not None:
             stretches = covered.take(start_us, run.seconds)
         for at_us, seconds in stretches:
             for part in calendar.parts_of(at_us, seconds):
-                day = days.setdefault(part.date, DayTally())
+                day = day_in(days, part.date)
                 day.seen(part.start_us, session.zone)
                 if kind == Kind.ACTIVE:
                     day.focused += part.seconds
@@ -269,7 +318,7 @@ def _add_end(days: StudyDays, session: Lived, calendar: Calendar) -> None:
     at_us = session.until_us if end_us is None else end_us
     if end_us is None and not (session.paused_seconds or session.away_seconds):
         return
-    day = days.setdefault(calendar.day_at(at_us).date, DayTally())
+    day = day_in(days, calendar.day_at(at_us).date)
     day.paused += session.paused_seconds
     day.away += session.away_seconds
     if end_us is None:

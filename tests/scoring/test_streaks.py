@@ -141,7 +141,8 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=[case.said for case in CASES])
 def test_as_people_tell_it(case: Case) -> None:
     sessions = [lived(text.strip(), case.zone) for text in case.sessions.split(";") if text]
-    days = counted_days(tally(sessions), case.goals, case.zone)
+    marks = [each.mark(day) for day, each in tally(sessions).items()]
+    days = counted_days(marks, case.goals, case.zone)
     assert streaks(days, date.fromisoformat(case.today), case.zone) == case.expected
 
 
