@@ -81,6 +81,7 @@ class Smoke:
             ("stop", self._stop),
             ("score", self._score),
             ("read it again", self._read),
+            ("statistics", self._stats),
             ("delete", self._delete),
         )
 
@@ -218,6 +219,15 @@ class Smoke:
         changed = [name for name in fields if stored[name] != self._session[name]]
         _check(not changed, f"differs from what was stopped in {', '.join(changed)}")
         return ""
+
+    def _stats(self) -> str:
+        self._call("PUT", "/api/goals", 200, {"sessionsPerDay": 1})
+        stats = self._call("GET", "/api/stats/me", 200)["stats"]
+        focused, active = stats["focusedSeconds"], self._session["activeSeconds"]
+        _check(focused == active, f"{focused} focused seconds, where the session has {active}")
+        _check(stats["currentStreak"] == 1, f"a streak of {stats['currentStreak']} days, not 1")
+        _check(stats["today"]["sessions"]["reached"] is True, "the goal of today is not reached")
+        return f"{focused} s focused, the goal of today is reached"
 
     def _delete(self) -> str:
         self._call("DELETE", self._path, 204)

@@ -220,7 +220,7 @@ def test_smoke_fails_without_a_server_and_skips_the_rest(dead_url: str) -> None:
     result = run("smoke", "--url", dead_url)
     assert result.exit_code == 1
     words = [line.split()[0] for line in result.output.splitlines()]
-    assert words == ["FAIL"] + ["skip"] * 11
+    assert words == ["FAIL"] + ["skip"] * 12
 
 
 def test_track_says_why_it_cannot(dead_url: str) -> None:
