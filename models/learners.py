@@ -5,7 +5,7 @@ goals of each date; who has set nothing has no document, and is in UTC without g
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Annotated, NamedTuple
 
@@ -23,6 +23,7 @@ from scoring.local_days import date_of, instant_us
 from scoring.streaks import NO_GOALS, Goals, GoalsSince
 
 COLLECTION = "learners"
+CHUNK = 500
 MAX_CHANGES = 2_000
 """Days on which somebody may change their goals."""
 
@@ -64,6 +65,16 @@ class Learners:
 
     async def find(self, user_id: str) -> Learner:
         return _learner(user_id, await self._db[COLLECTION].find_one({"_id": user_id}) or {})
+
+    async def with_goals(self, user_ids: Sequence[str]) -> set[str]:
+        """Those of these users who have a goal now."""
+        found: set[str] = set()
+        for at in range(0, len(user_ids), CHUNK):
+            wanted = {"_id": {"$in": user_ids[at : at + CHUNK]}}
+            async for document in self._db[COLLECTION].find(wanted):
+                if any(_learner(document["_id"], document).goals_now):
+                    found.add(document["_id"])
+        return found
 
     async def set_zone(self, user_id: str, zone: str) -> Learner:
         return await self._change(user_id, lambda learner: learner._replace(zone=zone))

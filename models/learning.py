@@ -1,5 +1,6 @@
 """A learner's statistics, goals and settings, for routes and sockets."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 
 from models.goals_reached import note_reached
@@ -43,6 +44,10 @@ class Learning:
 
     async def goals(self, user_id: str) -> GoalsBody:
         return goals_body((await self._learners.find(user_id)).goals_now)
+
+    async def with_goals(self, user_ids: Sequence[str]) -> set[str]:
+        """Those of these users who have a goal now."""
+        return await self._learners.with_goals(user_ids)
 
     async def set_goals(self, user_id: str, body: GoalsBody, now: datetime) -> GoalsBody:
         """Raises Conflict "too_many_changes"."""

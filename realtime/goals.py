@@ -42,8 +42,8 @@ class GoalWatch:
         self._now = now
         self._look_at: dict[TrackedSession, int] = {}
         """The active seconds of a session at which its learner is worth a look."""
-        self._ended: dict[str, None] = {}
-        """Learners of whom a session has ended."""
+        self._worth_it: dict[str, None] = {}
+        """Learners to be looked at with the next round."""
 
     def began(self, thing: TrackedSession) -> None:
         """A session is tracked here from now on."""
@@ -52,7 +52,7 @@ class GoalWatch:
     def ended(self, thing: TrackedSession) -> None:
         """It has ended, and that is stored."""
         self._look_at.pop(thing, None)
-        self._ended[thing.user_id] = None
+        self._worth_it[thing.user_id] = None
 
     def look(self, user_id: str) -> None:
         """The goals of this learner were changed."""
@@ -65,11 +65,22 @@ class GoalWatch:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             for thing in self._due():
-                self._ended.setdefault(thing.user_id)
-            while self._ended:
-                user_id = next(iter(self._ended))
-                del self._ended[user_id]
+                self._worth_it.setdefault(thing.user_id)
+            users, self._worth_it = list(self._worth_it), {}
+            for user_id in await self._with_goals(users):
                 await self._look_safely(user_id)
+
+    async def _with_goals(self, user_ids: list[str]) -> set[str]:
+        if not user_ids:
+            return set()
+        try:
+            async with answered_within(ANSWER_WITHIN_S):
+                return await self._learning.with_goals(user_ids)
+        except (StorageUnavailable, StatementRefused):
+            self._worth_it.update(dict.fromkeys(user_ids))  # again, a second later
+        except Exception:
+            log.exception("goals_not_read")
+        return set()
 
     def _due(self) -> list[TrackedSession]:
         due = []
@@ -86,13 +97,11 @@ class GoalWatch:
             async with answered_within(ANSWER_WITHIN_S):
                 await self._look(user_id)
         except (StorageUnavailable, StatementRefused):
-            self.look(user_id)  # again, a second later
+            self._worth_it[user_id] = None  # again, a second later
         except Exception:
             log.exception("goals_not_looked_at")
 
     async def _look(self, user_id: str) -> None:
-        if not any((await self._learning.goals(user_id)).model_dump().values()):
-            return
         stats = await self._learning.stats(user_id, self._now())
         left_s = LOOK_AGAIN_S
         for name, period, progress in goals_of(stats):
