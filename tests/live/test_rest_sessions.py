@@ -19,9 +19,11 @@ TIMES = ("startedAt", "endedAt", "lastActiveAt", "createdAt", "updatedAt")
 FIELDS = {
     "_id", "userId", "targetMinutes", "contentId", "title", "tags", "notes", "status",
     "elapsedSeconds", "activeSeconds", "idleSeconds", "tabSwitches", "pausedSeconds",
-    "awaySeconds", "tracked", "focusScore", "scoreBreakdown", *TIMES, "edited",
+    "awaySeconds", "tracked", "focusScore", "scoreBreakdown", *TIMES, "edited", "idleMode",
+    "timeZone",
 }  # fmt: skip
-"""All that a client sees: no stamp, owner, carryMs, pausedMs, pausedAt or lastBookedAt."""
+"""All that a client sees: no stamp, owner, carryMs, pausedMs, pausedAt, lastBookedAt,
+timeline or edits."""
 METADATA: dict[str, Any] = {
     "targetMinutes": 45.5,
     "contentId": "chapter-3",
@@ -135,6 +137,8 @@ def test_a_new_session_has_the_defaults(rest: httpx.Client, user: str) -> None:
         "title": None,
         "tags": [],
         "notes": None,
+        "idleMode": "interactive",
+        "timeZone": "UTC",
         "status": "active",
         "elapsedSeconds": 0,
         "activeSeconds": 0,
