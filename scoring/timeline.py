@@ -185,13 +185,14 @@ def paused_us_of(runs: Iterable[Run]) -> int:
     return sum(run.length_us for run in runs if run.kind == Kind.PAUSED)
 
 
-def with_away(runs: Sequence[Run], end_us: int) -> Iterator[Run]:
+def with_away(runs: Sequence[Run], end_us: int, *, shortest_us: int = SECOND_US) -> Iterator[Run]:
     """The runs and what lies between them, and between the last one and the end of the
-    session. What is left of a second (by a crash, or at the end) is no time away."""
+    session. What is left of a second (by a crash, or at the end) is no time away, unless
+    `shortest_us` says so."""
     bounds = [Run(Kind.AWAY, 0, 0), *runs, Run(Kind.AWAY, max(end_us, 0), 0)]
     for before, after in pairwise(bounds):
         away_us = after.start_us - before.end_us
-        if away_us >= SECOND_US:
+        if away_us >= shortest_us:
             yield Run(Kind.AWAY, before.end_us, away_us)
         if after is not bounds[-1]:
             yield after
