@@ -89,7 +89,8 @@ async def find_session(
 async def list_sessions(
     db: AsyncIOMotorDatabase[Document], user_id: str, query: SessionQuery
 ) -> tuple[list[Document], str | None]:
-    """One page of a user's sessions, newest first, and the cursor of the next page."""
+    """One page of a user's sessions, newest first, and the cursor of the next page. They come
+    without their `edits`, which may be long."""
     wanted: dict[str, Any] = {"userId": user_id}
     if query.cursor is not None:
         wanted["_id"] = {"$lt": ObjectId(query.cursor)}
@@ -106,7 +107,7 @@ async def list_sessions(
     }
     if bounds:
         wanted["createdAt"] = bounds
-    found = sessions(db).find(wanted).sort("_id", -1).limit(query.limit + 1)
+    found = sessions(db).find(wanted, {"edits": 0}).sort("_id", -1).limit(query.limit + 1)
     documents = await found.to_list(None)
     if len(documents) <= query.limit:
         return documents, None

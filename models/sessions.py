@@ -174,6 +174,7 @@ def new_document(
         "pausedAt": None,
         "lastBookedAt": None,
         "leftAt": None,
+        "edits": [],
     }
 
 
@@ -236,7 +237,7 @@ def changed_fields(
     counters = {name: given[name] for name in COUNTERS if name in given}
     if counters:
         changes |= (set_ := consistent_counters(document, counters))
-        changes |= counters_set(document, set_)
+        changes |= counters_set({**document, **changes}, set_)
         changes["edited"] = True
     if document["status"] in FINAL and (counters or "targetMinutes" in given):
         changes |= score_fields({**document, **changes})
@@ -294,11 +295,18 @@ def paused_and_away(document: Mapping[str, Any], until: datetime) -> tuple[int, 
     return paused, rest - paused
 
 
+def known_until(document: Mapping[str, Any], *, now: datetime, tracked: bool) -> datetime:
+    """Up to when each second of the session is known: its end; while it counts the last
+    second that was booked; otherwise `now`."""
+    known: datetime | None = document["endedAt"]
+    if known is None and tracked and document["status"] == "active":
+        known = document["lastBookedAt"] or document["startedAt"]
+    return known or now
+
+
 def view(document: Mapping[str, Any], *, now: datetime, tracked: bool) -> SessionView:
     """The session as clients see it at `now`."""
-    counting = tracked and document["status"] == "active"
-    until = (document["lastBookedAt"] or document["startedAt"] or now) if counting else now
-    paused, away = paused_and_away(document, until)
+    paused, away = paused_and_away(document, known_until(document, now=now, tracked=tracked))
     return SessionView.model_validate(
         {
             **document,

@@ -15,6 +15,7 @@ from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models import session_store as store
+from models.edits import Reassignment, changed_by_hand, not_ended, reassigned
 from models.errors import Conflict, StorageUnavailable
 from models.known_users import KnownUsers
 from models.learning import Learning
@@ -27,9 +28,9 @@ from models.sessions import (
     SessionChange,
     SessionQuery,
     SessionView,
-    changed_fields,
     ended_fields,
 )
+from models.timeline_reports import TimelineView, timeline_view
 from realtime.service import SessionService
 from realtime.tracked import PAUSED, TrackedSession
 
@@ -74,10 +75,16 @@ class SessionRecords:
         documents, cursor = await store.list_sessions(self._db, user_id, query)
         return [self._tracking.view(document) for document in documents], cursor
 
+    async def timeline(self, user_id: str, session_id: str) -> TimelineView:
+        found = await store.find_session(self._db, session_id, user_id)
+        document, tracked = self._tracking.known(found)
+        now = self._tracking.now()
+        return await asyncio.to_thread(timeline_view, document, now=now, tracked=tracked)
+
     async def update(self, user_id: str, session_id: str, change: SessionChange) -> SessionView:
         """Set fields by hand.
 
-        Raises NotFound, Conflict "session_tracked" or "session_ended", Invalid.
+        Raises NotFound, Conflict "session_tracked", "session_ended" or "too_many_edits", Invalid.
         """
         given = change.given()
         document = await store.find_session(self._db, session_id, user_id)
@@ -94,7 +101,7 @@ class SessionRecords:
         if _needs_fence(document, given):
             now = self._tracking.now
             return await self._change(
-                user_id, session_id, lambda found: changed_fields(found, given, now())
+                user_id, session_id, lambda found: changed_by_hand(found, given, now())
             )
         if given:
             fields = {**given, "updatedAt": self._tracking.now()}
@@ -106,6 +113,21 @@ class SessionRecords:
         if _needs_fence(document, given):  # it ended meanwhile, with the old target
             return await self.update(user_id, session_id, change)
         return self._tracking.view(document)
+
+    async def reassign(self, user_id: str, session_id: str, body: Reassignment) -> SessionView:
+        """Let an idle or away run of an ended session be active.
+
+        Raises NotFound, Conflict "session_not_ended", "run_not_reassignable", "too_many_edits".
+        """
+        now = self._tracking.now
+        document = await store.find_session(self._db, session_id, user_id)
+        await self._periods.touch(document, now())
+        thing = await self._present(user_id, session_id)
+        if thing is not None and not thing.ended:
+            raise not_ended()
+        if thing is not None:
+            await _stored(self._tracking.ledger.saved(thing))
+        return await self._change(user_id, session_id, lambda found: reassigned(found, body, now()))
 
     async def end(self, user_id: str, session_id: str, status: str) -> SessionView:
         """End a session, tracked or not; the same ended session again if it had ended so.

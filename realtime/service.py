@@ -67,6 +67,7 @@ class SessionService:
         # for one of its writes whose reply was lost.
         self.direct_stamps = Stamps(stamps.process + "d")
         book = SessionBook(db, clock, stamps, interactive_s=idle_after_s)
+        self._book = book
         self._counting = counting = Counting(
             book, clock, stamps, self.hub, announce=self.hub.announce, on_lost=self._lost
         )
@@ -228,12 +229,25 @@ class SessionService:
 
     def view(self, document: Document) -> SessionView:
         """The session as clients see it: never behind what its viewers were told."""
-        thing = self.engine.things.get(document["_id"])
-        ours = self._stamps.ours(document["stamp"])  # else it was taken, and we know it soon
-        if thing is not None and ours and not thing.gone and not thing.ended:
+        thing = self._counted(document)
+        if thing is not None:
             return self._live_view(thing, document)
         tracked = self.peers.others_track(document["owner"])
         return view(document, now=self.now(), tracked=tracked)
+
+    def known(self, document: Document) -> tuple[Document, bool]:
+        """The document as memory knows it, which may be ahead of what is stored; and
+        whether somebody tracks the session."""
+        thing = self._counted(document)
+        if thing is not None:
+            return {**document, **self._book.absolute(thing)}, thing.owned
+        return document, self.peers.others_track(document["owner"])
+
+    def _counted(self, document: Document) -> TrackedSession | None:
+        """The session in memory, if that knows more of it than this document."""
+        thing = self.engine.things.get(document["_id"])
+        ours = self._stamps.ours(document["stamp"])  # else it was taken, and we know it soon
+        return thing if thing is not None and ours and not thing.gone and not thing.ended else None
 
     async def _read(self, thing: TrackedSession) -> SessionView:
         return self.view(await store.find_session(self._db, str(thing.thing_id), thing.user_id))

@@ -3,7 +3,9 @@
 from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag_blueprint
 
+from models.edits import Reassignment
 from models.sessions import EndSession, NewSession, SessionChange, SessionQuery, SessionView
+from models.timeline_reports import TimelineView
 from models.wire import WireModel
 from routes.bodies import answer, no_content, read_body, read_query
 from routes.identity import authenticated, identity
@@ -18,6 +20,12 @@ class SessionBody(WireModel):
     """One session."""
 
     session: SessionView
+
+
+class TimelineBody(WireModel):
+    """What a session was made of."""
+
+    timeline: TimelineView
 
 
 class SessionPage(WireModel):
@@ -69,7 +77,8 @@ async def update_session(session_id: str) -> Response:
     """Change a session
 
     Only the given fields change. Counters can be set by hand while no client tracks the
-    session, and then mark it as edited; status moves between active and paused only.
+    session, and then mark it as edited; status moves between active and paused only. What
+    changes counters, or the score of an ended session, is one of its 50 edits.
     """
     body = await read_body(SessionChange)
     session = await services().sessions.update(identity().user_id, session_id, body)
@@ -89,6 +98,35 @@ async def end_session(session_id: str) -> Response:
     """
     body = await read_body(EndSession)
     session = await services().sessions.end(identity().user_id, session_id, body.status)
+    return answer(SessionBody(session=session))
+
+
+@blueprint.get("/<session_id>/timeline")
+@authenticated
+@document_response(TimelineBody)
+async def get_timeline(session_id: str) -> Response:
+    """Tell the runs of a session, and its edits
+
+    Active, idle, paused and away seconds come to those of the session. Each edit tells how
+    the session was before it.
+    """
+    timeline = await services().sessions.timeline(identity().user_id, session_id)
+    return answer(TimelineBody(timeline=timeline))
+
+
+@blueprint.post("/<session_id>/reassign")
+@authenticated
+@document_request(Reassignment)
+@document_response(SessionBody)
+@document_problems(409)
+async def reassign_run(session_id: str) -> Response:
+    """Let an idle or away run of an ended session be active
+
+    The run is named by its start as the timeline shows it. The session is marked as edited,
+    its score follows, and what it was stays among its edits.
+    """
+    body = await read_body(Reassignment)
+    session = await services().sessions.reassign(identity().user_id, session_id, body)
     return answer(SessionBody(session=session))
 
 

@@ -79,8 +79,9 @@ WITH_A_BODY = {
     "create": ("POST", SESSIONS),
     "change": ("PUT", SESSIONS + "/{id}"),
     "end": ("PUT", SESSIONS + "/{id}/end"),
+    "reassign": ("POST", SESSIONS + "/{id}/reassign"),
 }
-BODY_NEEDED = ("signup", "login", "refresh")
+BODY_NEEDED = ("signup", "login", "refresh", "reassign")
 
 BROKEN_BODIES: dict[str, tuple[bytes, int, str]] = {
     "blank": (b" ", 400, "invalid_json"),
@@ -139,7 +140,7 @@ def test_a_broken_body(rest: httpx.Client, route: str, kind: str) -> None:
 
 @pytest.mark.parametrize("route", BODY_NEEDED)
 def test_no_body_where_one_is_needed(rest: httpx.Client, route: str) -> None:
-    assert problem(send(rest, route, "", b""), 400)["code"] == "body_missing"
+    assert problem(send(rest, route, "f" * 24, b""), 400)["code"] == "body_missing"
 
 
 def test_a_large_body_of_unknown_length(rest: httpx.Client) -> None:
@@ -231,11 +232,23 @@ BAD_FIELDS: dict[str, dict[str, list[Any]]] = {
         "status": [*NO_STATUSES, "completed", "abandoned", "cancelled"],
     },
     "end": {"status": [*NO_STATUSES, "active", "paused"]},
+    "reassign": {
+        "startedAt": [
+            *TEXTS_THAT_ARE_NONE,
+            None,
+            "",
+            "yesterday",
+            "2026-01-31",
+            "2026-01-31T09:30",
+        ],
+        "reason": [*TEXTS_THAT_ARE_NONE, None, "", "x" * 501],
+    },
 }
 GOOD_BODIES: dict[str, dict[str, Any]] = {
     "signup": {"email": "nobody@example.test", "password": "long enough"},
     "login": {"email": "nobody@example.test", "password": "long enough"},
     "refresh": {"refreshToken": "a.b"},
+    "reassign": {"startedAt": "2026-01-31T09:30:00Z", "reason": "I was there"},
 }
 
 
@@ -259,7 +272,7 @@ def test_a_bad_field(rest: httpx.Client, route: str, field: str) -> None:
 def test_a_missing_field(rest: httpx.Client, route: str) -> None:
     for field in GOOD_BODIES[route]:
         body = {name: value for name, value in GOOD_BODIES[route].items() if name != field}
-        found = problem(send(rest, route, "", json.dumps(body).encode()), 422)
+        found = problem(send(rest, route, "f" * 24, json.dumps(body).encode()), 422)
         assert [error["field"] for error in found["errors"]] == [field]
 
 
@@ -330,6 +343,8 @@ METHODS = {
     SESSIONS: {"GET", "POST"},
     f"{SESSIONS}/{'f' * 24}": {"GET", "PUT", "DELETE"},
     f"{SESSIONS}/{'f' * 24}/end": {"PUT"},
+    f"{SESSIONS}/{'f' * 24}/timeline": {"GET"},
+    f"{SESSIONS}/{'f' * 24}/reassign": {"POST"},
     "/api/auth/signup": {"POST"},
     "/api/auth/login": {"POST"},
     "/api/auth/refresh": {"POST"},

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -48,26 +49,49 @@ generation.max-examples = 8
 [[operations]]
 include-operation-id = "get_visitor_stats"
 parameters = {{ visitor = "{visitor}" }}
+
+[[operations]]
+include-operation-id = "reassign_run"
+parameters = {{ session_id = "{ended}" }}
 """
+AWAY_SINCE = "FOCUSUP_AWAY_SINCE"
+"""In the environment of its process: when the run began that can be reassigned, once."""
 
 
 @schemathesis.hook
 def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, Any]) -> None:
-    """Keep valid requests to the two rules that JSON Schema can't say.
+    """Keep valid requests to the rules that JSON Schema can't say, or at too great a length.
 
     elapsed = active + idle: without `elapsedSeconds` it follows from the others, within its
-    own limit. A range ends after its begin, and not too late: without both it does.
+    own limit. A range ends after its begin, and not too late: without both it does. A run
+    is named by when it began. A time zone is one of six hundred.
     """
     valid = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
-    changes = case.operation.definition.raw.get("operationId") == "update_session"
+    operation = case.operation.definition.raw.get("operationId")
     if valid and case.operation.path.startswith("/api/stats"):
         for name in {"from", "to"} & (case.query or {}).keys():
             del case.query[name]
     body: Any = case.body
-    if valid and changes and isinstance(body, dict):
+    if not valid or not isinstance(body, dict):
+        return
+    if body.get("timeZone") is not None:
+        body["timeZone"] = "Europe/Berlin"
+    if operation == "reassign_run":
+        body["startedAt"] = os.environ[AWAY_SINCE]
+    if operation == "update_session":
         body.pop("elapsedSeconds", None)
         for name in {"activeSeconds", "idleSeconds"} & body.keys():
             body[name] = min(body[name], 1_000_000_000)
+
+
+def session_with_time_away(server: LiveServer, user: str) -> tuple[str, str]:
+    """A session that has ended, and when its time away began."""
+    with server.rest(user) as rest:
+        id_ = rest.post("/api/sessions", json={}).json()["session"]["_id"]
+        time.sleep(1.1)
+        rest.put(f"/api/sessions/{id_}/end").raise_for_status()
+        timeline = rest.get(f"/api/sessions/{id_}/timeline").json()["timeline"]
+    return str(id_), str(timeline["runs"][0]["startedAt"])
 
 
 @pytest.mark.timeout(WITHIN_S + 30)
@@ -75,8 +99,10 @@ def test_the_server_keeps_to_its_openapi_document(live_server: LiveServer, tmp_p
     configuration, report = tmp_path / "schemathesis.toml", tmp_path / "report.json"
     view = {"view": "v", "sequence": 0, "page": "/", "visibleSeconds": 0, "engagedSeconds": 0}
     visitor = live_server.rest().post("/api/track-engagement", json=view).json()["visitor"]
-    configuration.write_text(CONFIGURATION.format(visitor=visitor.partition(".")[0]))
-    token = live_server.token(uuid.uuid4().hex, role="admin")
+    user = uuid.uuid4().hex
+    ended, away_since = session_with_time_away(live_server, user)
+    configuration.write_text(CONFIGURATION.format(visitor=visitor.partition(".")[0], ended=ended))
+    token = live_server.token(user, role="admin")
     done = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(configuration)),
@@ -85,7 +111,7 @@ def test_the_server_keeps_to_its_openapi_document(live_server: LiveServer, tmp_p
             *("--report", "json", "--report-json-path", str(report)),
         ],
         cwd=tmp_path,  # it leaves a cache behind
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), AWAY_SINCE: away_since},
         capture_output=True,
         text=True,
         timeout=WITHIN_S,

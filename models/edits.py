@@ -1,0 +1,108 @@
+"""Edits: what is changed by hand in a session that was counted, and what was there before.
+
+What must always hold: no counter of a session, nor the score of one that has ended, is
+changed by hand without an entry in its `edits`, which is part of the same changes; what an
+entry keeps is enough to tell the whole session as it was; and after an edit every second of
+the session is still exactly one of active, idle, paused and away.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import StringConstraints
+
+from models.errors import Conflict, NotFound
+from models.sessions import COUNTERS, FINAL, Document, changed_fields, score_fields
+from models.timeline_reports import EditKind, started_at, told_of
+from models.timelines import EMPTY, runs_in
+from models.wire import UtcDatetime, WireModel, milliseconds
+from scoring.apportion import Told, made_active
+from scoring.timeline import Kind, counts_of, pack
+
+MOST_EDITS = 50
+AUDITED = (*COUNTERS, "targetMinutes", "timeline", "focusScore", "scoreBreakdown", "edited")
+KEPT = (*AUDITED, "status", "startedAt", "endedAt", "pausedMs", "pausedAt", "carryMs")
+"""Of the session as it was. The rest of it are labels."""
+
+Changes = dict[str, Any]
+
+
+class Reassignment(WireModel):
+    """Body of `POST /api/sessions/:id/reassign`: the idle or away run that began at
+    `startedAt`, as the timeline shows it, was active, for this reason."""
+
+    started_at: UtcDatetime
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+
+
+def changed_by_hand(document: Document, given: Mapping[str, Any], now: datetime) -> Changes:
+    """What setting the `given` fields by hand changes (`sessions.changed_fields`), with the
+    edit that it is. Raises Conflict "too_many_edits" too."""
+    changes = changed_fields(document, given, now)
+    what: EditKind
+    if any(name in given for name in COUNTERS):
+        what = "counters"
+    elif document["status"] in FINAL and "targetMinutes" in given:
+        what = "target"
+    else:
+        return changes
+    former = _audited(document)
+    if _audited({**document, **changes}) == former:
+        return changes  # as it is already
+    return {**changes, **_noted(document, what, None, now)}
+
+
+def reassigned(document: Document, body: Reassignment, now: datetime) -> Changes:
+    """What making a run of an ended session active changes.
+
+    Time away joins the active and elapsed seconds. Raises NotFound "run_not_found", Conflict
+    "session_not_ended", "run_not_reassignable" or "too_many_edits".
+    """
+    if document["status"] not in FINAL:
+        raise not_ended()
+    runs = made_active(runs_in(document), _named(document, body.started_at, now))
+    active, idle, _ = counts_of(runs)
+    changes: Changes = {
+        "elapsedSeconds": active + idle,
+        "activeSeconds": active,
+        "idleSeconds": idle,
+        "timeline": pack(runs),
+        "edited": True,
+        "updatedAt": now,
+    }
+    changes |= score_fields({**document, **changes})
+    return {**changes, **_noted(document, "reassigned", body.reason, now)}
+
+
+def not_ended() -> Conflict:
+    return Conflict("session_not_ended", "Only a session that has ended can be corrected.")
+
+
+def _named(document: Document, at: datetime, now: datetime) -> Told:
+    """The run that is meant. What may be reassigned lasts a second or more, so no two of
+    these begin within a millisecond."""
+    found = [one for one in told_of(document, now) if started_at(document, one) == at]
+    if not found:
+        raise NotFound("run_not_found", "No run of the session began at this time.")
+    for one in found:
+        if one.movable:
+            return one
+    if any(one.run.kind == Kind.AWAY for one in found):
+        why = "There is no whole second in it that could become active."
+    else:
+        why = "Only idle time and time away can become active."
+    raise Conflict("run_not_reassignable", why)
+
+
+def _noted(document: Document, what: EditKind, reason: str | None, now: datetime) -> Changes:
+    edits = document.get("edits", [])
+    if len(edits) >= MOST_EDITS:
+        raise Conflict("too_many_edits", f"A session can be edited {MOST_EDITS} times.")
+    before = {"timeline": EMPTY, **{name: document[name] for name in KEPT if name in document}}
+    entry = {"editedAt": milliseconds(now), "what": what, "reason": reason, "before": before}
+    return {"edits": [*edits, entry]}
+
+
+def _audited(document: Mapping[str, Any]) -> Changes:
+    return {name: document.get(name) for name in AUDITED}
