@@ -1,5 +1,7 @@
 """`/api/sessions`: focus sessions over REST."""
 
+import asyncio
+
 from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag_blueprint
 
@@ -111,7 +113,7 @@ async def get_timeline(session_id: str) -> Response:
     the session was before it.
     """
     timeline = await services().sessions.timeline(identity().user_id, session_id)
-    return answer(TimelineBody(timeline=timeline))
+    return await asyncio.to_thread(answer, TimelineBody(timeline=timeline))  # it may be long
 
 
 @blueprint.post("/<session_id>/reassign")

@@ -4,17 +4,20 @@ import asyncio
 import math
 import uuid
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from pymongo import MongoClient
 
 from scoring.focus import focus_score
 from tests.live_server import LiveServer, running_server
 from tests.socket_client import SocketClient, connected, new_session, stored
+from tests.study import past_session
 
 SECOND = timedelta(seconds=1)
 IDLE_AFTER_S = 5
@@ -32,6 +35,13 @@ def user() -> str:
 def rest(live_server: LiveServer, user: str) -> Iterator[httpx.Client]:
     with live_server.rest(user) as client:
         yield client
+
+
+@pytest.fixture
+def sessions(live_server: LiveServer) -> Iterator[Any]:
+    """What is stored, past the server."""
+    with MongoClient(live_server.mongodb_uri, tz_aware=True) as client:
+        yield client[live_server.database].sessions
 
 
 def timeline_of(rest: httpx.Client, id_: str) -> Found:
@@ -242,6 +252,60 @@ async def test_while_it_is_tracked_it_is_never_behind(
         last = timeline_of(rest, id_)["runs"][-1]
         assert (last["kind"], last["seconds"], last["tabSwitches"]) == ("paused", 1, None)
     assert reassign(rest, id_, run).json()["code"] == "session_not_ended"
+
+
+def test_statistics_of_months_that_are_over_follow(
+    rest: httpx.Client, user: str, sessions: Any
+) -> None:
+    past = past_session(user, datetime.now(UTC) - timedelta(days=70), active=1000, idle=300)
+    sessions.insert_one(past)
+    id_ = str(past["_id"])
+
+    def focused() -> int:
+        return int(rest.get("/api/stats/me").json()["stats"]["focusedSeconds"])
+
+    assert (focused(), focused()) == (1000, 1000)  # read, and remembered
+    assert reassign(rest, id_, timeline_of(rest, id_)["runs"][1]).status_code == 200
+    assert focused() == 1300
+    assert_all_is_in_it(timeline_of(rest, id_), session_of(rest, id_))
+
+
+def test_edits_at_the_same_time_are_all_kept(rest: httpx.Client, user: str, sessions: Any) -> None:
+    now = datetime.now(UTC)
+    past = past_session(user, now - timedelta(hours=5), active=600, idle=400, parts=8)
+    sessions.insert_one(past)
+    id_ = str(past["_id"])
+    idle = [run for run in timeline_of(rest, id_)["runs"] if run["kind"] == "idle"]
+    assert len(idle) == 8
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda run: reassign(rest, id_, run), idle * 2))
+    assert sorted(answer.status_code for answer in answers) == [200] * 8 + [409] * 8
+    timeline, session = timeline_of(rest, id_), session_of(rest, id_)
+    assert_all_is_in_it(timeline, session)
+    assert (session["activeSeconds"], session["idleSeconds"]) == (1000, 0)
+    befores = [edit["before"] for edit in timeline["edits"]]
+    assert [before["activeSeconds"] for before in befores] == [600 + 50 * n for n in range(8)]
+    for before in befores:
+        assert {name: before[name] for name in COUNTERS} == {
+            name: sums(before["runs"])[name] for name in COUNTERS
+        }
+
+
+def test_a_document_of_an_earlier_version(rest: httpx.Client, user: str, sessions: Any) -> None:
+    past = past_session(user, datetime.now(UTC) - timedelta(hours=5), active=600, idle=400)
+    for name in ("edits", "timeline", "idleMode", "timeZone"):
+        del past[name]
+    sessions.insert_one(past)
+    id_ = str(past["_id"])
+    before = timeline_of(rest, id_)
+    assert [(run["kind"], run["seconds"]) for run in before["runs"]] == [
+        ("active", 600),
+        ("idle", 400),
+    ]
+    assert reassign(rest, id_, before["runs"][1]).status_code == 200
+    after = timeline_of(rest, id_)
+    assert_all_is_in_it(after, session_of(rest, id_))
+    assert after["edits"][0]["before"]["runs"] == before["runs"]
 
 
 def ended(rest: httpx.Client) -> str:
