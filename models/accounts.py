@@ -15,8 +15,10 @@ from models import logins, users
 from models.errors import Unauthorized
 from models.indexes import IndexSpec
 from models.known_users import note_users
+from models.learners import Learners
 from models.logins import Login
 from models.passwords import PasswordHashes
+from models.time_zones import UTC
 from models.tokens import Identity, TokenAuthority
 from models.users import Credentials, Database, Signup, User, UserView
 from models.wire import UtcDatetime, WireModel
@@ -73,6 +75,8 @@ class Accounts:
         user = users.new_user(signup, password_hash, now)
         await users.insert_user(self._db, user)
         await note_users(self._db, [str(user.id)], now)
+        if signup.time_zone != UTC:
+            await Learners(self._db).set_zone(str(user.id), signup.time_zone)
         return await self._sign_in(user, now)
 
     async def login(self, credentials: Credentials, now: datetime) -> SignedIn:

@@ -48,8 +48,8 @@ def changed_by_hand(document: Document, given: Mapping[str, Any], now: datetime)
     else:
         return changes
     former = _audited(document)
-    if _audited({**document, **changes}) == former:
-        return changes  # as it is already
+    if _audited({**document, **changes}) == former or _goes_on(document, what):
+        return changes
     return {**changes, **_noted(document, what, None, now)}
 
 
@@ -73,6 +73,17 @@ def reassigned(document: Document, body: Reassignment, now: datetime) -> Changes
     }
     changes |= score_fields({**document, **changes})
     return {**changes, **_noted(document, "reassigned", body.reason, now)}
+
+
+def _goes_on(document: Document, what: EditKind) -> bool:
+    """Whether it was the last edit that set counters, in a session that has not ended and of
+    which nothing was counted since: clients that count themselves do so again and again, and
+    what was there before the first of these is kept."""
+    edits = document.get("edits", [])
+    if what != "counters" or document["status"] in FINAL or not edits:
+        return False
+    booked_at: datetime | None = document["lastBookedAt"]
+    return edits[-1]["what"] == what and (booked_at is None or booked_at <= edits[-1]["editedAt"])
 
 
 def not_ended() -> Conflict:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import date, datetime
 
+from models import users
 from models.goals_reached import note_reached
 from models.learners import Database, GoalsBody, Learners, LearnerSettings
 from models.study_periods import StudyPeriods
@@ -69,4 +70,5 @@ class Learning:
 
     async def set_settings(self, user_id: str, settings: LearnerSettings) -> LearnerSettings:
         learner = await self._learners.set_zone(user_id, settings.time_zone)
+        await users.set_time_zone(self._db, user_id, learner.zone)  # `user` shows it as well
         return LearnerSettings(time_zone=learner.zone)

@@ -8,9 +8,7 @@ document here, and needs none.
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
 from typing import Annotated, Any, Literal
-from zoneinfo import available_timezones
 
 from bson import ObjectId
 from email_validator import EmailNotValidError, validate_email
@@ -21,6 +19,7 @@ from pymongo.errors import DuplicateKeyError
 from models.errors import Conflict
 from models.indexes import IndexSpec
 from models.passwords import MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS
+from models.time_zones import TimeZone
 from models.tokens import Identity
 from models.wire import DocumentId, StoredModel, UtcDatetime, WireModel
 
@@ -53,33 +52,12 @@ def normalised_email(text: str) -> str:
         raise ValueError("must be an e-mail address") from None
 
 
-@cache
-def time_zones() -> frozenset[str]:
-    """Every IANA name known here; read once, since it walks a directory tree."""
-    return frozenset(available_timezones())
-
-
-def _known_time_zone(name: str) -> str:
-    if name not in time_zones():
-        raise ValueError("must be an IANA time zone such as Europe/Berlin")
-    return name
-
-
-class _TimeZoneSchema:
-    """Lists the names in the OpenAPI document, and not before somebody reads it."""
-
-    @staticmethod
-    def __get_pydantic_json_schema__(_core: Any, _handler: Any) -> dict[str, Any]:
-        return {"type": "string", "enum": sorted(time_zones())}
-
-
 EmailAddress = Annotated[
     str,
     StringConstraints(max_length=MAX_EMAIL_CHARS),
     AfterValidator(normalised_email),
     Field(json_schema_extra={"format": "email"}),
 ]
-TimeZone = Annotated[str, AfterValidator(_known_time_zone), _TimeZoneSchema()]
 
 
 def _password(min_chars: int) -> Any:
@@ -187,6 +165,13 @@ async def find_user(db: Database, user_id: str) -> User | None:
 async def find_user_by_email(db: Database, email: str) -> User | None:
     """The account with this address, which must be in its one spelling."""
     return _read(await db[COLLECTION].find_one({"email": email}))
+
+
+async def set_time_zone(db: Database, user_id: str, zone: str) -> None:
+    """Of an account here; of nobody otherwise."""
+    if ObjectId.is_valid(user_id):
+        wanted = {"_id": ObjectId(user_id)}
+        await db[COLLECTION].update_one(wanted, {"$set": {"timeZone": zone}})
 
 
 async def set_role(db: Database, email: str, role: Role) -> bool:

@@ -296,3 +296,14 @@ async def test_a_silence_of_five_seconds_is_idle_where_that_was_chosen(server: L
             while (tick := await tab.next("tick"))["elapsedSeconds"] < 8:
                 pass
             assert (tick["activeSeconds"], tick["idleSeconds"]) == (5, 3)
+
+
+def test_the_zone_of_the_account_is_the_one_of_the_settings(server: LiveServer) -> None:
+    with server.rest(None) as client:
+        body = {"email": "zone@example.com", "password": "correct horse", "timeZone": "Asia/Tokyo"}
+        signed = client.post("/api/auth/signup", json=body).json()
+        client.headers["Authorization"] = f"Bearer {signed['accessToken']}"
+        assert client.get("/api/me/settings").json()["settings"]["timeZone"] == "Asia/Tokyo"
+        assert new_session(client)["timeZone"] == "Asia/Tokyo"
+        client.put("/api/me/settings", json={"timeZone": "Europe/Berlin"}).raise_for_status()
+        assert client.get("/api/auth/me").json()["user"]["timeZone"] == "Europe/Berlin"

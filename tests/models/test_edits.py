@@ -239,3 +239,23 @@ def test_tab_switches_without_a_second_are_told() -> None:
     (run, away) = seen(session((), tabSwitches=2)).runs
     assert (run.kind, run.seconds, run.tab_switches) == ("active", 0, 2)
     assert (away.kind, away.seconds) == ("away", 65)
+
+
+def test_a_client_that_counts_itself_makes_one_edit_of_it() -> None:
+    """It sets counters again and again, until something is counted or the session ends."""
+    document = {
+        "_id": ObjectId(),
+        **new_document("ada", NewSession(), stamp="p.1", now=START),
+    }
+    for number in range(1, 100):
+        now = START + number * timedelta(seconds=30)
+        document |= changed_by_hand(document, {"activeSeconds": number * 30}, now)
+    (only,) = document["edits"]
+    assert only["before"]["activeSeconds"] == 0
+    document |= {"lastBookedAt": LATER}  # a socket tracked it meanwhile
+    document |= changed_by_hand(document, {"activeSeconds": 1}, LATER + timedelta(seconds=9))
+    assert [edit["before"]["activeSeconds"] for edit in document["edits"]] == [0, 2970]
+    document |= ended_fields(document, "completed", LATER + timedelta(hours=1))
+    for number in range(2):
+        document |= changed_by_hand(document, {"activeSeconds": number}, LATER)
+    assert len(document["edits"]) == 4

@@ -18,7 +18,6 @@ from pydantic import Field
 from quart import Quart, Response
 from quart_schema import document_querystring, document_request, document_response
 
-from models.users import time_zones
 from models.wire import UtcDatetime, WireModel
 from routes.bodies import answer, read_body, read_query
 from routes.docs_page import FILES
@@ -205,7 +204,7 @@ def test_schemas_say_what_is_checked(document: dict[str, Any]) -> None:
     assert (fields["email"]["format"], fields["email"]["maxLength"]) == ("email", 254)
     password = fields["password"]
     assert (password["minLength"], password["maxLength"], password["writeOnly"]) == (8, 1024, True)
-    assert fields["timeZone"]["enum"] == sorted(time_zones())
+    assert "Europe/Berlin" in fields["timeZone"]["examples"]
     created = document["components"]["schemas"]["UserView"]["properties"]["createdAt"]
     assert {"type": "string", "format": "date-time"} in created["anyOf"]
 
