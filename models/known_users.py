@@ -44,6 +44,10 @@ class KnownUsers:
         if len(self._noted) > REMEMBERED:
             del self._noted[next(iter(self._noted))]
 
+    def forget(self, user_id: str) -> None:
+        """They have left, and are to be noted again should they come back."""
+        self._noted.pop(user_id, None)
+
 
 async def note_users(db: Database, user_ids: Iterable[str], now: datetime) -> None:
     """Each may be noted already."""

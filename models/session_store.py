@@ -19,7 +19,6 @@ from models.sessions import (
     FINAL,
     Document,
     NewSession,
-    SessionQuery,
     new_document,
 )
 from models.time_zones import UTC
@@ -29,7 +28,7 @@ COLLECTION = "sessions"
 INDEXES = (
     IndexSpec(
         keys=(("userId", 1), ("_id", -1)),
-        query="list_sessions: one user's sessions, newest first, from a cursor on",
+        query="newest_first: one user's sessions within a stretch of time",
     ),
     IndexSpec(keys=(("endedAt", 1),), query="focus_metrics: the sessions that ended on a day"),
 )
@@ -37,6 +36,7 @@ CONTENDED_TRIES = 20
 """How often a fenced write is tried again when others write the same document."""
 
 Changes = dict[str, Any]
+Database = AsyncIOMotorDatabase[Document]
 
 
 class Claim(NamedTuple):
@@ -68,9 +68,14 @@ async def insert_session(
     zone: str = UTC,
 ) -> Document:
     fresh = new_document(user_id, body, stamp=stamp, now=now, zone=zone)
-    document = {"_id": ObjectId(), **fresh}
+    document = {"_id": new_id(now), **fresh}
     await sessions(db).insert_one(document)
     return document
+
+
+def new_id(now: datetime) -> ObjectId:
+    """One of this instant, whatever the clock of the driver says."""
+    return ObjectId(ObjectId.from_datetime(now).binary[:4] + ObjectId().binary[4:])
 
 
 async def find_session(
@@ -84,35 +89,6 @@ async def find_session(
     if document is None or document["userId"] != user_id:
         raise not_found()
     return document
-
-
-async def list_sessions(
-    db: AsyncIOMotorDatabase[Document], user_id: str, query: SessionQuery
-) -> tuple[list[Document], str | None]:
-    """One page of a user's sessions, newest first, and the cursor of the next page. They come
-    without their `edits`, which may be long."""
-    wanted: dict[str, Any] = {"userId": user_id}
-    if query.cursor is not None:
-        wanted["_id"] = {"$lt": ObjectId(query.cursor)}
-    if query.status is not None:
-        wanted["status"] = query.status
-    if query.content_id is not None:
-        wanted["contentId"] = query.content_id
-    if query.tag is not None:
-        wanted["tags"] = query.tag
-    bounds = {
-        operator: bound
-        for operator, bound in (("$gte", query.from_), ("$lt", query.to))
-        if bound is not None
-    }
-    if bounds:
-        wanted["createdAt"] = bounds
-    found = sessions(db).find(wanted, {"edits": 0}).sort("_id", -1).limit(query.limit + 1)
-    documents = await found.to_list(None)
-    if len(documents) <= query.limit:
-        return documents, None
-    page = documents[: query.limit]
-    return page, str(page[-1]["_id"])
 
 
 async def delete_session(

@@ -37,6 +37,7 @@ ShortText = Annotated[str, StringConstraints(max_length=200)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=50)]
 Tags = Annotated[list[Tag], Field(max_length=20)]
 Notes = Annotated[str, StringConstraints(max_length=5000)]
+SearchText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Counter = Annotated[int, Field(ge=0, le=MAX_COUNTER), BeforeValidator(_whole)]
 SessionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{24}$")]
 
@@ -88,8 +89,10 @@ class EndSession(WireModel):
 
 
 class SessionQuery(WireModel):
-    """Filters of `GET /api/sessions`. `from` (included) and `to` (excluded) bound `createdAt`."""
+    """Filters of `GET /api/sessions`. `from` (included) and `to` (excluded) bound `createdAt`;
+    `q` is looked for in title and notes, whatever its case."""
 
+    q: SearchText | None = None
     status: Status | None = None
     from_: Annotated[UtcDatetime | None, Field(alias="from")] = None
     to: UtcDatetime | None = None

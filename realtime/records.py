@@ -17,6 +17,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 from models import session_store as store
 from models.edits import Reassignment, changed_by_hand, not_ended, reassigned
 from models.errors import Conflict, StorageUnavailable
+from models.history import list_sessions
 from models.known_users import KnownUsers
 from models.learning import Learning
 from models.servers import Notice, leave_notice
@@ -72,7 +73,7 @@ class SessionRecords:
         return self._tracking.view(await store.find_session(self._db, session_id, user_id))
 
     async def page(self, user_id: str, query: SessionQuery) -> tuple[list[SessionView], str | None]:
-        documents, cursor = await store.list_sessions(self._db, user_id, query)
+        documents, cursor = await list_sessions(self._db, user_id, query, self._tracking.now())
         return [self._tracking.view(document) for document in documents], cursor
 
     async def timeline(self, user_id: str, session_id: str) -> TimelineView:
@@ -167,6 +168,10 @@ class SessionRecords:
         if thing is not None:
             self._tracking.ledger.lose(thing, "deleted")
         await self._peers.tell(document["owner"], document["_id"])
+
+    def forget_user(self, user_id: str) -> None:
+        """They have left."""
+        self._known.forget(user_id)
 
     # --- private ----------------------------------------------------------------------------
 
