@@ -6,23 +6,33 @@ a 503; and an answer leaves once the whole body has arrived, even where nobody
 wanted it. Hypercorn closes the connection when an answer is out before that: the client,
 still sending, may lose the answer, and one that reuses connections loses its next request.
 Memory stays bounded: Quart drops what is over its limit.
+
+An answer that is written while it is read from the database ends as soon as its client is
+gone, or takes nothing any more; where it has to be broken off, the connection ends without
+the last chunk, so that nobody takes it for a whole one.
 """
 
 import asyncio
 from typing import Any
 
+import structlog
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 from quart import Quart, Request
 from quart.asgi import ASGIHTTPConnection
 from quart.ctx import RequestContext
 
-from models.storage import answered_within
+from focusup.websockets import cut_off
+from models.storage import StatementRefused, StorageUnavailable, answered_within
 
 DRAIN_S = 2.0
 """How long the rest of a body may take; then the connection ends with the answer."""
 
 
 ANSWER_WITHIN_S = 10.0
+TAKEN_WITHIN_S = 60.0
+"""How long a client may take for a piece of an answer."""
+
+log = structlog.get_logger(__name__)
 
 
 class App(Quart):
@@ -56,7 +66,19 @@ class DrainedConnection(ASGIHTTPConnection):
         except TimeoutError:
             if self.scope["http_version"].startswith("1"):
                 response.headers["Connection"] = "close"
-        await super()._send_response(send, response)
+        try:
+            await super()._send_response(self._taken_within(send), response)
+        except (StatementRefused, StorageUnavailable, TimeoutError) as error:
+            log.warning("answer_cut_off", path=self.scope["path"], reason=type(error).__name__)
+            cut_off()
+
+    @staticmethod
+    def _taken_within(send: ASGISendCallable) -> ASGISendCallable:
+        async def sending(message: Any) -> None:
+            async with asyncio.timeout(TAKEN_WITHIN_S):
+                await send(message)
+
+        return sending
 
 
 def install(app: Quart) -> None:

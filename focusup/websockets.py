@@ -90,6 +90,13 @@ def take_over(wire: Wire) -> None:
     _current.get().hand_over(wire)
 
 
+def cut_off() -> None:
+    """End the connection of the request that is being answered, at once."""
+    server = _current.get(None)
+    if server is not None:
+        server.writer.transport.abort()
+
+
 def install() -> None:
     """Use these classes for all connections of this process."""
     hypercorn.asyncio.run.TCPServer = Server  # type: ignore[attr-defined]
