@@ -1,6 +1,7 @@
 """The one wiring file: settings, database, services and routes, put together."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from datetime import timedelta
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from focusup import requests, websockets
 from focusup.settings import Settings
 from models import (
     accounts,
+    departures,
     events,
     goals_reached,
     known_users,
@@ -26,17 +28,21 @@ from models import (
 from models.accounts import Accounts
 from models.beacons import Beacons
 from models.coefficients import Coefficients
+from models.departures import Departures
+from models.export import Exports
 from models.indexes import IndexSpec, ensure_indexes, with_retention
 from models.learning import Learning
+from models.leaving import remove_person
 from models.metrics import Dashboard
 from models.page_closing import Periods
 from models.page_stats import PageStats
-from models.storage import translated
+from models.storage import StatementRefused, StorageUnavailable, translated
 from models.tokens import TokenAuthority
 from models.visitor_stats import VisitorStats
 from models.visitors import VisitorKeys
 from models.visits import VisitorHashes
 from realtime.clock import Clock, SystemClock
+from realtime.leavers import Leavers
 from realtime.page_names import PageNames
 from realtime.page_service import PageService
 from realtime.records import SessionRecords
@@ -45,7 +51,7 @@ from realtime.reports import Reports
 from realtime.rolling_up import RollingUp
 from realtime.service import SessionService
 from realtime.session_socket import SocketSettings
-from routes import admin, auth, engagement, health, sessions, sockets, stats, tracking
+from routes import admin, auth, engagement, health, me, sessions, sockets, stats, tracking
 from routes import coefficients as coefficients_routes
 from routes import learners as learners_routes
 from routes.addresses import TrustedProxies
@@ -70,6 +76,7 @@ INDEXES: Mapping[str, tuple[IndexSpec, ...]] = {
     visits.COLLECTION: visits.INDEXES,
     presence.COLLECTION: presence.INDEXES,
     events.COLLECTION: events.INDEXES,
+    departures.COLLECTION: departures.INDEXES,
 }
 VISIT_EVERY_S = 300
 """Twice within the time for which a visit stays active; oftener where that is set shorter."""
@@ -92,7 +99,9 @@ def create_app(
     """
     app = requests.App("focusup")
     app.url_map.merge_slashes = False  # its redirect would be a page of HTML, not a problem
-    tokens = TokenAuthority(secret, settings.access_token_minutes * 60)
+    access_ttl_s = settings.access_token_minutes * 60
+    gone = Departures(database.db, secret, access_ttl_s)
+    tokens = TokenAuthority(secret, access_ttl_s, gone.is_gone)
     learning = Learning(database.db)
     service = SessionService(
         database.db,
@@ -128,11 +137,18 @@ def create_app(
         count_tracked=service.peers.count_tracked,
     )
     periods = Periods(database.db, is_alive=is_alive)
+    records = SessionRecords(database.db, service, learning)
+    leavers = Leavers(
+        gone,
+        remove=lambda user_id, now: remove_person(database.db, user_id, now),
+        forget=(service.forget_user, pages.forget_user, records.forget_user),
+        now=utc_now,
+    )
     members = Services(
         accounts=Accounts(database.db, tokens, settings.refresh_token_days * 86_400),
         tokens=tokens,
         tracking=service,
-        sessions=SessionRecords(database.db, service, learning),
+        sessions=records,
         sockets=SocketSettings(tokens=tokens, now=utc_now),
         pages=pages,
         visitor_keys=VisitorKeys(secret),
@@ -154,6 +170,8 @@ def create_app(
         coefficients=coefficients,
         page_stats=PageStats(database.db, periods, is_alive=is_alive),
         visitor_stats=VisitorStats(database.db, is_alive=is_alive),
+        exports=Exports(database.db, learning.learners, service.view),
+        leavers=leavers,
         health=HealthCheck(VERSION, database, service, pages),
         origins=Origins(settings.allowed_origins),
         take_over=websockets.take_over,
@@ -166,16 +184,19 @@ def create_app(
     requests.install(app)
     for module in (
         *(admin, auth, coefficients_routes, engagement, health, learners_routes),
-        *(sessions, sockets, stats, tracking),
+        *(me, sessions, sockets, stats, tracking),
     ):
         app.register_blueprint(module.blueprint)
     install_openapi(app, VERSION)
 
     @app.before_serving
     async def begin() -> None:
+        with contextlib.suppress(StorageUnavailable, StatementRefused):  # it is tried again
+            await leavers.hear()
         await service.start()
         await pages.start()
         background = (
+            leavers,
             coefficients,
             RollingUp(periods, now=utc_now),
             Remembering(dashboard, utc_now),

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from models import logins, users
-from models.errors import Unauthorized
+from models.errors import Forbidden, Unauthorized
 from models.indexes import IndexSpec
 from models.known_users import note_users
 from models.learners import Learners
@@ -115,6 +115,19 @@ class Accounts:
         """The user of a token; without an account here, what the token itself says."""
         user = await users.find_user(self._db, identity.user_id)
         return users.view_stranger(identity) if user is None else users.view_user(user)
+
+    async def prove(self, identity: Identity, password: str | None) -> bool:
+        """Whether the user has an account here, in which case the password must be its own:
+        raises Forbidden `password_wrong` otherwise."""
+        user = await users.find_user(self._db, identity.user_id)
+        if user is None:
+            return False
+        if (
+            password is None
+            or not (await self._hashes.verify(password, user.password_hash)).matches
+        ):
+            raise Forbidden("password_wrong", "The password of the account is needed.")
+        return True
 
     def close(self) -> None:
         """Let the threads that hash end."""

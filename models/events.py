@@ -27,6 +27,7 @@ INDEXES = (
         keys=(("created_at", 1),),
         query="events of a stretch of time by type",
     ),
+    IndexSpec(keys=(("user_id", 1), ("_id", -1)), query="one user's events: export, leaving"),
 )
 
 

@@ -25,35 +25,35 @@ class Learning:
     def __init__(self, db: Database) -> None:
         self.periods = StudyPeriods(db)
         self._db = db
-        self._learners = Learners(db)
+        self.learners = Learners(db)
 
     async def stats(self, user_id: str, now: datetime) -> UserStats:
-        learner = await self._learners.find(user_id)
+        learner = await self.learners.find(user_id)
         return user_stats(await self.periods.read(user_id, now), learner, now)
 
     async def series(self, user_id: str, query: SeriesQuery, now: datetime) -> Series:
         """Raises Invalid for a range that is empty or too long."""
-        learner = await self._learners.find(user_id)
+        learner = await self.learners.find(user_id)
         dates = range_of(query, learner.today(now))
         studied = await self.periods.read(user_id, now, dates)
         return series(studied.days, query.by, dates)
 
     async def calendar(self, user_id: str, year: int | None, now: datetime) -> CalendarYear:
-        learner = await self._learners.find(user_id)
+        learner = await self.learners.find(user_id)
         wanted = learner.today(now).year if year is None else year
         return calendar(await self.periods.read(user_id, now), learner, wanted)
 
     async def goals(self, user_id: str) -> GoalsBody:
-        return goals_body((await self._learners.find(user_id)).goals_now)
+        return goals_body((await self.learners.find(user_id)).goals_now)
 
     async def with_goals(self, user_ids: Sequence[str]) -> set[str]:
         """Those of these users who have a goal now."""
-        return await self._learners.with_goals(user_ids)
+        return await self.learners.with_goals(user_ids)
 
     async def set_goals(self, user_id: str, body: GoalsBody, now: datetime) -> GoalsBody:
         """Raises Conflict "too_many_changes"."""
         goals = Goals(**body.model_dump(by_alias=False))
-        return goals_body((await self._learners.set_goals(user_id, goals, now)).goals_now)
+        return goals_body((await self.learners.set_goals(user_id, goals, now)).goals_now)
 
     async def note_reached(
         self, user_id: str, goal: str, *, day: date, value: int, now: datetime
@@ -63,12 +63,12 @@ class Learning:
 
     async def zone(self, user_id: str) -> str:
         """Where the learner is."""
-        return (await self._learners.find(user_id)).zone
+        return (await self.learners.find(user_id)).zone
 
     async def settings(self, user_id: str) -> LearnerSettings:
         return LearnerSettings(time_zone=await self.zone(user_id))
 
     async def set_settings(self, user_id: str, settings: LearnerSettings) -> LearnerSettings:
-        learner = await self._learners.set_zone(user_id, settings.time_zone)
+        learner = await self.learners.set_zone(user_id, settings.time_zone)
         await users.set_time_zone(self._db, user_id, learner.zone)  # `user` shows it as well
         return LearnerSettings(time_zone=learner.zone)

@@ -36,6 +36,7 @@ INDEXES: tuple[IndexSpec, ...] = (
         query="none of ours: the database removes what has expired",
         expire_after_s=0,
     ),
+    IndexSpec(keys=(("userId", 1),), query="one user's logins: export, leaving"),
 )
 
 REUSE_GRACE_S = 10.0  # longer than a client waits before it asks again, too short for a thief

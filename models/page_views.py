@@ -26,8 +26,11 @@ INDEXES = (
     IndexSpec(
         keys=(("visitorId", 1), ("startedAt", -1)), query="one visitor's views, newest first"
     ),
+    IndexSpec(keys=(("userId", 1), ("startedAt", -1)), query="one user's views: export, leaving"),
     IndexSpec(keys=(("startedAt", 1),), query="page_days: the views of a stretch of time"),
 )
+NAMELESS_VIEW: Document = {"userId": None, "title": None, "params": {}}
+"""What is left of a view whose user has left: where, when and how long."""
 COUNTERS = ("visibleSeconds", "engagedSeconds")
 
 Database = AsyncIOMotorDatabase[Document]

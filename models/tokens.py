@@ -9,7 +9,7 @@ Verifying has two halves: `_signed_claims` trusts a key, `identity_from_claims` 
 the key has vouched for. Another kind of key is another first half.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -50,13 +50,20 @@ class Identity:
 class TokenAuthority:
     """Issues and verifies HS256 tokens with one secret of at least 32 bytes."""
 
-    def __init__(self, secret: str, access_ttl_s: float) -> None:
+    def __init__(
+        self,
+        secret: str,
+        access_ttl_s: float,
+        is_gone: Callable[[Identity], bool] = lambda _: False,
+    ) -> None:
+        """`is_gone` tells of a good token whether its user has left since."""
         if len(secret.encode()) < MIN_SECRET_BYTES:
             raise ValueError(f"the token secret must be at least {MIN_SECRET_BYTES} bytes long")
         if not 1 <= access_ttl_s < LATEST_EXPIRY_S:
             raise ValueError("access tokens must live for at least a second")
         self._secret = secret
         self._access_ttl_s = access_ttl_s
+        self._is_gone = is_gone
         jwt.encode({}, secret, ALGORITHM)  # refuses what looks like a public key, at start
 
     def issue(
@@ -73,12 +80,16 @@ class TokenAuthority:
         token = jwt.encode(claims, self._secret, ALGORITHM)
         return token, datetime.fromtimestamp(expires_at, UTC)
 
-    def verify(self, token: str | None, now: datetime) -> Identity:
+    def verify(self, token: str | None, now: datetime, *, may_be_gone: bool = False) -> Identity:
         """Who the token names; raises Unauthorized with the code `token_missing`,
-        `token_invalid` or `token_expired`."""
+        `token_invalid` or `token_expired`. Those who have left are refused, unless they
+        `may_be_gone`."""
         if not token:
             raise Unauthorized("token_missing", "A bearer token is needed.")
-        return identity_from_claims(self._signed_claims(token), now)
+        identity = identity_from_claims(self._signed_claims(token), now)
+        if not may_be_gone and self._is_gone(identity):
+            raise _invalid("its user has left")
+        return identity
 
     def _signed_claims(self, token: str) -> Mapping[str, Any]:
         # PyJWT encodes the text before it looks at it, and that can fail.

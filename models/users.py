@@ -85,6 +85,13 @@ class Credentials(WireModel):
     password: Annotated[str, _password(1)]
 
 
+class Leave(WireModel):
+    """Body of `DELETE /api/me`: who has an account here names its password. It may be left
+    out by others, whose token says all there is to know of them here."""
+
+    password: Annotated[str | None, _password(1)] = None
+
+
 class User(StoredModel):
     """A document of `users`."""
 

@@ -9,7 +9,7 @@ token has come along, and stays joined when later calls carry none.
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -20,19 +20,24 @@ from models.fence import PerDocument, expression_of
 from models.indexes import IndexSpec
 from models.page_views import page_views, seen_until
 from models.sessions import Document
+from models.storage import answered_within
 
 VISITORS = "visitors"
 BROWSER_SESSIONS = "browser_sessions"
 GAP = timedelta(minutes=30)
 MAX_USER_AGENT_CHARS = 512
 NOTED_TOGETHER = 50
+READ_TOGETHER = 250
+ANSWER_WITHIN_S = 8.0
 ID_CHARS, SIGNATURE_CHARS = 32, 32
 INDEXES = {
     BROWSER_SESSIONS: (
         IndexSpec(
             keys=(("visitorId", 1), ("_id", -1)), query="one visitor's sessions, newest first"
         ),
+        IndexSpec(keys=(("userId", 1), ("_id", -1)), query="one user's sessions: export, leaving"),
     ),
+    VISITORS: (IndexSpec(keys=(("userId", 1), ("_id", 1)), query="visitors_of: one user's"),),
 }
 
 Database = AsyncIOMotorDatabase[Document]
@@ -71,6 +76,21 @@ class Arrival(NamedTuple):
 
 async def find_visitor(db: Database, visitor_id: str) -> Document | None:
     return await db[VISITORS].find_one({"_id": visitor_id})
+
+
+async def visitors_of(db: Database, user_id: str) -> AsyncIterator[list[Document]]:
+    """Those joined to this user, a few at a time, in the order of their ids."""
+    after = ""
+    while True:
+        wanted = {"userId": user_id, "_id": {"$gt": after}}
+        async with answered_within(ANSWER_WITHIN_S):
+            found = (
+                await db[VISITORS].find(wanted).sort("_id", 1).limit(READ_TOGETHER).to_list(None)
+            )
+        if not found:
+            return
+        after = found[-1]["_id"]
+        yield found
 
 
 async def arrive(

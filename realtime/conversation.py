@@ -115,6 +115,10 @@ class Conversation(ABC, Generic[T]):
         """Track nothing any more since `at_us`. May be called again."""
 
     @abstractmethod
+    def is_of(self, user_id: str) -> bool:
+        """Whether this user is at the other end."""
+
+    @abstractmethod
     def released(self, thing: Tracked, *, ended: bool) -> None: ...
 
     # --- as a viewer ------------------------------------------------------------------

@@ -22,6 +22,10 @@ class Socket(Viewer, Protocol):
         """Close the connection without another word."""
         ...
 
+    def is_of(self, user_id: str) -> bool:
+        """Whether this user is at the other end."""
+        ...
+
 
 class Hub:
     def __init__(self, *, max_per_user: int, max_in_all: int) -> None:
@@ -64,6 +68,12 @@ class Hub:
     def close_all(self, code: CloseCode, reason: str) -> None:
         for viewer in self._all():
             viewer.close(code, reason)
+
+    def close_of(self, user_id: str, code: CloseCode, reason: str) -> None:
+        """Close every socket of this user."""
+        for viewer in self._all():
+            if viewer.is_of(user_id):
+                viewer.close(code, reason)
 
     def cut_all(self) -> None:
         for viewer in self._all():

@@ -14,7 +14,7 @@ from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models.fence import Stamps
-from models.page_views import new_view, read_page_names
+from models.page_views import NAMELESS_VIEW, new_view, read_page_names
 from models.sessions import Document
 from models.storage import StatementRefused, StorageUnavailable, answered_within
 from models.visitors import Arrival, arrive, join_user
@@ -180,6 +180,14 @@ class PageService:
     def join(self, visitor_id: str, session_id: ObjectId, user_id: str) -> None:
         """The visitor has turned out to be this user."""
         self.keep(asyncio.create_task(self._join(visitor_id, session_id, user_id)))
+
+    def forget_user(self, user_id: str) -> None:
+        """They have left: what they view now is nobody's, and ends."""
+        for thing in self.engine.things.values():
+            if thing.user_id == user_id:
+                thing.user_id = None
+                thing.begun.update(NAMELESS_VIEW)
+        self.hub.close_of(user_id, CloseCode.DELETED, "the user has left")
 
     # --- private ------------------------------------------------------------------------
 

@@ -54,6 +54,9 @@ class PageSocket(Conversation[TrackedView]):
         self._previous: TrackedView | None = None
         """What was viewed last on this connection."""
 
+    def is_of(self, user_id: str) -> bool:
+        return self._user_id == user_id
+
     def released(self, thing: Tracked, *, ended: bool) -> None:
         if self._thing is thing and ended:
             self._previous, self._thing = self._thing, None

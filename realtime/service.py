@@ -215,6 +215,13 @@ class SessionService:
         self.engine.end(thing, status, self.clock.now_us())
         return await self._endings.stored(thing, by=by)
 
+    def forget_user(self, user_id: str) -> None:
+        """They have left: track nothing of theirs, and close what they opened with 4404."""
+        for thing in list(self.engine.things.values()):
+            if thing.user_id == user_id:
+                self.ledger.lose(thing, "deleted")
+        self.hub.close_of(user_id, CloseCode.DELETED, "the user has left")
+
     # --- private ----------------------------------------------------------------------------
 
     def now(self) -> datetime:

@@ -81,6 +81,9 @@ class SessionSocket(Conversation[TrackedSession]):
             self._heard_s = self._loop.time()
         super().received(text)
 
+    def is_of(self, user_id: str) -> bool:
+        return self._identity.user_id == user_id
+
     def released(self, thing: Tracked, *, ended: bool) -> None:
         if self._thing is thing:
             self._thing = None

@@ -45,14 +45,26 @@ def admin_only(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
     return document_response(Problem, 403)(authenticated(checked))
 
 
+def leaving(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """`authenticated`, and those who have left are let in as well."""
+
+    @wraps(handler)
+    async def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        g.identity = verified_identity(may_be_gone=True)
+        return await handler(*args, **kwargs)
+
+    return security_scheme([{SCHEME: []}])(checked)
+
+
 def identity() -> Identity:
     """Whose token the request carries; only behind `authenticated`."""
     return cast(Identity, g.identity)
 
 
-def verified_identity() -> Identity:
+def verified_identity(*, may_be_gone: bool = False) -> Identity:
     """Verify the bearer token of the request; raises Unauthorized."""
-    return services().tokens.verify(bearer_token(), services().now())
+    now = services().now()
+    return services().tokens.verify(bearer_token(), now, may_be_gone=may_be_gone)
 
 
 def identity_if_any() -> Identity | None:

@@ -176,6 +176,9 @@ class Document(OpenAPIProvider):
         if model is NoContent:
             return {"description": description}, {}
         content = {"application/json": {"schema": self._referenced(model, "serialization")}}
+        also_as: str | None = getattr(model, "also_as", None)
+        if also_as is not None:
+            content[also_as] = {"schema": {"type": "string"}}
         return {"description": description, "content": content}, {}
 
     def _referenced(self, model: type[WireModel], mode: Any) -> Schema:

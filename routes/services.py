@@ -10,6 +10,7 @@ from quart import Quart, current_app
 from models.accounts import Accounts
 from models.beacons import Beacons
 from models.coefficients import Coefficients
+from models.export import Exports
 from models.learning import Learning
 from models.metrics import Dashboard
 from models.page_stats import PageStats
@@ -17,6 +18,7 @@ from models.tokens import TokenAuthority
 from models.visitor_stats import VisitorStats
 from models.visitors import VisitorKeys
 from models.wire import WireModel
+from realtime.leavers import Leavers
 from realtime.page_service import PageService
 from realtime.records import SessionRecords
 from realtime.service import SessionService
@@ -61,6 +63,8 @@ class Services:
     coefficients: Coefficients
     page_stats: PageStats
     visitor_stats: VisitorStats
+    exports: Exports
+    leavers: Leavers
     health: HealthChecks
     origins: Origins
     take_over: Callable[[Wire], None]

@@ -4,12 +4,14 @@ Its command line runs as a process, with all of its checks and phases; this modu
 the file of hooks that it loads.
 """
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,17 @@ import pytest
 import schemathesis
 from schemathesis import Case, GenerationMode, HookContext
 
-from tests.live_server import LiveServer
+from models.errors import Unauthorized
+from models.tokens import TokenAuthority
+from tests.live_server import SECRET, LiveServer
 
 ROOT = Path(__file__).parents[2]
 WITHIN_S = 180
 NEVER_ACCEPTED = {"POST /api/auth/login", "POST /api/auth/refresh"}
 """Their valid bodies are credentials that nobody has."""
 
-# Signing up costs a password hash: its coverage phase alone would try each time zone.
+# Signing up costs a password hash: its coverage phase alone would try each time zone. That
+# of leaving takes the header away, and then sends the token by which all others ask.
 CONFIGURATION = """
 hooks = "tests.live.test_schemathesis"
 continue-on-failure = true
@@ -47,6 +52,10 @@ include-operation-id = "login"
 generation.max-examples = 8
 
 [[operations]]
+include-operation-id = "leave"
+phases.coverage.enabled = false
+
+[[operations]]
 include-operation-id = "get_visitor_stats"
 parameters = {{ visitor = "{visitor}" }}
 
@@ -66,6 +75,8 @@ def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, Any])
     own limit. A range ends after its begin, and not too late: without both it does. A run
     is named by when it began. A time zone is one of six hundred.
     """
+    if case.operation.definition.raw.get("operationId") == "leave":
+        _as_somebody_else(case)
     valid = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
     operation = case.operation.definition.raw.get("operationId")
     if valid and case.operation.path.startswith("/api/stats"):
@@ -92,6 +103,16 @@ def session_with_time_away(server: LiveServer, user: str) -> tuple[str, str]:
         rest.put(f"/api/sessions/{id_}/end").raise_for_status()
         timeline = rest.get(f"/api/sessions/{id_}/timeline").json()["timeline"]
     return str(id_), str(timeline["runs"][0]["startedAt"])
+
+
+def _as_somebody_else(case: Case[Any]) -> None:
+    """Whoever leaves is refused from then on, so it is somebody else each time."""
+    authority, now = TokenAuthority(SECRET, 3600), datetime.now(UTC)
+    given = (case.headers or {}).get("Authorization", "")
+    with contextlib.suppress(Unauthorized):
+        authority.verify(given.removeprefix("Bearer "), now)
+        token, _ = authority.issue(uuid.uuid4().hex, now=now)
+        case.headers["Authorization"] = f"Bearer {token}"
 
 
 @pytest.mark.timeout(WITHIN_S + 30)

@@ -1,0 +1,52 @@
+"""Sessions as rows of CSV (RFC 4180), for spreadsheets.
+
+What must always hold: no text of the user's is a formula to a spreadsheet, which may send
+what is in other cells to somebody else: text that begins like one gets a `'` in front.
+"""
+
+import csv
+import io
+from typing import Any
+
+from models.sessions import SessionView
+from models.wire import iso_utc
+
+COLUMNS = (
+    *("id", "status", "title", "contentId", "tags", "notes", "targetMinutes", "idleMode"),
+    *("timeZone", "createdAt", "startedAt", "endedAt", "lastActiveAt", "updatedAt"),
+    *("elapsedSeconds", "activeSeconds", "idleSeconds", "pausedSeconds", "awaySeconds"),
+    *("tabSwitches", "focusScore", "edited"),
+)
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+"""With what a formula begins, or what spreadsheets pass over in front of it."""
+
+
+def csv_row(session: SessionView) -> str:
+    """One line, with its end."""
+    fields: dict[str, Any] = session.model_dump(by_alias=True)
+    fields |= {"id": session.id, "tags": ", ".join(session.tags)}
+    return _line([_cell(fields[name]) for name in COLUMNS])
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _text(value)
+    return value if isinstance(value, int | float) else iso_utc(value)
+
+
+def _text(value: str) -> str:
+    value = value.replace("\0", "")  # no reader of CSV knows what to do with it
+    return "'" + value if value.lstrip(" ").startswith(FORMULA) else value
+
+
+def _line(cells: list[Any]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue()
+
+
+HEADER = _line(list(COLUMNS))

@@ -1,0 +1,70 @@
+"""`/api/me`: taking everything along, and leaving."""
+
+from typing import ClassVar
+
+from quart import Blueprint, Response, request
+from quart_schema import document_querystring, document_request, document_response, tag_blueprint
+
+from models.export_rows import ExportBody, ExportQuery
+from models.users import Leave
+from routes.bodies import no_content, read_body, read_query
+from routes.identity import authenticated, identity, leaving
+from routes.openapi import NoContent, document_problems
+from routes.services import services
+
+blueprint = Blueprint("me", __name__, url_prefix="/api/me")
+tag_blueprint(blueprint, ["Learners"])
+
+
+class Export(ExportBody):
+    __doc__ = ExportBody.__doc__
+
+    also_as: ClassVar[str] = "text/csv"
+
+
+@blueprint.get("/export")
+@authenticated
+@document_querystring(ExportQuery)
+@document_response(Export)
+async def export_me() -> Response:
+    """Take along all that is known of oneself
+
+    Written as it is read, so its length is not known beforehand. Should it break off, the
+    connection ends without the last chunk. One at a time.
+    """
+    kind, exports = read_query(ExportQuery).format, services().exports
+    exports.admit(identity())
+    now = services().now()
+    head = await exports.head(identity(), now)
+    if request.method == "HEAD":
+        response = Response(b"")
+    elif kind == "json":
+        response = Response(exports.json(head, now))
+    else:
+        response = Response(exports.csv(head.account.id, now))
+    response.content_type = "application/json" if kind == "json" else "text/csv; charset=utf-8"
+    response.headers["Content-Disposition"] = (
+        f'attachment; filename="focusup-{now:%Y-%m-%d}.{kind}"'
+    )
+    response.headers["Cache-Control"] = "no-store"
+    response.timeout = None  # it ends when the client takes nothing of it any more
+    return response
+
+
+@blueprint.delete("")
+@leaving
+@document_request(Leave)
+@document_response(NoContent, 204)
+@document_problems(403)
+async def leave() -> Response:
+    """Leave, and be forgotten
+
+    Everything that is known of the user is removed, or made nameless where statistics are
+    made of it. All tokens that are out end with it. Who has an account here names its
+    password; the token is proof enough for users of another issuer. Asking again changes
+    nothing.
+    """
+    body, who = await read_body(Leave), identity()
+    accounts = services().accounts
+    await services().leavers.leave(who, lambda: accounts.prove(who, body.password))
+    return no_content()
