@@ -20,6 +20,7 @@ from models.page_closing import Periods
 from models.session_store import new_id
 from models.sessions import NewSession, ended_fields, new_document
 from models.tokens import Identity
+from tests.faults.peer_watch import neighbours
 from tests.live_server import SECRET, LiveServer
 from tests.page_client import NAME, page_server, viewing
 from tests.socket_client import connected
@@ -54,6 +55,7 @@ COLLECTIONS = {
 }
 """What becomes of each: one that is new has to be thought of in `models.leaving`."""
 WITHIN_S = 10.0
+LATEST_TICK_S = 1.5
 
 
 class Person:
@@ -370,3 +372,36 @@ async def test_another_server_hears_of_it(tmp_path: Path) -> None:
                 assert rest.get("/api/sessions", headers=headers).status_code == 401
         finally:
             other.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_others_are_counted_while_somebody_with_much_leaves(tmp_path: Path) -> None:
+    with a_server(tmp_path) as (server, db):
+        user = uuid.uuid4().hex
+        begin = datetime.now(UTC) - timedelta(days=1000)
+        instants = [begin + number * timedelta(hours=1) for number in range(20_000)]
+        for at in range(0, len(instants), 2000):
+            part = instants[at : at + 2000]
+            db["sessions"].insert_many(
+                [
+                    {
+                        **new_document(user, NewSession(), stamp="test.1", now=instant),
+                        "_id": new_id(instant),
+                    }
+                    for instant in part
+                ]
+            )
+            db["page_views"].insert_many([a_view(instant, user=user) for instant in part])
+        async with neighbours(server, "eve", count=5) as listening:
+            await asyncio.sleep(2.5)
+            with server.rest(user) as rest:
+                answers = []
+                while 204 not in answers:
+                    answer = await asyncio.to_thread(rest.request, "DELETE", ME)
+                    answers.append(answer.status_code)
+                    assert answer.status_code == 204 or answer.json()["code"] == "leaving"
+            await asyncio.sleep(1.5)
+            assert max(listening.gaps_s) < LATEST_TICK_S, max(listening.gaps_s)
+        print(len(answers), "requests; slowest tick", max(listening.gaps_s))
+        assert knowing(db, [user]).keys() <= {"departures"}
