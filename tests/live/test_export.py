@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+import json
 import socket
 import time
 import uuid
@@ -272,6 +273,21 @@ def test_a_client_that_takes_nothing_is_cut_off(
         assert rest.get(EXPORT).status_code == 503
         time.sleep(15)
         assert rest.head(EXPORT).status_code == 200
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(TAKEN_WITHIN_S + 60)
+def test_no_time_limit_ends_an_export(
+    live_server: LiveServer, filled: Callable[[int], str]
+) -> None:
+    with live_server.rest(filled(20_000)) as rest, rest.stream("GET", EXPORT) as answer:
+        pieces = []
+        for number, piece in enumerate(answer.iter_bytes(64 * 1024)):
+            pieces.append(piece)
+            if number in (0, 200):
+                time.sleep(TAKEN_WITHIN_S / 2 + 5)
+    assert len(pieces) > 300
+    assert len(json.loads(b"".join(pieces))["sessions"]) == 20_000
 
 
 def test_an_export_that_breaks_off_is_seen_to_be_incomplete(tmp_path: Path) -> None:
