@@ -120,7 +120,7 @@ class Exports:
         rows = (
             self._logins(user_id),
             (
-                exported_session(each, self._view(each))
+                exported_session(each, self._view(each), now)
                 async for each in self._sessions(user_id, now)
             ),
             self._events(user_id, now),

@@ -1,7 +1,7 @@
 """What an export tells of each thing, and how a document becomes it."""
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from bson import ObjectId
@@ -10,29 +10,16 @@ from pydantic import Field
 from models.learners import GoalsBody, Learner, LearnerSettings
 from models.page_views import Source
 from models.sessions import Document, SessionView
-from models.timelines import origin_of, runs_in
+from models.timeline_reports import EditView, RunView, timeline_view
 from models.users import UserView
 from models.wire import DocumentId, UtcDatetime, WireModel, iso_utc
-from scoring.timeline import SECOND_US, Run, with_away
-
-MICROSECOND = timedelta(microseconds=1)
-
-RunKind = Literal["active", "idle", "paused", "away"]
-
-
-class TimelineRun(WireModel):
-    """A stretch of a session in which nothing changed."""
-
-    kind: RunKind
-    started_at: UtcDatetime
-    seconds: float
-    tab_switches: int
 
 
 class ExportedSession(SessionView):
-    """A session, and what happened in it one after the other."""
+    """A session, what happened in it one after the other, and what was before each edit."""
 
-    timeline: list[TimelineRun]
+    timeline: list[RunView]
+    edits: list[EditView]
 
 
 class ExportedGoals(GoalsBody):
@@ -128,34 +115,15 @@ def goals_set(learner: Learner) -> list[ExportedGoals]:
     return [ExportedGoals(since=each.since, **each.goals._asdict()) for each in learner.goals]
 
 
-def exported_session(document: Document, view: SessionView) -> Document:
-    return {**view.model_dump(mode="json"), "timeline": timeline_of(document)}
-
-
-def timeline_of(document: Document) -> list[Document]:
-    """The runs of a session; of one that has ended also what was away, and none for
-    counters that were set by hand, which nobody saw go by."""
-    if document["edited"]:
-        return []
-    origin, ended_at = origin_of(document), document["endedAt"]
-    runs = runs_in(document)
-    whole = runs if ended_at is None else with_away(runs, (ended_at - origin) // MICROSECOND)
-    return [_run(run, origin) for run in whole]
+def exported_session(document: Document, view: SessionView, now: datetime) -> Document:
+    found = timeline_view(document, now=now, tracked=view.tracked).model_dump(mode="json")
+    return {**view.model_dump(mode="json"), "timeline": found["runs"], "edits": found["edits"]}
 
 
 def shown(model: type[WireModel], document: Mapping[str, Any]) -> Document:
     """What the model names of a document, as JSON has it."""
     names = (field.alias or name for name, field in model.model_fields.items())
     return {name: _plain(document[name]) for name in names}
-
-
-def _run(run: Run, origin: datetime) -> Document:
-    return {
-        "kind": run.kind.name.lower(),
-        "startedAt": iso_utc(origin + run.start_us * MICROSECOND),
-        "seconds": round(run.length_us / SECOND_US, 3),
-        "tabSwitches": run.tab_switches,
-    }
 
 
 def _plain(value: Any) -> Any:

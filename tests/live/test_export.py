@@ -98,12 +98,15 @@ async def test_an_export_has_everything(tmp_path: Path) -> None:
         assert whole["firstSeenAt"] is not None
         assert whole["lastSeenAt"] is not None
         assert len(whole["logins"]) == 1
-        assert [{k: v for k, v in s.items() if k != "timeline"} for s in whole["sessions"]] == [
+        assert [
+            {k: v for k, v in s.items() if k not in ("timeline", "edits")}
+            for s in whole["sessions"]
+        ] == [
             {**session, "awaySeconds": now["awaySeconds"]}
             for session, now in zip(sessions, whole["sessions"], strict=True)
         ]
         tracked = whole["sessions"][0]
-        assert [run["kind"] for run in tracked["timeline"]] == ["active"]
+        assert [run["kind"] for run in tracked["timeline"]] == ["active", "away"]
         assert tracked["timeline"][0]["seconds"] == tracked["activeSeconds"] >= 1
         assert [event["actionName"] for event in whole["events"]] == ["read"]
         assert len(whole["visitors"]) == 1

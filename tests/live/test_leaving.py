@@ -96,19 +96,24 @@ class Person:
         """Leave a trace everywhere."""
         with self.rest() as rest:
             done = [
-                rest.put("/api/goals", json={"dailyMinutes": 30}),
+                rest.put("/api/goals", json={"dailyMinutes": 30, "sessionsPerDay": 1}),
                 rest.put("/api/me/settings", json={"timeZone": "Europe/Berlin"}),
                 rest.post("/api/heartbeat"),
                 rest.post("/api/track-event", json={"type": "action", "actionName": "read"}),
                 rest.post("/api/track-visit", json={"sessionId": uuid.uuid4().hex}),
             ]
             assert all(answer.status_code in (200, 204) for answer in done), done
+            completed = self.session()
+            async with connected(self.server, token=self.token) as client:
+                await client.start(completed)
+                await client.ask("stop", "stopped")
+                await client.next("goalReached")
             tracked = self.session()
             async with connected(self.server, token=self.token) as client:
                 await client.start(tracked)
                 await client.next("tick")
             self._lived_long_ago(db)
-            assert rest.get("/api/stats/me").json()["stats"]["sessions"]["completed"] == 1
+            assert rest.get("/api/stats/me").json()["stats"]["sessions"]["completed"] == 2
         fields = {"title": f"view of {self.name}", "params": {"who": f"param of {self.name}"}}
         options = {"user_agent_header": f"agent of {self.name}"}
         async with viewing(self.server, **options) as client:
