@@ -177,7 +177,6 @@ def new_document(
         "pausedAt": None,
         "lastBookedAt": None,
         "leftAt": None,
-        "edits": [],
     }
 
 

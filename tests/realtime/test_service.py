@@ -11,10 +11,12 @@ from models.errors import Conflict, NotFound, StorageUnavailable
 from models.learning import Learning
 from models.session_store import find_session, sessions
 from models.sessions import NewSession, SessionChange
+from models.timelines import runs_in
 from realtime.clock import SystemClock
 from realtime.records import SessionRecords
 from realtime.service import SessionService
 from realtime.tracked import Tracked
+from scoring.timeline import Counts, unpack
 from tests.embedded import embedded_database
 from tests.realtime.tab import Tab
 
@@ -214,3 +216,18 @@ async def test_a_pause_is_told_although_whoever_asked_has_gone(service: SessionS
     await service.ledger.saved(thing)
     await asyncio.sleep(0.1)
     assert any('"paused"' in text for text in second.heard)
+
+
+async def test_the_first_second_after_a_start_costs_no_write_of_its_own(
+    service: SessionService,
+) -> None:
+    """What it begins in the timeline was written with the claim."""
+    id_ = (await records(service).create("ada", NewSession())).id
+    _, thing = await join(service, id_)
+    before = thing.revision
+    await asyncio.sleep(1.3)
+    assert (thing.elapsed, thing.revision) == (1, before)
+    (run,) = unpack(thing.timeline.pack(), Counts(*thing.totals))  # type: ignore[attr-defined]
+    stored = await service._db["sessions"].find_one({"_id": thing.thing_id})
+    assert stored is not None
+    assert runs_in(stored) == [run]
