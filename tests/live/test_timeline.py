@@ -294,7 +294,7 @@ def test_edits_at_the_same_time_are_all_kept(rest: httpx.Client, user: str, sess
 
 def test_a_document_of_an_earlier_version(rest: httpx.Client, user: str, sessions: Any) -> None:
     past = past_session(user, datetime.now(UTC) - timedelta(hours=5), active=600, idle=400)
-    for name in ("edits", "timeline", "idleMode", "timeZone"):
+    for name in ("timeline", "idleMode", "timeZone"):
         del past[name]
     sessions.insert_one(past)
     id_ = str(past["_id"])

@@ -187,7 +187,7 @@ def test_only_what_has_ended_can_be_reassigned(status: str) -> None:
 
 def test_a_document_of_an_earlier_version() -> None:
     document = session()
-    del document["timeline"], document["edits"], document["timeZone"]
+    del document["timeline"], document["timeZone"]
     assert seen(document).time_zone == "UTC"
     assert summed(document) == {"active": 38, "idle": 10, "paused": 7, "away": 10}
     after = reassign(document, 38 * SECOND_US)  # idle time, of which it is not known when it was
