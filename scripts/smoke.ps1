@@ -69,6 +69,14 @@ try {
     if ($score -ne $stopped.focusScore) { throw "$score is stored, $($stopped.focusScore) was told" }
     Write-Pass $step "score $score"
 
+    $step = 'statistics'
+    $body = @{ sessionsPerDay = 1 } | ConvertTo-Json
+    $null = Invoke-RestMethod -Method PUT -Uri "$Url/api/goals" -Headers $headers -Body $body -ContentType 'application/json'
+    $stats = (Invoke-RestMethod -Method GET -Uri "$Url/api/stats/me" -Headers $headers).stats
+    if ($stats.currentStreak -ne 1) { throw "a streak of $($stats.currentStreak) days instead of 1" }
+    if (-not $stats.today.sessions.reached) { throw 'the goal of today is not reached' }
+    Write-Pass $step "a streak of $($stats.currentStreak) day"
+
     $step = 'delete'
     $null = Invoke-RestMethod -Method DELETE -Uri "$Url/api/sessions/$id" -Headers $headers
     $status = 200

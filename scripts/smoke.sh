@@ -89,6 +89,15 @@ score=$(field session focusScore <"$work/answer") || exit 1
 [ "$score" = "$told" ] || fail "$score is stored, $told was told"
 pass "score $score"
 
+step='statistics'
+call PUT /api/goals 200 '{"sessionsPerDay": 1}'
+call GET /api/stats/me 200
+streak=$(field stats currentStreak <"$work/answer") || exit 1
+[ "$streak" = 1 ] || fail "a streak of $streak days instead of 1"
+reached=$(field stats today sessions reached <"$work/answer") || exit 1
+[ "$reached" = True ] || fail 'the goal of today is not reached'
+pass "a streak of $streak day"
+
 step='delete'
 call DELETE "/api/sessions/$id" 204
 call GET "/api/sessions/$id" 404

@@ -16,6 +16,8 @@ EXPECTED: list[Call] = [
     ("POST", "/api/sessions"),
     ("focusup", "track"),
     ("GET", "/api/sessions/:id"),
+    ("PUT", "/api/goals"),
+    ("GET", "/api/stats/me"),
     ("DELETE", "/api/sessions/:id"),
     ("GET", "/api/sessions/:id"),
 ]

@@ -12,7 +12,7 @@ import pytest
 from tests.requirements import require
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "smoke.sh"
-STEPS = ["health", "sign up", "create", "track", "stop", "read score", "delete"]
+STEPS = ["health", "sign up", "create", "track", "stop", "read score", "statistics", "delete"]
 
 
 class Live(Protocol):
