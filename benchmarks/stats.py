@@ -17,11 +17,12 @@ from random import Random
 from typing import Any
 
 import httpx
-from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorClient
 
+from benchmarks.metrics import percentile, timed
 from benchmarks.servers import SECRET, running
 from models import study_periods
+from models.session_store import new_id
 from models.sessions import NewSession, ended_fields, new_document
 from models.study_periods import StudyPeriods
 from models.tokens import TokenAuthority
@@ -60,7 +61,7 @@ def sessions_of(
         )
         document = new_document(user, body, stamp="bench.1", now=began, zone="Europe/Berlin")
         document |= {
-            "_id": ObjectId(int(began.timestamp()).to_bytes(4) + ObjectId().binary[4:]),
+            "_id": new_id(began),
             "startedAt": began,
             "elapsedSeconds": counts.active + counts.idle,
             "activeSeconds": counts.active,
@@ -82,12 +83,6 @@ async def fill(db: Any, rows: Iterator[Row]) -> None:
         await db.sessions.insert_many(chunk, ordered=False)
 
 
-async def timed(work: Callable[[], Awaitable[object]]) -> float:
-    began_s = time.perf_counter()
-    await work()
-    return (time.perf_counter() - began_s) * 1000
-
-
 async def longest_stall_ms(work: Callable[[], Awaitable[object]]) -> float:
     """How long the event loop did nothing else meanwhile."""
     longest = 0.0
@@ -106,10 +101,6 @@ async def longest_stall_ms(work: Callable[[], Awaitable[object]]) -> float:
     over = True
     await watching
     return longest * 1000
-
-
-def percentile(values: list[float], part: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(len(values) * part))]
 
 
 async def measure(count: int, per_day: int, times: int) -> dict[str, list[float]]:

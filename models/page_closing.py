@@ -17,7 +17,6 @@ from models.page_days import (
     IsAlive,
     days_between,
     is_over,
-    midnight,
     read_started,
     read_views,
     with_users,
@@ -34,6 +33,7 @@ from models.page_rollups import (
 from models.sessions import Document
 from models.storage import answered_within
 from scoring.tallies import Breakdown
+from scoring.utc_days import midnight
 
 ANSWER_WITHIN_S = 30.0
 """Three hours of the busiest site are read at once."""

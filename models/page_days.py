@@ -5,7 +5,7 @@ nobody can add to it any more, and only then does it count for good.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorDatabase
@@ -39,11 +39,6 @@ CHUNK = 500
 Database = AsyncIOMotorDatabase[Document]
 IsAlive = Callable[[str], bool]
 """Whether this process, by its name in `owner`, lives."""
-
-
-def midnight(day: date) -> datetime:
-    """When the day begins."""
-    return datetime.combine(day, time(), UTC)
 
 
 def days_between(first: date, end: date) -> Iterator[date]:

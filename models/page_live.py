@@ -16,13 +16,13 @@ from models.page_days import (
     SLICE,
     IsAlive,
     is_over,
-    midnight,
     read_started,
     read_views,
     with_users,
 )
 from models.sessions import Document
 from scoring.tallies import Breakdown, Seen
+from scoring.utc_days import midnight
 
 
 class LiveDay:

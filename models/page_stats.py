@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models.page_closing import Periods
-from models.page_days import DAY, IsAlive, days_between, midnight
+from models.page_days import DAY, IsAlive, days_between
 from models.page_live import LiveDay
 from models.page_past import Past, PastPart
 from models.page_reports import (
@@ -41,6 +41,7 @@ from models.page_rollups import (
 )
 from models.sessions import Document
 from scoring.tallies import Breakdown, Counts, Tally
+from scoring.utc_days import midnight
 
 FRESH_FOR = timedelta(seconds=5)
 

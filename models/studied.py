@@ -6,7 +6,7 @@ What must always hold: what was stored of some days adds up to what the days do.
 from collections import Counter
 from collections.abc import Iterable
 from datetime import date, datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from bson import ObjectId
 
@@ -14,19 +14,20 @@ from models.sessions import FINAL, Document, paused_and_away
 from models.time_zones import UTC
 from models.timelines import origin_of, runs_in
 from scoring.local_days import instant_us
-from scoring.study_days import DayMark, DayTally, Lived, StudyDays, merge, tally
+from scoring.study_days import DayMark, DayTally, Lived, StudyDays, day_in, tally, together
 
 StoredDays = list[list[Any]]
 """[date, document of its tally] of each."""
 
 
-class Within(Protocol):
-    """A range of dates, its end excluded."""
+class Dates(NamedTuple):
+    """From `since` (included) to `until` (excluded)."""
 
-    @property
-    def since(self) -> date: ...
-    @property
-    def until(self) -> date: ...
+    since: date
+    until: date
+
+
+NO_DATES = Dates(date.min, date.min)
 
 
 class Kept(NamedTuple):
@@ -50,24 +51,24 @@ class Studied:
         self.open: Counter[str] = Counter()
         """Sessions that have not ended, by status."""
 
-    def add_days(self, days: StudyDays, whole: Within) -> None:
+    def add_days(self, days: StudyDays, whole: Dates) -> None:
         for day, each in days.items():
             self.total.merge(each)
             self._mark(each.mark(day))
             if whole.since <= day < whole.until:
-                self.days.setdefault(day, DayTally()).merge(each)
+                day_in(self.days, day).merge(each)
 
     def add_kept(self, kept: Kept) -> None:
         self.total.merge(kept.total)
         for mark in kept.marks:
             self._mark(mark)
 
-    def add_documents(self, stored: Iterable[list[Any]], whole: Within) -> None:
+    def add_documents(self, stored: Iterable[list[Any]], whole: Dates) -> None:
         """Days as they were stored, those that are wanted; their marks were added before."""
         for name, document in stored:
             day = date.fromisoformat(name)
             if whole.since <= day < whole.until:
-                merge(self.days, {day: DayTally.from_document(document)})
+                day_in(self.days, day).merge(DayTally.from_document(document))
 
     def _mark(self, mark: DayMark) -> None:
         before = self.marks.get(mark.date)
@@ -96,14 +97,11 @@ def kept_of(lived: list[Lived]) -> tuple[Document, StoredDays]:
     """What is stored of the sessions of a period: a summary, and its days."""
     ended = [each for each in lived if each.status in FINAL]
     days = tally(ended)
-    total = DayTally()
-    for each in days.values():
-        total.merge(each)
     summary = {
         "open": [ObjectId(each.id) for each in lived if each.status not in FINAL],
         "since": min((each.origin_us for each in ended), default=0),
         "until": max((each.until_us for each in ended), default=0),
-        "total": total.to_document(),
+        "total": together(days.values()).to_document(),
         "marks": [each.mark(day).to_row() for day, each in days.items()],
     }
     return summary, [[day.isoformat(), each.to_document()] for day, each in days.items()]

@@ -15,7 +15,7 @@ sessions were tracked counts once.
 import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from bson import ObjectId
@@ -26,15 +26,16 @@ from models.fence import Stamps, fenced
 from models.indexes import IndexSpec
 from models.session_store import sessions
 from models.sessions import FINAL, Document
-from models.studied import Kept, Studied, kept_of, lived_of, read_kept
+from models.studied import NO_DATES, Dates, Kept, Studied, kept_of, lived_of, read_kept
+from scoring.local_days import ONE_DAY
 from scoring.study_days import Lived, tally
+from scoring.utc_days import midnight
 
 COLLECTION = "study_periods"
 INDEXES = (IndexSpec(keys=(("userId", 1),), query="read: all periods of a learner"),)
 SETTLED_AFTER = timedelta(minutes=10)
 """Longer than a write may be on its way, and than the clocks of servers differ."""
 CHUNK = 500
-ONE_DAY = timedelta(days=1)
 FIELDS = dict.fromkeys(
     (
         *("status", "timeZone", "startedAt", "createdAt", "endedAt", "edited"),
@@ -57,19 +58,9 @@ class Period(NamedTuple):
 
     def is_settled(self, now: datetime, known: Document | None) -> bool:
         """Whether nothing of it can be on its way any more."""
-        over = datetime.combine(self.until, time(), UTC)
+        over = midnight(self.until)
         touched_at: datetime = over if known is None else known["touchedAt"]
         return now - max(over, touched_at) >= SETTLED_AFTER
-
-
-class Dates(NamedTuple):
-    """From `since` (included) to `until` (excluded)."""
-
-    since: date
-    until: date
-
-
-NO_DATES = Dates(date.min, date.min)
 
 
 class StudyPeriods:
@@ -79,7 +70,7 @@ class StudyPeriods:
 
     async def touch(self, session: Document, now: datetime) -> None:
         """A session is going to be changed or deleted by hand."""
-        created = session["_id"].generation_time.astimezone(UTC).date()
+        created = _created_on(session["_id"])
         for period in (month_of(created), day_of(created)):
             if period.since <= now.astimezone(UTC).date() < period.until:
                 continue  # nothing of it is remembered yet
@@ -161,7 +152,7 @@ class StudyPeriods:
             ids = await oldest.to_list(None)
             if not ids:
                 return []
-            first = ids[0]["_id"].generation_time.astimezone(UTC).date()
+            first = _created_on(ids[0]["_id"])
         while first <= today:
             month = month_of(first)
             months[month.name] = month
@@ -204,8 +195,7 @@ class StudyPeriods:
     ) -> None:
         by_day: dict[date, list[Lived]] = {}
         for each in lived:
-            created = ObjectId(each.id).generation_time.astimezone(UTC).date()
-            by_day.setdefault(created, []).append(each)
+            by_day.setdefault(_created_on(ObjectId(each.id)), []).append(each)
         for day in _days(of.since, of.until):
             document = known.get(day.name)
             if day.is_settled(now, document):
@@ -223,7 +213,7 @@ class StudyPeriods:
             update = fenced(known["stamp"], stamp, values=values)
             await self._db[COLLECTION].update_one({"_id": id_}, update)
             return
-        over = datetime.combine(period.until, time(), UTC)
+        over = midnight(period.until)
         fresh = {"userId": user_id, "period": period.name, "touchedAt": over}
         with contextlib.suppress(DuplicateKeyError):  # touched, or kept by another process
             await self._db[COLLECTION].insert_one({"_id": id_, **fresh, **values, "stamp": stamp})
@@ -290,6 +280,10 @@ def _id(user_id: str, period: Period) -> str:
     return f"{period.name} {user_id}"
 
 
+def _created_on(session_id: ObjectId) -> date:
+    return session_id.generation_time.astimezone(UTC).date()
+
+
 def _bound(day: date) -> ObjectId:
     """The smallest id of this day."""
-    return ObjectId.from_datetime(datetime.combine(day, time(), UTC))
+    return ObjectId.from_datetime(midnight(day))

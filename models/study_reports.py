@@ -14,12 +14,11 @@ from pydantic import Field
 from models.errors import FieldError, Invalid
 from models.learners import GoalsBody, Learner
 from models.sessions import FINAL
-from models.studied import Studied
-from models.study_periods import Dates
+from models.studied import Dates, Studied
 from models.wire import Day, WireModel
 from scoring.local_days import ONE_DAY
 from scoring.streaks import Goals, counted_days, counts, goals_on, monday_of, streaks
-from scoring.study_days import NOTHING, DayMark, DayTally, Share, StudyDays
+from scoring.study_days import NOTHING, DayMark, DayTally, Share, StudyDays, together
 
 DEFAULT_DAYS, MOST_DAYS = 30, 400
 WEEK, HOURS = 7, 24
@@ -205,7 +204,7 @@ def range_of(query: SeriesQuery, today: date) -> Dates:
 def series(days: StudyDays, by: By, dates: Dates) -> Series:
     """Of all days within these dates."""
     since, until = dates
-    found = Series(by=by, from_=since, to=until, total=_sums(_together(days.values())))
+    found = Series(by=by, from_=since, to=until, total=_sums(together(days.values())))
     match by:
         case "hourOfWeek":
             found.hours = _hours_of_week(days)
@@ -239,13 +238,6 @@ def calendar(studied: Studied, learner: Learner, year: int) -> CalendarYear:
 
 def _dates(since: date, until: date) -> list[date]:
     return [since + number * ONE_DAY for number in range((until - since).days)]
-
-
-def _together(tallies: Iterable[DayTally]) -> DayTally:
-    total = DayTally()
-    for tally in tallies:
-        total.merge(tally)
-    return total
 
 
 def _points(days: StudyDays, dates: list[date], label: Callable[[date], date]) -> list[Point]:

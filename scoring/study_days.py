@@ -230,6 +230,14 @@ def merge(days: StudyDays, others: StudyDays) -> None:
         day_in(days, day).merge(tally)
 
 
+def together(tallies: Iterable[DayTally]) -> DayTally:
+    """The sum of these."""
+    total = DayTally()
+    for each in tallies:
+        total.merge(each)
+    return total
+
+
 def tally(sessions: Iterable[Lived]) -> StudyDays:
     """The days of these sessions."""
     days: StudyDays = {}

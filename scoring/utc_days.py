@@ -4,7 +4,7 @@ What must always hold: spans that follow each other neither overlap nor leave an
 out; the last one holds `now`, and the instant at which a span ends belongs to the next.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
 DAY = timedelta(days=1)
@@ -51,5 +51,10 @@ def days_between(since: datetime, now: datetime) -> list[Span]:
     return days
 
 
+def midnight(day: date) -> datetime:
+    """When the day begins."""
+    return datetime.combine(day, time(), UTC)
+
+
 def _midnight(at: datetime) -> datetime:
-    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight(at.astimezone(UTC).date())

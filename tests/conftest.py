@@ -1,7 +1,9 @@
 """Fixtures that every test may use."""
 
+import uuid
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from tests.live_server import LiveServer, running_server
@@ -12,3 +14,14 @@ def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer
     """One server for all tests that do no harm to it; use a user of your own."""
     with running_server(tmp_path_factory.mktemp("live")) as server:
         yield server
+
+
+@pytest.fixture
+def user() -> str:
+    return uuid.uuid4().hex
+
+
+@pytest.fixture
+def rest(live_server: LiveServer, user: str) -> Iterator[httpx.Client]:
+    with live_server.rest(user) as client:
+        yield client

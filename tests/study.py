@@ -4,18 +4,12 @@ import random
 from datetime import datetime, timedelta
 from typing import Any
 
-from bson import ObjectId
-
+from models.session_store import new_id
 from models.sessions import NewSession, ended_fields, new_document
 from models.wire import milliseconds
 from scoring.timeline import SECOND_US, Kind, Run, counts_of, pack, paused_us_of
 
 ZONES = ("Europe/Berlin", "America/New_York", "Asia/Tokyo")
-
-
-def object_id(at: datetime) -> ObjectId:
-    """An id made at this instant."""
-    return ObjectId(int(at.timestamp()).to_bytes(4) + ObjectId().binary[4:])
 
 
 def past_session(
@@ -55,7 +49,7 @@ def past_session(
         runs[0] = runs[0]._replace(tab_switches=tab_switches)
     counts = counts_of(runs)
     document |= {
-        "_id": object_id(at),
+        "_id": new_id(at),
         "startedAt": at,
         "elapsedSeconds": counts.active + counts.idle,
         "activeSeconds": counts.active,

@@ -6,7 +6,6 @@ Each is cut off by the rules, costs next to no memory, and holds up nobody besid
 import asyncio
 import contextlib
 import time
-import uuid
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -48,11 +47,6 @@ SLOW_USERS, SLOW_PER_USER = 10, 10
 LET_GO_WITHIN_S = 30.0
 LINGER_S = 3.0
 """How long a connection that is refused may stay, for its peer to read why."""
-
-
-@pytest.fixture
-def user() -> str:
-    return uuid.uuid4().hex
 
 
 class Growth:

@@ -8,7 +8,6 @@ import contextlib
 import json
 import random
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -30,11 +29,6 @@ NOTICED_WITHIN_S = 40.0
 IDLE_AFTER_S = 15
 HEARTBEAT_S = 2
 CLIENTS = 10
-
-
-@pytest.fixture
-def user() -> str:
-    return uuid.uuid4().hex
 
 
 # --- gone, and the system says so ---------------------------------------------------------

@@ -4,7 +4,6 @@ them is; each hears of it; and it goes away when the last one goes.
 
 import asyncio
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -24,11 +23,6 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     directory = tmp_path_factory.mktemp("tabs")
     with running_server(directory, IDLE_AFTER_SECONDS=str(IDLE_AFTER_S)) as server:
         yield server
-
-
-@pytest.fixture
-def user() -> str:
-    return uuid.uuid4().hex
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ Each gets a 4xx problem or an `error` message; the server logs no traceback and 
 import asyncio
 import json
 import re
-import uuid
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -23,17 +22,6 @@ SESSIONS = "/api/sessions"
 OPERATOR = {"$gt": ""}
 HUGE = 10**400
 DEEP = 100_000
-
-
-@pytest.fixture
-def user() -> str:
-    return uuid.uuid4().hex
-
-
-@pytest.fixture
-def rest(live_server: LiveServer, user: str) -> Iterator[httpx.Client]:
-    with live_server.rest(user) as client:
-        yield client
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,5 @@
 """What a learner gets: statistics, goals, zones and idle modes, from a real server."""
 
-import asyncio
-import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -11,6 +9,7 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
+from tests.database.tools import until
 from tests.live_server import LiveServer, running_server
 from tests.socket_client import connected
 from tests.study import past_session
@@ -49,13 +48,6 @@ def series_of(client: httpx.Client, **query: Any) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     series: dict[str, Any] = answer.json()["series"]
     return series
-
-
-async def until(true: Any, within_s: float = 5.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.05)
 
 
 # --- statistics -----------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import re
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -36,17 +35,6 @@ FINAL = ("completed", "abandoned", "cancelled")
 SESSIONS = "/api/sessions"
 
 Session = dict[str, Any]
-
-
-@pytest.fixture
-def user() -> str:
-    return uuid.uuid4().hex
-
-
-@pytest.fixture
-def rest(live_server: LiveServer, user: str) -> Iterator[httpx.Client]:
-    with live_server.rest(user) as client:
-        yield client
 
 
 def create(rest: httpx.Client, **fields: Any) -> Session:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import uuid
 from typing import Any
 
 import pytest
@@ -10,11 +9,6 @@ from websockets.asyncio.client import connect
 
 from tests.live_server import LiveServer
 from tests.socket_client import SocketClient, connected, new_session, stored
-
-
-@pytest.fixture
-def user() -> str:
-    return uuid.uuid4().hex
 
 
 async def test_before_start(live_server: LiveServer, user: str) -> None:

@@ -27,17 +27,6 @@ Found = dict[str, Any]
 
 
 @pytest.fixture
-def user() -> str:
-    return uuid.uuid4().hex
-
-
-@pytest.fixture
-def rest(live_server: LiveServer, user: str) -> Iterator[httpx.Client]:
-    with live_server.rest(user) as client:
-        yield client
-
-
-@pytest.fixture
 def sessions(live_server: LiveServer) -> Iterator[Any]:
     """What is stored, past the server."""
     with MongoClient(live_server.mongodb_uri, tz_aware=True) as client:

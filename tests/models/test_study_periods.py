@@ -12,8 +12,8 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 from models import session_store, study_periods
 from models.indexes import ensure_indexes
 from models.sessions import FINAL, changed_fields, ended_fields
-from models.studied import Studied, lived_of
-from models.study_periods import SETTLED_AFTER, Dates, StudyPeriods
+from models.studied import Dates, Studied, lived_of
+from models.study_periods import SETTLED_AFTER, StudyPeriods
 from scoring.study_days import tally
 from tests.embedded import embedded_database
 from tests.study import past_session, random_session

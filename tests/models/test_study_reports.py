@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from models.errors import Invalid
 from models.learners import Learner
-from models.studied import Studied
-from models.study_periods import Dates
+from models.studied import Dates, Studied
 from models.study_reports import (
     MOST_DAYS,
     Series,

@@ -13,6 +13,7 @@ from models.errors import Forbidden, StorageUnavailable, Unavailable
 from models.tokens import Identity
 from realtime import leavers
 from realtime.leavers import Leavers
+from tests.database.tools import until
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 SECRET = "a secret that is long enough for the tests"
@@ -51,12 +52,6 @@ class World:
         task = asyncio.create_task(self.leavers.run())
         await until(what)
         task.cancel()
-
-
-async def until(what: Callable[[], Any]) -> None:
-    async with asyncio.timeout(5):
-        while not what():  # noqa: ASYNC110 - whoever does it knows nothing of us
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture
