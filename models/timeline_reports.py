@@ -17,9 +17,10 @@ from models.sessions import (
     paused_and_away,
 )
 from models.time_zones import UTC
-from models.timelines import MICROSECOND, origin_of, pause_ended, runs_in
+from models.timelines import origin_of, pause_ended, runs_in
 from models.wire import UtcDatetime, WireModel
 from scoring.apportion import COUNTED, Told, told
+from scoring.local_days import MICROSECOND
 from scoring.timeline import Kind
 
 EditKind = Literal["reassigned", "counters", "target"]

@@ -5,13 +5,13 @@ timeline along with them, so that the two never tell different stories.
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from models.wire import milliseconds
+from scoring.local_days import MICROSECOND
 from scoring.timeline import SECOND_US, Counts, Kind, Run, Timeline, pack, set_by_hand, unpack
 
-MICROSECOND = timedelta(microseconds=1)
 EMPTY = b""
 
 Document = dict[str, Any]

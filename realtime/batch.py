@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from models.fence import PerDocument
-from realtime.tracked import Attempt, T, Totals
+from realtime.tracked import Attempt, T
+from scoring.timeline import Counts
 
 Item = TypeVar("Item")
 
@@ -33,7 +34,7 @@ class Statement(Generic[T]):
     expected: str | PerDocument
     """The stamps that these documents are believed to carry."""
     stamp: str
-    increase: Totals | None
+    increase: Counts | None
     """What is added to the counters; None for absolute totals."""
     values: dict[str, Any]
 
@@ -43,7 +44,7 @@ def compose(
     *,
     stamp: str,
     absolute: Callable[[T], dict[str, Any]],
-    counted: Callable[[Totals], dict[str, Any]],
+    counted: Callable[[Counts], dict[str, Any]],
 ) -> list[Statement[T]]:
     """Statements for these things; each thing's `attempt` says what its one will store.
 
@@ -53,7 +54,7 @@ def compose(
     changed: dict[tuple[frozenset[str], int], list[tuple[T, dict[str, Any]]]] = {}
     increased: defaultdict[tuple[str, int, int, int, int], list[T]] = defaultdict(list)
     for thing in things:
-        totals = Totals(thing.active, thing.idle, thing.tab_switches)
+        totals = Counts(thing.active, thing.idle, thing.tab_switches)
         if thing.revision != thing.saved_revision:
             values = absolute(thing)
             changed.setdefault((frozenset(values), thing.cell), []).append((thing, values))
@@ -72,9 +73,9 @@ def compose(
     statements = [
         _absolute(part, stamp) for pairs in changed.values() for part in _parts(pairs, MIXED_SIZE)
     ]
-    scattered: dict[tuple[Totals, int], list[T]] = {}
+    scattered: dict[tuple[Counts, int], list[T]] = {}
     for (expected, active, idle, tab_switches, cell), members in increased.items():
-        increase = Totals(active, idle, tab_switches)
+        increase = Counts(active, idle, tab_switches)
         if len(members) < FEW:
             scattered.setdefault((increase, cell), []).extend(members)
             continue

@@ -28,7 +28,8 @@ from models.storage import StatementRefused, StorageUnavailable
 from realtime.batch import Statement, compose
 from realtime.clock import Clock
 from realtime.engine import Engine
-from realtime.tracked import T, Totals, Tracked
+from realtime.tracked import T, Tracked
+from scoring.timeline import Counts
 
 READ_CHUNK = INSERT_CHUNK = 250
 RETRY_AFTER_S = 0.25
@@ -67,12 +68,12 @@ class Book(Protocol[Kind_contra]):
         """All that the engine knows of a thing, by the names of its fields."""
         ...
 
-    def increments(self, increase: Totals) -> dict[str, int]: ...
-    def counted(self, increase: Totals, at_us: int) -> dict[str, Any]:
+    def increments(self, increase: Counts) -> dict[str, int]: ...
+    def counted(self, increase: Counts, at_us: int) -> dict[str, Any]:
         """What is set when the counters are increased."""
         ...
 
-    def totals(self, document: dict[str, Any]) -> Totals:
+    def totals(self, document: dict[str, Any]) -> Counts:
         """Raises LookupError, TypeError or ValueError if they can't be read."""
         ...
 

@@ -13,7 +13,8 @@ from models.storage import answered_within
 from models.visitors import LatestView, note_views
 from realtime.clock import Clock
 from realtime.meter import Meter
-from realtime.tracked import PAUSED, RUNNING, Totals, Tracked
+from realtime.tracked import PAUSED, RUNNING, Tracked
+from scoring.timeline import Counts
 
 ANSWER_WITHIN_S = 5.0
 """After that a write counts as unanswered; it is in doubt, not lost."""
@@ -32,7 +33,7 @@ class TrackedView(Tracked):
         super().__init__(
             thing_id=begun["_id"],
             status=RUNNING if begun["status"] == "visible" else PAUSED,
-            totals=Totals(0, 0, 0),
+            totals=Counts(0, 0, 0),
             meter=Meter(idle_after_us=idle_after_us),
             stamp=begun["stamp"],
             unborn=True,
@@ -91,19 +92,19 @@ class PageBook:
             values["endedAt"] = clock.wall(thing.ended_at_us)
         return values
 
-    def increments(self, increase: Totals) -> dict[str, int]:
+    def increments(self, increase: Counts) -> dict[str, int]:
         pairs = (("visibleSeconds", increase.elapsed), ("engagedSeconds", increase.active))
         return {name: amount for name, amount in pairs if amount}
 
-    def counted(self, _: Totals, at_us: int) -> dict[str, Any]:
+    def counted(self, _: Counts, at_us: int) -> dict[str, Any]:
         at = self._clock.wall(at_us)
         return {"lastBookedAt": at, "updatedAt": at}
 
-    def totals(self, document: Document) -> Totals:
+    def totals(self, document: Document) -> Counts:
         visible, engaged = (document[name] for name in COUNTERS)
         if not (isinstance(visible, int) and isinstance(engaged, int)):
             raise ValueError("a counter is no whole number")
-        return Totals(engaged, visible - engaged, 0)
+        return Counts(engaged, visible - engaged, 0)
 
     def matches(self, thing: TrackedView, document: Document) -> bool:
         owner = self._process if thing.owned else None

@@ -12,10 +12,11 @@ from models.idle_modes import DEFAULT, idle_after_s
 from models.session_store import Claim, sessions
 from models.sessions import COUNTERS, FINAL, Document, ended_fields
 from models.storage import answered_within
-from models.timelines import carry_us_in, going_on, origin_of
+from models.timelines import carry_us_in, counts_in, going_on, origin_of
 from realtime.clock import Clock
 from realtime.meter import Meter
-from realtime.tracked import PAUSED, Totals, TrackedSession
+from realtime.tracked import PAUSED, TrackedSession
+from scoring.timeline import Counts
 
 _READ = ("stamp", "status", "owner", *COUNTERS)
 ANSWER_WITHIN_S = 5.0
@@ -105,7 +106,7 @@ class SessionBook:
             values |= ended_fields(facts, thing.status, clock.wall(thing.ended_at_us))
         return values
 
-    def increments(self, increase: Totals) -> dict[str, int]:
+    def increments(self, increase: Counts) -> dict[str, int]:
         return {
             name: amount
             for name, amount in (
@@ -117,7 +118,7 @@ class SessionBook:
             if amount
         }
 
-    def counted(self, increase: Totals, at_us: int) -> dict[str, Any]:
+    def counted(self, increase: Counts, at_us: int) -> dict[str, Any]:
         at = self._clock.wall(at_us)
         values: dict[str, Any] = {"updatedAt": at}
         if increase.elapsed:
@@ -127,8 +128,8 @@ class SessionBook:
             values["lastActiveAt"] = at
         return values
 
-    def totals(self, document: Document) -> Totals:
-        totals = Totals(document["activeSeconds"], document["idleSeconds"], document["tabSwitches"])
+    def totals(self, document: Document) -> Counts:
+        totals = counts_in(document)
         if not all(isinstance(count, int) for count in totals):
             raise ValueError("a counter is no whole number")
         return totals

@@ -46,23 +46,11 @@ class Viewer(Protocol):
         ...
 
 
-class Totals(NamedTuple):
-    """Counters of a thing: whole seconds, and tab switches."""
-
-    active: int
-    idle: int
-    tab_switches: int
-
-    @property
-    def elapsed(self) -> int:
-        return self.active + self.idle
-
-
 class Attempt(NamedTuple):
     """A write on its way: what it will have stored if it is applied."""
 
     stamp: str
-    totals: Totals
+    totals: Counts
     revision: int
 
 
@@ -107,7 +95,7 @@ class Tracked:
         *,
         thing_id: Hashable,
         status: str,
-        totals: Totals,
+        totals: Counts,
         meter: Meter,
         stamp: str,
         paused_us: int = 0,
@@ -155,8 +143,8 @@ class Tracked:
         """Its place on the engine's wheel while the meter runs."""
 
     @property
-    def totals(self) -> Totals:
-        return Totals(self.active, self.idle, self.tab_switches)
+    def totals(self) -> Counts:
+        return Counts(self.active, self.idle, self.tab_switches)
 
     @property
     def elapsed(self) -> int:
@@ -210,7 +198,7 @@ class TrackedSession(Tracked):
         thing_id: Hashable,
         user_id: str,
         status: str,
-        totals: Totals,
+        totals: Counts,
         target_minutes: float,
         started_at: datetime,
         meter: Meter,
@@ -241,14 +229,14 @@ class TrackedSession(Tracked):
 
     def begin_run(self, kind: Kind, start_us: int) -> bool:
         self.run = kind
-        return self.timeline.begin(kind, start_us - self.origin_us, Counts(*self.totals))
+        return self.timeline.begin(kind, start_us - self.origin_us, self.totals)
 
     def pause_ended(self, length_us: int) -> None:
         since_us = self.paused_since_us
         if since_us is not None:
             # What is left of a second belongs to the one that is counted after the pause.
             start_us = since_us - self.meter.carry_us(since_us) - self.origin_us
-            self.timeline.paused(start_us, length_us, Counts(*self.totals))
+            self.timeline.paused(start_us, length_us, self.totals)
 
     def retarget(self, target_minutes: float) -> None:
         self.target_minutes = target_minutes

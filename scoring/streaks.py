@@ -15,8 +15,9 @@ from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from typing import NamedTuple
 
-from scoring.local_days import ONE_DAY, SECOND_US, midnight_us
+from scoring.local_days import ONE_DAY, midnight_us
 from scoring.study_days import DayMark
+from scoring.timeline import SECOND_US
 
 WHOLE_DAY_US = 23 * 3600 * SECOND_US
 """The shortest day that clocks make."""

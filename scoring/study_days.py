@@ -16,8 +16,8 @@ from datetime import date
 from itertools import islice
 from typing import Any, NamedTuple
 
-from scoring.local_days import SECOND_US, Calendar
-from scoring.timeline import Kind, Run
+from scoring.local_days import Calendar
+from scoring.timeline import SECOND_US, Kind, Run
 
 COMPLETED = "completed"
 

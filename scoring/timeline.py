@@ -50,11 +50,15 @@ class Run(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """The counters of a session."""
+    """Counters of what is tracked: whole seconds, and tab switches."""
 
     active: int
     idle: int
     tab_switches: int
+
+    @property
+    def elapsed(self) -> int:
+        return self.active + self.idle
 
 
 class Timeline:
@@ -214,7 +218,7 @@ def drawn_together(runs: Sequence[Run]) -> list[Run]:
 
 
 def _rest(kind: Kind, start_us: int, closed: Counts, counts: Counts) -> Run:
-    seconds = sum(counts[:2]) - sum(closed[:2])
+    seconds = counts.elapsed - closed.elapsed
     tab_switches = counts.tab_switches - closed.tab_switches
     return Run(kind, start_us, seconds * SECOND_US, tab_switches)
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from models.errors import StorageUnavailable
 from models.storage import StatementRefused
-from realtime.tracked import Totals, Tracked
+from realtime.tracked import Tracked
+from scoring.timeline import Counts
 
 MISSING = object()
 """What a field that is not there evaluates to; setting it to that sets nothing."""
@@ -117,14 +118,14 @@ class FaultyBook:
             **dict(zip(COUNTERS, thing.totals, strict=True)),
         }
 
-    def increments(self, increase: Totals) -> dict[str, int]:
+    def increments(self, increase: Counts) -> dict[str, int]:
         return dict(zip(COUNTERS, increase, strict=True))
 
-    def counted(self, increase: Totals, at_us: int) -> Document:
+    def counted(self, increase: Counts, at_us: int) -> Document:
         return {"lastBookedAt": at_us} if increase.elapsed else {}
 
-    def totals(self, document: Document) -> Totals:
-        totals = Totals(*(document[name] for name in COUNTERS))
+    def totals(self, document: Document) -> Counts:
+        totals = Counts(*(document[name] for name in COUNTERS))
         if not all(isinstance(count, int) for count in totals):
             raise ValueError("a counter is no whole number")
         return totals

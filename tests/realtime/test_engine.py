@@ -8,8 +8,8 @@ from realtime.clock import ManualClock
 from realtime.engine import GAP_US, SLOT_US, Engine
 from realtime.meter import SECOND_US, Meter
 from realtime.ticker import Ticker
-from realtime.tracked import Totals, TrackedSession
-from scoring.timeline import Timeline
+from realtime.tracked import TrackedSession
+from scoring.timeline import Counts, Timeline
 from tests.realtime.tab import Tab
 
 START_US = 5_000 * SECOND_US
@@ -20,7 +20,7 @@ def tracked(engine: Engine, at_us: int = START_US, *, status: str = "active") ->
         thing_id=len(engine.things),
         user_id="ada",
         status=status,
-        totals=Totals(0, 0, 0),
+        totals=Counts(0, 0, 0),
         target_minutes=1,
         started_at=datetime(2026, 1, 1, tzinfo=UTC),
         meter=Meter(idle_after_us=15 * SECOND_US),

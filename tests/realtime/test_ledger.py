@@ -15,8 +15,8 @@ from realtime.clock import ManualClock
 from realtime.engine import Engine
 from realtime.ledger import QUARANTINE_US, Ledger, Loss
 from realtime.meter import SECOND_US, Meter
-from realtime.tracked import Totals, TrackedSession
-from scoring.timeline import Timeline
+from realtime.tracked import TrackedSession
+from scoring.timeline import Counts, Timeline
 from tests.realtime.faulty_book import FaultyBook
 from tests.realtime.tab import Tab
 
@@ -53,7 +53,7 @@ class World:
             thing_id=number,
             user_id="ada",
             status="active",
-            totals=Totals(0, 0, 0),
+            totals=Counts(0, 0, 0),
             target_minutes=25,
             started_at=datetime(2026, 1, 1, tzinfo=UTC),
             meter=Meter(idle_after_us=IDLE_AFTER_US),
@@ -85,7 +85,7 @@ class World:
             self.engine.advance(self.clock.now_us())
             await self.ledger.flush()
 
-    def stored(self, number: int = 0) -> Totals:
+    def stored(self, number: int = 0) -> Counts:
         return self.book.totals(self.book.documents[number])
 
 
@@ -96,7 +96,7 @@ async def test_one_fault_changes_nothing_in_the_end(fault: str) -> None:
     world.book.faults = [fault]
     await world.pass_time(3)
     await world.settle_all()
-    assert [world.stored(n) for n in range(4)] == [Totals(5, 0, 0)] * 4
+    assert [world.stored(n) for n in range(4)] == [Counts(5, 0, 0)] * 4
 
 
 async def test_an_outage_is_caught_up_with_every_second_classed_by_its_own_moment() -> None:
@@ -104,9 +104,9 @@ async def test_an_outage_is_caught_up_with_every_second_classed_by_its_own_momen
     world.book.faults = ["request_lost"] * 10_000
     world.book.unreadable = 10_000
     await world.pass_time(60)
-    assert world.stored() == Totals(0, 0, 0)
+    assert world.stored() == Counts(0, 0, 0)
     await world.settle_all()
-    assert world.stored() == Totals(15, 45, 0)
+    assert world.stored() == Counts(15, 45, 0)
 
 
 async def test_trouble_is_told_once_when_it_lasts_and_once_when_it_is_over() -> None:
@@ -170,7 +170,7 @@ async def test_what_somebody_else_changed_is_seen_when_we_are_told_to_look() -> 
         world.ledger.look(thing)
     await world.pass_time(1)
     assert world.lost == [(0, "superseded")]
-    assert world.stored(1) == Totals(4, 0, 0)
+    assert world.stored(1) == Counts(4, 0, 0)
 
 
 async def test_a_bug_in_one_flush_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +184,7 @@ async def test_a_bug_in_one_flush_loses_nothing(monkeypatch: pytest.MonkeyPatch)
         patched.setattr(world.book, "write", broken)
         await world.pass_time(2)
     await world.settle_all()
-    assert [world.stored(n) for n in range(3)] == [Totals(3, 0, 0)] * 3
+    assert [world.stored(n) for n in range(3)] == [Counts(3, 0, 0)] * 3
 
 
 async def test_sessions_of_one_phase_are_written_together_after_the_first_flush() -> None:
@@ -201,7 +201,7 @@ async def test_a_reply_lost_is_recognised_and_not_written_again() -> None:
     world.book.faults = ["reply_lost"]
     world.book.writes.clear()
     await world.pass_time(1.75)
-    assert world.stored() == Totals(2, 0, 0)
+    assert world.stored() == Counts(2, 0, 0)
     assert world.book.writes == [1]
 
 
@@ -211,8 +211,8 @@ async def test_a_session_taken_by_another_process_is_dropped() -> None:
     world.book.documents[0] |= {"stamp": "other.1", "owner": "other"}
     await world.pass_time(5)
     assert world.lost == [(0, "superseded")]
-    assert world.stored(0) == Totals(1, 0, 0)
-    assert world.stored(1) == Totals(6, 0, 0)
+    assert world.stored(0) == Counts(1, 0, 0)
+    assert world.stored(1) == Counts(6, 0, 0)
     assert 0 not in world.engine.things
 
 
@@ -222,7 +222,7 @@ async def test_a_deleted_session_is_dropped() -> None:
     del world.book.documents[0]
     await world.pass_time(2)
     assert world.lost == [(0, "deleted")]
-    assert world.stored(1) == Totals(3, 0, 0)
+    assert world.stored(1) == Counts(3, 0, 0)
 
 
 async def test_a_session_ended_elsewhere_is_dropped_as_ended() -> None:
@@ -241,7 +241,7 @@ async def test_an_acknowledged_write_that_is_rolled_back_is_written_again() -> N
     world.book.documents.update(before)
     await world.pass_time(2)
     await world.settle_all()
-    assert [world.stored(n) for n in range(2)] == [Totals(7, 0, 0)] * 2
+    assert [world.stored(n) for n in range(2)] == [Counts(7, 0, 0)] * 2
 
 
 async def test_a_status_that_is_rolled_back_is_written_again() -> None:
@@ -255,7 +255,7 @@ async def test_a_status_that_is_rolled_back_is_written_again() -> None:
     world.book.documents[0] = paused
     await world.pass_time(2)
     assert world.book.documents[0]["status"] == "active"
-    assert world.stored() == Totals(3, 0, 0)
+    assert world.stored() == Counts(3, 0, 0)
 
 
 async def test_one_poisoned_session_does_not_keep_the_others() -> None:
@@ -264,7 +264,7 @@ async def test_one_poisoned_session_does_not_keep_the_others() -> None:
     world.book.poisoned = {37}
     await world.pass_time(10)
     others = [world.stored(n) for n in range(100) if n != 37]
-    assert set(others) == {Totals(12, 0, 0)}
+    assert set(others) == {Counts(12, 0, 0)}
     assert world.stored(37).active == 2
     world.book.poisoned.clear()
     world.clock.advance_s(QUARANTINE_US / SECOND_US)
@@ -283,7 +283,7 @@ async def test_one_document_that_cannot_be_read_does_not_keep_the_others(
     world.ledger.look(world.things[37])
     await world.pass_time(10)
     others = [world.stored(n) for n in range(100) if n != 37]
-    assert set(others) == {Totals(12, 0, 0)}
+    assert set(others) == {Counts(12, 0, 0)}
     world.book.documents[37] = sound
     world.clock.advance_s(QUARANTINE_US / SECOND_US)
     await world.settle_all()
@@ -300,7 +300,7 @@ async def test_sessions_once_refused_are_written_together_again() -> None:
     world.book.writes.clear()
     await world.pass_time(1)
     assert world.book.writes == [100]
-    assert {world.stored(n) for n in range(100)} == {Totals(15, 21, 0)}
+    assert {world.stored(n) for n in range(100)} == {Counts(15, 21, 0)}
 
 
 async def test_draining_with_one_that_is_refused_leaves_time_to_others() -> None:
@@ -356,10 +356,10 @@ async def test_what_the_database_refuses_to_store_first_keeps_nobody_else() -> N
     world.book.poisoned = {1}
     await world.pass_time(2)
     assert sorted(world.book.documents) == [0, 2]
-    assert [world.stored(n) for n in (0, 2)] == [Totals(2, 0, 0)] * 2
+    assert [world.stored(n) for n in (0, 2)] == [Counts(2, 0, 0)] * 2
     world.book.poisoned.clear()
     await world.pass_time(QUARANTINE_US / SECOND_US)
-    assert world.stored(1) == Totals(12, 0, 0)
+    assert world.stored(1) == Counts(12, 0, 0)
 
 
 EVENTS = st.lists(
@@ -454,7 +454,7 @@ async def _play(events: list[tuple[str, int, float, str]]) -> None:
             engine.detach(thing, tab, clock.now_us())
     await world.settle_all()
     for number, oracle in enumerate(oracles):
-        assert world.stored(number) == Totals(oracle.active, oracle.idle, oracle.tabs)
+        assert world.stored(number) == Counts(oracle.active, oracle.idle, oracle.tabs)
         document = world.book.documents[number]
         assert document["owner"] is None
         assert (document["status"] == "completed") == oracle.ended

@@ -16,7 +16,7 @@ from realtime.clock import SystemClock
 from realtime.records import SessionRecords
 from realtime.service import SessionService
 from realtime.tracked import Tracked
-from scoring.timeline import Counts, unpack
+from scoring.timeline import unpack
 from tests.embedded import embedded_database
 from tests.realtime.tab import Tab
 
@@ -227,7 +227,7 @@ async def test_the_first_second_after_a_start_costs_no_write_of_its_own(
     before = thing.revision
     await asyncio.sleep(1.3)
     assert (thing.elapsed, thing.revision) == (1, before)
-    (run,) = unpack(thing.timeline.pack(), Counts(*thing.totals))  # type: ignore[attr-defined]
+    (run,) = unpack(thing.timeline.pack(), thing.totals)  # type: ignore[attr-defined]
     stored = await service._db["sessions"].find_one({"_id": thing.thing_id})
     assert stored is not None
     assert runs_in(stored) == [run]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from realtime.engine import SLOT_US, Engine
 from realtime.tracked import TrackedSession
-from scoring.timeline import SECOND_US, Counts, Kind, counts_of, paused_us_of, unpack
+from scoring.timeline import SECOND_US, Kind, counts_of, paused_us_of, unpack
 from tests.realtime.test_engine import START_US, tracked
 
 ACTIONS = st.sampled_from(["activity", "tab_switch", "pause", "resume", "leave", "come", "wait"])
@@ -68,7 +68,7 @@ def test_it_tells_of_every_second_when_it_was_counted(steps: list[tuple[str, int
         watched.wait(length_us)
     watched.engine.end(thing, "completed", watched.now_us)
     watched.note()
-    runs = unpack(thing.timeline.pack(), Counts(*thing.totals))
+    runs = unpack(thing.timeline.pack(), thing.totals)
     told = [
         (run.kind, thing.origin_us + run.start_us + number * SECOND_US)
         for run in runs

@@ -8,13 +8,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scoring.local_days import (
-    SECOND_US,
     Calendar,
     date_of,
     instant_us,
     local_day,
     midnight_us,
 )
+from scoring.timeline import SECOND_US
 
 
 def us(text: str) -> int:

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.local_days import SECOND_US, instant_us
+from scoring.local_days import instant_us
 from scoring.study_days import DayTally, Lived, Share, StudyDays, merge, overlapping, tally
-from scoring.timeline import Kind, Run
+from scoring.timeline import SECOND_US, Kind, Run
 
 BASE_US = instant_us(datetime(2026, 3, 28, 22, tzinfo=UTC))  # Berlin's clocks change next night
 ZONES = ["UTC", "Europe/Berlin", "Asia/Tokyo", "America/New_York"]
