@@ -213,6 +213,8 @@ def test_admins_alone_get_in(server: LiveServer, anyone: httpx.Client) -> None:
 
 
 def test_users_and_their_sessions(server: LiveServer, admin: httpx.Client) -> None:
+    with server.rest(new_id()) as client:  # somebody for the next page
+        client.post("/api/heartbeat").raise_for_status()
     user = f"auth0|{new_id()}/x"
     with server.rest(user) as client:
         sessions = [
