@@ -409,8 +409,8 @@ export class FocusSession extends Emitter {
       this.session = message.session;
       this.emit("started", message);
     } catch (error) {
-      if (error.code === "session_ended" || error.code === "session_not_found") this.#leave();
       if (error.code !== "offline") this.emit("error", error);
+      if (error.code === "session_ended" || error.code === "session_not_found") this.#leave();
       if (error.retryable && error.code !== "offline") this.#link.again();
     }
   }
