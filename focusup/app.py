@@ -11,6 +11,7 @@ from quart import Quart
 
 from focusup import requests, websockets
 from focusup.settings import Settings
+from focusup.web.pages import install_pages
 from models import (
     accounts,
     departures,
@@ -188,6 +189,7 @@ def create_app(
     ):
         app.register_blueprint(module.blueprint)
     install_openapi(app, VERSION)
+    install_pages(app)
 
     @app.before_serving
     async def begin() -> None:

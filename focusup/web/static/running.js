@@ -1,0 +1,211 @@
+// A session that this page tracks: what is shown of it, and what can be done to it. Every
+// number comes from the server.
+
+import { focusup } from "./account.js";
+import { $, clock, notice, number, percent, say, show, t } from "./dom.js";
+import { moved, partsOf } from "./score.js";
+
+const WARN_BEFORE_S = 5;
+const AWAY_SHOWN_TICKS = 15;
+const SIGNS = ["pointermove", "pointerdown", "keydown", "wheel", "scroll", "touchmove"];
+const CURRENT = "focusup.session";
+const title = document.title;
+
+// The session that this browser tracks, in all of its tabs.
+export const current = () => localStorage.getItem(CURRENT);
+
+// Track this session and show it, until it ends. Resolves then, with what was told at the end
+// (`session` and `stats`); rejects if it can't be tracked.
+export function run(id) {
+  return new Running(id).run();
+}
+
+class Running {
+  #id; #session; #target = 25; #idleAfter = 15; #signedAt = Date.now(); #before = null;
+  #paused = false; #idle = false; #link = "connecting"; #superseded = false; #degraded = false;
+  #away = 0; #awayTicks = 0; #offs = []; #done;
+
+  constructor(id) {
+    this.#id = id;
+    this.#session = focusup.session(id);
+  }
+
+  async run() {
+    localStorage.setItem(CURRENT, this.#id);
+    const over = new Promise((resolve) => { this.#done = resolve; });
+    this.#hear();
+    this.#listen();
+    try {
+      await this.#session.start();
+      return await over;
+    } finally {
+      for (const off of this.#offs.splice(0)) off();
+      if (current() === this.#id) localStorage.removeItem(CURRENT);
+      $("#ending").close();
+      document.title = title;
+    }
+  }
+
+  #hear() {
+    const events = {
+      started: (message) => this.#started(message),
+      tick: (tick) => this.#tick(tick),
+      paused: (message) => this.#turned(true, message),
+      resumed: (message) => this.#turned(false, message),
+      targetReached: () => announce(t("study.reached")),
+      goalReached: ({ goal }) => announce(t(`study.goal.${goal}`)),
+      degraded: () => { this.#degraded = true; this.#banner(); },
+      recovered: () => { this.#degraded = false; this.#banner(); },
+      superseded: () => { this.#superseded = true; this.#banner(); },
+      connection: ({ state }) => { this.#link = state; this.#banner(); },
+      stopped: ({ session, stats }) => this.#done({ session, stats }),
+      error: (error) => { if (!error.retryable) notice(error); },
+    };
+    for (const [type, act] of Object.entries(events)) this.#offs.push(this.#session.on(type, act));
+  }
+
+  #listen() {
+    const listen = (target, type, act, options) => {
+      target.addEventListener(type, act, options);
+      this.#offs.push(() => target.removeEventListener(type, act, options));
+    };
+    const sign = () => { this.#signedAt = Date.now(); };
+    for (const type of SIGNS) listen(document, type, sign, { passive: true, capture: true });
+    listen($("#pause"), "click", () => this.#toggle());
+    listen($("#stop"), "click", () => this.#ask());
+    listen(document, "keydown", (event) => this.#key(event));
+    listen($("#ending"), "close", ({ target }) => { if (target.returnValue) this.#stop(target.returnValue); });
+  }
+
+  #key(event) {
+    if ($("#ending").open || event.repeat) return;
+    const { key, target } = event;
+    if (key === "Escape") this.#ask();
+    else if (key === " " && !target.closest("button, a, input, select, textarea, summary")) this.#toggle();
+    else return;
+    event.preventDefault();
+  }
+
+  #ask() {
+    $("#ending").returnValue = "";
+    $("#ending").showModal();
+  }
+
+  async #toggle() {
+    try {
+      await (this.#paused ? this.#session.resume() : this.#session.pause());
+    } catch (error) {
+      notice(error);
+    }
+  }
+
+  async #stop(status) {
+    $("#stop").disabled = true;
+    try {
+      await this.#session.stop(status);
+    } catch (error) {
+      notice(error);
+    } finally {
+      $("#stop").disabled = false;
+    }
+  }
+
+  #started({ session, idleThresholdSeconds }) {
+    this.#target = session.targetMinutes;
+    this.#idleAfter = idleThresholdSeconds;
+    this.#superseded = false;
+    this.#before = null;
+    this.#idle = false;
+    this.#away = session.awaySeconds;
+    this.#awayTicks = 0;
+    notice(null);
+    say($("#running-title"), session.title || session.contentId || t("study.session"));
+    say($("#of"), t("study.of", { time: clock(this.#seconds()) }));
+    this.#turned(session.status === "paused", session);
+    this.#banner();
+  }
+
+  #turned(paused, counters) {
+    this.#paused = paused;
+    this.#signedAt = Date.now();
+    say($("#pause"), t(paused ? "study.resume" : "study.pause"));
+    this.#warn(false);
+    this.#show(counters);
+  }
+
+  #tick(tick) {
+    const change = this.#before && moved(this.#before, tick, this.#target);
+    if (change) say($("#moved"), t(`study.moved.${change.reason}`, { by: signed(change.by) }));
+    this.#before = tick;
+    this.#idle = tick.idle;
+    this.#awayTicks += 1;
+    if (this.#awayTicks === AWAY_SHOWN_TICKS) this.#banner();
+    say($("#score"), number(tick.focusScore));
+    this.#show(tick);
+    this.#warn(true);
+  }
+
+  #show(counters) {
+    const { elapsedSeconds, activeSeconds, idleSeconds, tabSwitches } = counters;
+    const target = this.#seconds();
+    const left = elapsedSeconds <= target ? clock(target - elapsedSeconds) : `+${clock(elapsedSeconds - target)}`;
+    const state = this.#paused ? "paused" : this.#idle ? "idle" : "active";
+    say($("#left"), left);
+    say($("#now"), t(`all.${state}`));
+    $("#now").className = `dot is-${state}`;
+    say($("#active-time"), clock(activeSeconds));
+    say($("#idle-time"), clock(idleSeconds));
+    say($("#tab-switches"), number(tabSwitches));
+    const { completion, activityRatio, penalty } = partsOf(counters, this.#target);
+    say($("#parts"), t("study.partsNow", {
+      done: percent(completion), active: percent(activityRatio), penalty: number(penalty, 1),
+    }));
+    const whole = Math.max(target, elapsedSeconds);
+    arc($("#ring .active"), 0, activeSeconds / whole);
+    arc($("#ring .idle"), activeSeconds / whole, idleSeconds / whole);
+    say($("#ring-label"), t("study.ring", { left, active: clock(activeSeconds), idle: clock(idleSeconds) }));
+    document.title = `${left} · ${title}`;
+  }
+
+  // Before a silence counts, so that something can be done about it.
+  #warn(ticking) {
+    const left = Math.ceil(this.#idleAfter - (Date.now() - this.#signedAt) / 1000);
+    const soon = ticking && !this.#idle && left <= Math.min(WARN_BEFORE_S, this.#idleAfter / 2);
+    const idle = ticking && this.#idle;
+    say($("#warning"), idle ? t("study.isIdle") : soon ? t("study.soonIdle", { count: Math.max(1, left) }) : "");
+    show($("#warning"), idle || soon);
+  }
+
+  // What there is to know of the connection: one thing, the weightiest.
+  #banner() {
+    const lost = this.#link !== "open";
+    const away = this.#away > 0 && this.#awayTicks < AWAY_SHOWN_TICKS;
+    const text = this.#superseded ? t("study.superseded")
+      : lost ? t("study.reconnecting")
+      : this.#degraded ? t("study.degraded")
+      : away ? t("study.wasAway", { time: clock(this.#away) }) : "";
+    $("#ring").classList.toggle("resting", lost);
+    say($("#connection"), text);
+    show($("#connection"), Boolean(text));
+  }
+
+  #seconds() {
+    return Math.round(this.#target * 60);
+  }
+}
+
+// A part of the ring, as ratios of all of it.
+function arc(circle, begin, length) {
+  circle.setAttribute("stroke-dasharray", `${1000 * length} ${1000 - 1000 * length}`);
+  circle.setAttribute("stroke-dashoffset", -1000 * begin);
+}
+
+const signed = (points) => (points > 0 ? `+${number(points)}` : number(points));
+
+// To the desktop if that is allowed and wanted, and to the page in any case.
+function announce(text) {
+  say($("#moved"), text);
+  if (globalThis.Notification?.permission === "granted" && $("#notify").checked) {
+    new Notification("FocusUp", { body: text, icon: $("link[rel=icon]").href, tag: "focusup" });
+  }
+}

@@ -1,0 +1,162 @@
+// The first page: sign up or in, then choose, study, and see the score.
+
+import { begin, focusup, track } from "./account.js";
+import { $, clock, duration, el, instant, notice, number, percent, say, sentence, show, t } from "./dom.js";
+import { current, run } from "./running.js";
+import { welcome } from "./welcome.js";
+
+const RECENT = 5;
+const FIELDS = { targetMinutes: "minutes", tags: "tags" };
+const form = $("#new");
+
+function only(part) {
+  for (const id of ["setup", "running", "result"]) show($(`#${id}`), id === part);
+}
+
+// Track it to its end, and show what came of it.
+async function study(id) {
+  only("running");
+  notice(null);
+  try {
+    ended(await run(id));
+  } catch (error) {
+    await lost(id, error);
+  }
+  recent();
+}
+
+// It ended while this page was not there, or is none any more.
+async function lost(id, error) {
+  if (error.code === "session_ended") {
+    const { session } = await focusup.request("GET", `/api/sessions/${id}`);
+    ended({ session, stats: null });
+  } else {
+    only("setup");
+    if (error.code !== "session_not_found") notice(error);
+  }
+}
+
+function ended({ session, stats }) {
+  only("result");
+  say($("#result-title"), t(`study.ended.${session.status}`));
+  say($("#final-score"), number(session.focusScore));
+  const { completion, activityRatio, penalty } = session.scoreBreakdown;
+  say($("#formula"), t("study.formula", {
+    done: percent(completion), active: percent(activityRatio), penalty: number(penalty, 1), score: number(session.focusScore),
+  }));
+  const seconds = { active: session.activeSeconds, idle: session.idleSeconds, paused: session.pausedSeconds, away: session.awaySeconds };
+  const all = Object.values(seconds).reduce((sum, each) => sum + each, 0) || 1;
+  $("#result-bar").replaceChildren(...Object.entries(seconds).map(([kind, each]) => {
+    const part = el("i");
+    part.style.flex = each / all;
+    part.style.background = `var(--${kind})`;
+    return part;
+  }));
+  $("#result-facts").replaceChildren(...Object.entries(seconds).map(([kind, each]) => fact(kind, clock(each))),
+    el("div", {}, el("dt", {}, t("study.tabSwitches")), el("dd", {}, number(session.tabSwitches))));
+  say($("#result-stats"), stats ? today(stats) : "");
+  $("#result-title").focus();
+}
+
+const fact = (kind, text) => el("div", {}, el("dt", { class: `dot is-${kind}` }, t(`all.${kind}`)), el("dd", {}, text));
+
+function today({ today: { minutes }, currentStreak }) {
+  const done = minutes.goal
+    ? t("study.todayGoal", { done: minutes.done, goal: minutes.goal })
+    : t("study.today", { done: minutes.done });
+  return `${done} ${t("study.streak", { count: currentStreak })}`;
+}
+
+async function recent() {
+  const { sessions } = await focusup.request("GET", `/api/sessions?limit=${RECENT}`);
+  $("#recent").replaceChildren(...sessions.map(row));
+  show($("#recent-empty"), !sessions.length);
+  const contents = new Set(sessions.map(({ contentId }) => contentId).filter(Boolean));
+  $("#contents").replaceChildren(...[...contents].map((value) => el("option", { value })));
+}
+
+function row(session) {
+  const open = session.status === "active" || session.status === "paused";
+  return el("li", {},
+    el("div", { class: "row between" },
+      el("strong", {}, session.title || session.contentId || t("study.session")),
+      el("span", { class: `badge ${session.status}` }, t(`all.status.${session.status}`))),
+    el("div", { class: "row between soft small" },
+      el("time", { datetime: session.createdAt }, instant(session.startedAt ?? session.createdAt)),
+      el("span", { class: "numbers" }, t("study.rowTime", { time: duration(session.elapsedSeconds), target: duration(session.targetMinutes * 60) })),
+      open
+        ? el("button", { type: "button", class: "secondary", onclick: () => study(session._id) }, t("study.continue"))
+        : el("span", { class: "numbers" }, t("study.rowScore", { score: session.focusScore }))));
+}
+
+function wrong(field, text) {
+  say($(`#${field}-wrong`), text);
+  form[field].setAttribute("aria-invalid", String(Boolean(text)));
+}
+
+async function create(event) {
+  event.preventDefault();
+  const { preset, minutes, title, contentId, tags, idleMode } = form;
+  for (const field of Object.values(FIELDS)) wrong(field, "");
+  say($("#new-wrong"), "");
+  const button = event.submitter ?? $("button", form);
+  button.disabled = true;
+  try {
+    const { session } = await focusup.request("POST", "/api/sessions", {
+      targetMinutes: preset.value ? Number(preset.value) : Number(minutes.value),
+      title: title.value.trim() || null,
+      contentId: contentId.value.trim() || null,
+      tags: tags.value.split(",").map((tag) => tag.trim()).filter(Boolean),
+      idleMode: idleMode.value,
+    });
+    study(session._id);
+  } catch (error) {
+    refused(error);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+function refused(error) {
+  say($("#new-wrong"), sentence(error));
+  for (const { field, message } of error.errors ?? []) {
+    const name = FIELDS[field.split(".")[0]];
+    if (name) wrong(name, message);
+  }
+}
+
+function prepare() {
+  form.addEventListener("submit", create);
+  form.addEventListener("change", ({ target }) => {
+    if (target.name !== "preset") return;
+    show($("#other-minutes"), target.value === "");
+    if (target.value === "") form.minutes.focus();
+  });
+  $("#again").addEventListener("click", () => only("setup"));
+  const { Notification } = globalThis;
+  if (Notification && Notification.permission !== "denied") {
+    show($("#notify-label"));
+    $("#notify").checked = Notification.permission === "granted";
+    $("#notify").addEventListener("change", async ({ target }) => {
+      if (target.checked) target.checked = (await Notification.requestPermission()) === "granted";
+    });
+  }
+}
+
+function main() {
+  const who = begin({ needed: false });
+  if (!who) {
+    welcome();
+    return;
+  }
+  show($("#study"));
+  prepare();
+  if (current()) study(current());
+  else {
+    only("setup");
+    recent().catch(notice);
+  }
+}
+
+main();
+track();
