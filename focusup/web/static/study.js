@@ -22,7 +22,7 @@ async function study(id) {
   } catch (error) {
     await lost(id, error);
   }
-  recent();
+  recent().catch(notice);
 }
 
 // It ended while this page was not there, or is none any more.
@@ -152,10 +152,8 @@ function main() {
   show($("#study"));
   prepare();
   if (current()) study(current());
-  else {
-    only("setup");
-    recent().catch(notice);
-  }
+  else only("setup");
+  recent().catch(notice);
 }
 
 main();
