@@ -151,7 +151,7 @@ class Running {
     const left = elapsedSeconds <= target ? clock(target - elapsedSeconds) : `+${clock(elapsedSeconds - target)}`;
     const state = this.#paused ? "paused" : this.#idle ? "idle" : "active";
     say($("#left"), left);
-    say($("#now"), t(`all.${state}`));
+    say($("#now"), t(`all.kind.${state}`));
     $("#now").className = `dot is-${state}`;
     say($("#active-time"), clock(activeSeconds));
     say($("#idle-time"), clock(idleSeconds));

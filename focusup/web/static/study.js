@@ -17,8 +17,10 @@ function only(part) {
 async function study(id) {
   only("running");
   notice(null);
+  const over = run(id);
+  recent().catch(notice);
   try {
-    ended(await run(id));
+    ended(await over);
   } catch (error) {
     await lost(id, error);
   }
@@ -58,7 +60,7 @@ function ended({ session, stats }) {
   $("#result-title").focus();
 }
 
-const fact = (kind, text) => el("div", {}, el("dt", { class: `dot is-${kind}` }, t(`all.${kind}`)), el("dd", {}, text));
+const fact = (kind, text) => el("div", {}, el("dt", { class: `dot is-${kind}` }, t(`all.kind.${kind}`)), el("dd", {}, text));
 
 function today({ today: { minutes }, currentStreak }) {
   const done = minutes.goal
@@ -69,8 +71,9 @@ function today({ today: { minutes }, currentStreak }) {
 
 async function recent() {
   const { sessions } = await focusup.request("GET", `/api/sessions?limit=${RECENT}`);
-  $("#recent").replaceChildren(...sessions.map(row));
-  show($("#recent-empty"), !sessions.length);
+  const others = sessions.filter(({ _id }) => _id !== current());
+  $("#recent").replaceChildren(...others.map(row));
+  show($("#recent-empty"), !others.length);
   const contents = new Set(sessions.map(({ contentId }) => contentId).filter(Boolean));
   $("#contents").replaceChildren(...[...contents].map((value) => el("option", { value })));
 }
@@ -84,9 +87,9 @@ function row(session) {
     el("div", { class: "row between soft small" },
       el("time", { datetime: session.createdAt }, instant(session.startedAt ?? session.createdAt)),
       el("span", { class: "numbers" }, t("study.rowTime", { time: duration(session.elapsedSeconds), target: duration(session.targetMinutes * 60) })),
-      open
+      open && !current()
         ? el("button", { type: "button", class: "secondary", onclick: () => study(session._id) }, t("study.continue"))
-        : el("span", { class: "numbers" }, t("study.rowScore", { score: session.focusScore }))));
+        : el("span", { class: "numbers" }, open ? "" : t("study.rowScore", { score: session.focusScore }))));
 }
 
 function wrong(field, text) {
@@ -151,9 +154,12 @@ function main() {
   }
   show($("#study"));
   prepare();
-  if (current()) study(current());
-  else only("setup");
-  recent().catch(notice);
+  if (current()) {
+    study(current());
+  } else {
+    only("setup");
+    recent().catch(notice);
+  }
 }
 
 main();

@@ -45,8 +45,9 @@ async function submit(event) {
   event.preventDefault();
   const { email, password } = form;
   wrong("email", email.validity.valid ? "" : t("study.emailWrong"));
-  const short = isNew() ? password.value.length < password.minLength : !password.value;
-  wrong("password", short ? t("study.passwordWrong") : "");
+  const missing = isNew() ? "study.passwordWrong" : "study.passwordMissing";
+  const least = isNew() ? password.minLength : 1;
+  wrong("password", password.value.length < least ? t(missing) : "");
   const first = [email, password].find((field) => field.getAttribute("aria-invalid") === "true");
   if (first) {
     first.focus();
