@@ -12,42 +12,64 @@
 // pressed.
 
 const SUBPROTOCOL = "focusup.v1";
+const TOKEN_WITHIN_MS = 15_000;
+const OPEN_WITHIN_MS = 15_000;
 const ANSWER_WITHIN_MS = 15_000;
-const ACTIVITY_EVERY_MS = 5_000;
+const REQUEST_WITHIN_MS = 20_000; // the server takes 10 s of them at most
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 30_000;
+const SPREAD_MS = 3_000;
 const TOO_MANY_RETRY_MS = 60_000;
+const END_ATTEMPTS = 8;
+const RENEW_EVERY_MS = 10_000; // a token that is short-lived, or is no other one, is told to expire again at once
 const LOOK_EVERY_MS = 5_000;
+const SILENT_LOOKS = 3;
 const SLEPT_MS = 20_000; // so late a timer means that the page was frozen, or the machine slept
-const PROBE_WITHIN_MS = 4_000;
+const PROBE_WITHIN_MS = 5_000;
+const SIGN_EVERY_MS = 5_000;
+const SIGNS_PER_THRESHOLD = 3; // so that one may come late and no second is idle while the user moves
+const REPEAT_SECONDS = 60;
 const SIGNS = ["pointerdown", "pointermove", "keydown", "wheel", "scroll", "touchstart", "touchmove"];
+const MADE_BY_PAGES = "scroll"; // a page may scroll by itself: no proof that the user is back
 const VISITOR_KEY = "focusup.visitor";
 const VISIT_KEY = "focusup.visit";
+const LONGEST_NAME = 200;
+const HELD_SWITCHES = 100; // the server takes 200 messages at once
 
 // What to do after each close code; any other one is a connection that broke.
-const REST = "rest", TOKEN = "token", RETURN = "return", LATER = "later", AGAIN = "again";
+const REST = "rest", TOKEN = "token", RETURN = "return", LATER = "later", SPREAD = "spread", AGAIN = "again";
 export const AFTER_CLOSE = {
   1000: REST, 1002: REST, 1003: REST, 1007: REST, 1009: REST,
-  1011: AGAIN, 1012: AGAIN, 1013: AGAIN,
+  1011: AGAIN, 1012: SPREAD, 1013: SPREAD,
   4400: REST, 4401: TOKEN, 4403: REST, 4404: REST, 4408: RETURN, 4409: RETURN, 4429: LATER,
 };
 
-// An answer of the server that is no success: its status, its stable code, its text.
+// Why something could not be done: a stable code, the status or close code (0 for none),
+// whether it may go well later (and the seconds to wait, if the server told), fields refused.
 export class FocusUpError extends Error {
-  constructor(message, { code = "unknown", status = 0, retryable = false } = {}) {
-    super(message);
-    Object.assign(this, { name: "FocusUpError", code, status, retryable });
+  constructor(message, { code = "unknown", status = 0, retryable = false, retryAfter = null, errors = [], cause } = {}) {
+    super(message, { cause });
+    Object.assign(this, { name: "FocusUpError", code, status, retryable, retryAfter, errors });
   }
 }
 
+const failed = (code, message, retryable, more) => new FocusUpError(message, { code, retryable, ...more });
+const offline = (message) => failed("offline", message, true);
+const closed = () => failed("closed", "It is not tracked any more.", false);
+const refusal = (code) => failed("refused", "The server refused the connection.", false, { status: code });
+
 class Emitter {
   #listeners = new Map();
+
+  constructor(env) {
+    this.env = env;
+  }
 
   // Calls `listener` for each event of this type; the function that is returned ends that.
   on(type, listener) {
     if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
     this.#listeners.get(type).add(listener);
-    return () => this.#listeners.get(type)?.delete(listener);
+    return () => this.#listeners.get(type).delete(listener);
   }
 
   emit(type, detail) {
@@ -61,7 +83,7 @@ class Emitter {
   }
 }
 
-function browser() {
+function surroundings() {
   const page = globalThis.document;
   return {
     page,
@@ -78,38 +100,92 @@ function browser() {
   };
 }
 
-// A connection that is wanted until `close`, and made again whenever it is lost.
-class Link extends Emitter {
-  #address; #token; #socket = null; #timer = null; #probe = null; #failures = 0;
-  #wanted = false; #opening = false; #refreshed = false; #asked = new Map(); #count = 0;
-  state = "closed";
+// Settles as the work does, or fails in time.
+function within(env, ms, work, onLate = () => {}) {
+  return new Promise((resolve, reject) => {
+    const timer = env.setTimeout(() => {
+      reject(failed("timeout", "It took too long.", true));
+      onLate();
+    }, ms);
+    new Promise((begun) => begun(work())).then(resolve, reject).finally(() => env.clearTimeout(timer));
+  });
+}
 
-  constructor(env, address, token) {
-    super();
-    this.env = env;
+// Jitter: all pages lose a server at the same moment.
+function backoff(env, failures) {
+  return Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** failures) * (0.5 + env.random() / 2);
+}
+
+// Tells of the user's signs and of what becomes of the page, until the function that is
+// returned is called. A page that is left lets go of its connection, which would keep it out
+// of the back-forward cache.
+function attend({ page, window, visible }, { sign, wake, shown, hidden, left }) {
+  const offs = [];
+  const listen = (target, types, act, options) => {
+    for (const type of types) {
+      target?.addEventListener(type, act, options);
+      offs.push(() => target?.removeEventListener(type, act, options));
+    }
+  };
+  listen(page, SIGNS, ({ type }) => sign(type), { passive: true, capture: true });
+  listen(page, ["visibilitychange"], () => (visible() ? shown() : hidden()));
+  listen(page, ["resume"], wake);
+  listen(window, ["online", "focus"], wake);
+  listen(window, ["pageshow"], ({ persisted }) => { if (persisted) shown(); });
+  listen(window, ["pagehide"], left);
+  return () => { for (const off of offs.splice(0)) off(); };
+}
+
+// A connection that is wanted until `close`, made again whenever it is lost, and told of the
+// user's signs. Events: `open`, `message`, `state`, `problem`, `shown`, `hidden`.
+class Link extends Emitter {
+  #address; #token; #signs; #wanted = false; #attempt = 0; #socket = null; #used = null;
+  #failures = 0; #refreshed = false; #patient = false; #renewedAt = -Infinity; #silent = 0;
+  #held = false; #signEvery = SIGN_EVERY_MS; #asked = new Map(); #count = 0; #timers = new Map();
+  #unattend = null;
+  state = "closed";
+  ready = false; // what it is for has begun
+  idle = false; // as the server sees the user
+
+  constructor(env, { address, token, signs = true }) {
+    super(env);
     this.#address = address;
     this.#token = token;
+    this.#signs = signs;
+  }
+
+  // Connect, unless that is under way.
+  want() {
+    if (!this.#wanted) {
+      this.#wanted = true;
+      this.#failures = 0;
+      this.#refreshed = false;
+      this.#unattend = attend(this.env, {
+        sign: (type) => { if (this.#signs) this.sign(type); },
+        wake: () => this.wake(),
+        shown: () => { this.wake(); this.returned(); this.emit("shown"); },
+        hidden: () => this.emit("hidden"),
+        left: () => this.#rest(),
+      });
+    }
+    if (this.state === "closed" || this.state === "resting") this.#connect();
+  }
+
+  // For good; with the error that made it so, unless it is wanted no more.
+  close(error) {
+    if (!this.#wanted) return;
+    this.#wanted = false;
+    this.#unattend();
+    this.#drop(error ?? closed());
+    this.#tell("closed", error?.status, error);
   }
 
   get open() {
     return this.#socket?.readyState === 1;
   }
 
-  // Connect now, whatever it was waiting for.
-  want() {
-    this.#wanted = true;
-    this.#cancel();
-    if (!this.#socket && !this.#opening) this.#connect(false);
-  }
-
-  close() {
-    this.#wanted = false;
-    this.#cancel();
-    this.#opening = false;
-    const socket = this.#socket;
-    this.#drop(new FocusUpError("The connection was closed.", { code: "closed" }));
-    socket?.close(1000);
-    this.#tell("closed");
+  get live() {
+    return this.ready && this.open;
   }
 
   send(type, fields) {
@@ -123,200 +199,244 @@ class Link extends Emitter {
     return new Promise((resolve, reject) => {
       const id = `c${++this.#count}`;
       if (!this.send(type, { ...fields, id })) {
-        reject(new FocusUpError("There is no connection.", { code: "offline", retryable: true }));
+        reject(offline("There is no connection."));
         return;
       }
       const timer = this.env.setTimeout(() => {
         this.#asked.delete(id);
-        reject(new FocusUpError("The server did not answer.", { code: "timeout", retryable: true }));
+        reject(failed("timeout", "The server did not answer.", true));
       }, ANSWER_WITHIN_MS);
       this.#asked.set(id, { resolve, reject, timer });
     });
   }
 
+  // What it is for has begun, with a sign of the user; seconds of silence make idle.
+  begun(idleThresholdSeconds) {
+    if (!this.open) return;
+    this.ready = true;
+    this.#refreshed = false;
+    const most = (idleThresholdSeconds * 1000) / SIGNS_PER_THRESHOLD;
+    this.#signEvery = most ? Math.min(SIGN_EVERY_MS, most) : SIGN_EVERY_MS;
+    this.#signed();
+  }
+
+  // The user is there. Told at once, and once in an interval while there are more: none is
+  // lost, so who is never silent for long is never idle.
+  sign(type) {
+    if (type !== MADE_BY_PAGES) this.returned();
+    if (!this.ready) return;
+    if (this.#timers.has("quiet") && !this.idle) this.#held = true;
+    else if (this.send("activity")) this.#signed();
+  }
+
   // The page, the network or the machine is back: what waits is done at once, and what seems
   // to be open has to prove it, since a socket that died while we slept tells nobody.
   wake() {
-    if (!this.#wanted) return;
-    if (this.state === "waiting") this.want();
-    else if (this.open && !this.#probe) {
-      this.#probe = this.env.setTimeout(() => this.#lost(1006), PROBE_WITHIN_MS);
-      this.send("ping");
-    }
+    if (this.state === "waiting" && !this.#patient) this.#connect();
+    else if (this.state === "open") this.#probe();
   }
 
   // The user is there again: what rests until then is done.
   returned() {
-    if (this.#wanted && this.state === "resting") this.want();
+    if (this.state === "resting") this.#connect();
   }
 
-  async #connect(fresh) {
-    this.#opening = true;
+  // The server could not do it now: later.
+  again() {
+    this.#drop(offline("The server asked to try again."));
+    if (this.#wanted) this.#wait(0);
+  }
+
+  async #connect(refused) {
+    const attempt = ++this.#attempt;
+    this.#cancel("retry");
     this.#tell("connecting");
-    let token = null;
+    let token;
     try {
-      token = await this.#token?.({ fresh });
+      token = await this.#token(refused);
     } catch (error) {
-      this.#opening = false;
+      if (attempt !== this.#attempt) return;
       this.emit("problem", error);
-      if (this.#wanted) this.#wait();
+      if (attempt === this.#attempt) this.#wait(0);
       return;
     }
-    if (!this.#opening || !this.#wanted) return; // closed meanwhile
-    this.#opening = false;
-    const protocols = token ? [SUBPROTOCOL, `bearer.${token}`] : [SUBPROTOCOL];
-    const socket = new this.env.WebSocket(this.#address(), protocols);
-    this.#socket = socket;
-    const ours = (act) => (event) => { if (socket === this.#socket) act(event); };
-    socket.onopen = ours(() => { this.#tell("open"); this.emit("open"); });
-    socket.onmessage = ours(({ data }) => this.#hear(JSON.parse(data)));
-    socket.onclose = ours(({ code }) => this.#lost(code));
+    if (attempt !== this.#attempt) return; // closed, or begun anew, meanwhile
+    if (refused !== undefined && token === refused) this.close(refusal(4401)); // there is no other
+    else this.#open(token);
   }
 
-  #hear(message) {
-    this.env.clearTimeout(this.#probe);
-    this.#probe = null;
+  #open(token) {
+    let socket;
+    try {
+      socket = new this.env.WebSocket(this.#address(), token ? [SUBPROTOCOL, `bearer.${token}`] : [SUBPROTOCOL]);
+    } catch (error) {
+      // It won't go better next time: a token with characters that none has, http from https.
+      this.close(failed("refused", error.message, false, { cause: error }));
+      return;
+    }
+    this.#socket = socket;
+    this.#used = token;
+    const ours = (act) => (event) => { if (socket === this.#socket) act(event); };
+    socket.onopen = ours(() => this.#opened());
+    socket.onmessage = ours(({ data }) => this.#hear(data));
+    socket.onclose = ours(({ code }) => this.#lost(code));
+    socket.onerror = () => {}; // `close` follows; some sockets of Node insist on a listener
+    this.#after("open", OPEN_WITHIN_MS, () => this.#lost(1006));
+  }
+
+  #opened() {
+    this.#cancel("open");
+    this.#silent = 0;
+    this.#look(this.env.now());
+    this.#tell("open");
+    this.emit("open");
+  }
+
+  #hear(data) {
+    this.#silent = 0;
+    this.#cancel("probe");
+    let message = null;
+    try { message = JSON.parse(data); } catch { /* no message */ }
+    if (typeof message?.type !== "string") {
+      this.env.report(failed("bad_answer", "The server sent what is no message.", false));
+      return;
+    }
     const asked = this.#asked.get(message.id);
     if (asked) {
       this.#asked.delete(message.id);
       this.env.clearTimeout(asked.timer);
       if (message.type === "error") asked.reject(new FocusUpError(message.message, message));
       else asked.resolve(message);
+    } else if (message.id) {
+      delete message.id; // so late an answer is news
     }
-    this.emit("message", message);
-  }
-
-  // The server could not do it now: later.
-  again() {
-    const socket = this.#socket;
-    this.#drop(new FocusUpError("The server asked to try again.", { code: "offline", retryable: true }));
-    socket?.close(1000);
-    if (this.#wanted) this.#wait();
-  }
-
-  // It works: what went wrong before does not count any more.
-  settled() {
-    this.#failures = 0;
-    this.#refreshed = false;
+    if (message.type === "expiring") this.#renew();
+    else if (message.type !== "pong") this.emit("message", message);
   }
 
   #lost(code) {
-    const socket = this.#socket;
-    this.#drop(new FocusUpError("The connection was lost.", { code: "offline", retryable: true }));
-    if (code === 1006) socket?.close();
-    if (!this.#wanted) return;
+    this.#drop(offline("The connection was lost."));
     const then = AFTER_CLOSE[code] ?? AGAIN;
-    this.emit("lost", { code, then });
-    if (then === REST || (then === TOKEN && (!this.#token || this.#refreshed))) {
-      this.#wanted = false;
-      this.#tell("closed", code);
+    if (then === REST || (then === TOKEN && this.#refreshed)) {
+      this.close(refusal(code));
     } else if (then === RETURN) {
       this.#tell("resting", code);
     } else if (then === TOKEN) {
       this.#refreshed = true; // once: a token that is refused although it is fresh stays so
-      this.#connect(true);
+      this.#connect(this.#used);
     } else {
-      this.#wait(then === LATER ? TOO_MANY_RETRY_MS : 0, code);
+      const least = { [LATER]: TOO_MANY_RETRY_MS, [SPREAD]: SPREAD_MS * this.env.random() };
+      this.#wait(least[then] ?? 0, code);
     }
   }
 
-  #wait(at_least = 0, code) {
-    // Jitter: all pages lose a server at the same moment.
-    const most = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#failures++);
-    const delay = at_least + most * (0.5 + this.env.random() / 2);
-    this.#timer = this.env.setTimeout(() => { this.#timer = null; this.#connect(false); }, delay);
+  #wait(least, code) {
+    this.#patient = least >= TOO_MANY_RETRY_MS;
+    this.#after("retry", least + backoff(this.env, this.#failures++), () => this.#connect());
     this.#tell("waiting", code);
   }
 
-  #cancel() {
-    this.env.clearTimeout(this.#timer);
-    this.env.clearTimeout(this.#probe);
-    this.#timer = this.#probe = null;
+  // Until the page is shown again.
+  #rest() {
+    if (this.state !== "open" && this.state !== "connecting") return;
+    this.#drop(offline("The page was left."));
+    this.#tell("resting");
   }
 
+  async #renew() {
+    const now = this.env.now(), socket = this.#socket;
+    if (Math.abs(now - this.#renewedAt) < RENEW_EVERY_MS) return;
+    this.#renewedAt = now;
+    try {
+      const token = await this.#token(this.#used);
+      if (!token || token === this.#used || socket !== this.#socket) return; // or 4401 will ask
+      await this.ask("auth", { token });
+      this.#used = token;
+    } catch (error) {
+      if (error.code !== "offline" && this.#wanted) this.emit("problem", error);
+    }
+  }
+
+  // Look every few seconds: at a silence, and at a timer that comes much too late.
+  #look(at) {
+    this.#after("look", LOOK_EVERY_MS, () => {
+      const now = this.env.now();
+      if (this.ready) this.#failures = 0; // it has lasted
+      this.#silent += 1;
+      if (this.#silent >= SILENT_LOOKS || now - at > SLEPT_MS) this.#probe();
+      this.#look(now);
+    });
+  }
+
+  #probe() {
+    if (this.#timers.has("probe") || !this.send("ping")) return;
+    this.#after("probe", PROBE_WITHIN_MS, () => this.#lost(1006));
+  }
+
+  #signed() {
+    this.#held = this.idle = false;
+    this.#after("quiet", this.#signEvery, () => { if (this.#held) this.sign(); });
+  }
+
+  // Forget the socket, and all that was to come of it.
   #drop(error) {
-    this.#cancel();
+    const socket = this.#socket, asked = [...this.#asked.values()];
+    this.#attempt += 1;
     this.#socket = null;
-    for (const { reject, timer } of this.#asked.values()) {
+    this.ready = this.idle = this.#held = false;
+    this.#cancel(...this.#timers.keys());
+    this.#asked.clear();
+    if (socket?.readyState < 2) socket.close(1000);
+    for (const { reject, timer } of asked) {
       this.env.clearTimeout(timer);
       reject(error);
     }
-    this.#asked.clear();
   }
 
-  #tell(state, code) {
+  #tell(state, code, error) {
     this.state = state;
-    this.emit("state", { state, code });
+    this.emit("state", { state, code, error });
+  }
+
+  #after(name, ms, act) {
+    this.#cancel(name);
+    this.#timers.set(name, this.env.setTimeout(() => { this.#timers.delete(name); act(); }, ms));
+  }
+
+  #cancel(...names) {
+    for (const name of names) {
+      this.env.clearTimeout(this.#timers.get(name));
+      this.#timers.delete(name);
+    }
   }
 }
 
-// Signs of the user and of the page, for as long as somebody listens.
-class Presence extends Emitter {
-  #off = []; #timer = null; #lookedAt = 0;
-
-  constructor(env) {
-    super();
-    this.env = env;
-  }
-
-  start() {
-    if (this.#off.length) return;
-    const { page, window } = this.env;
-    const listen = (target, types, act, options) => {
-      for (const type of types) {
-        target?.addEventListener(type, act, options);
-        this.#off.push(() => target?.removeEventListener(type, act, options));
-      }
-    };
-    const sign = () => this.emit("sign");
-    listen(page, SIGNS, sign, { passive: true, capture: true });
-    listen(page, ["visibilitychange"], () => {
-      this.emit(this.env.visible() ? "shown" : "hidden");
-      if (this.env.visible()) this.emit("wake");
-    });
-    listen(page, ["resume"], () => this.emit("wake"));
-    listen(window, ["online", "focus"], () => this.emit("wake"));
-    listen(window, ["pageshow"], (event) => { if (event.persisted) { this.emit("wake"); this.emit("shown"); } });
-    listen(window, ["pagehide"], () => this.emit("hidden"));
-    this.#look(this.env.now());
-  }
-
-  stop() {
-    for (const off of this.#off) off();
-    this.#off = [];
-    this.env.clearTimeout(this.#timer);
-  }
-
-  #look(now) {
-    if (this.#lookedAt && now - this.#lookedAt > SLEPT_MS) this.emit("wake");
-    this.#lookedAt = now;
-    this.#timer = this.env.setTimeout(() => this.#look(this.env.now()), LOOK_EVERY_MS);
-  }
-}
-
-// A focus session that this page tracks. Events: `tick`, `state` (idle turned to active or
-// back), `targetReached`, `goalReached`, `paused`, `resumed`, `stopped`, `superseded`,
-// `degraded`, `recovered`, `error`, and `connection` with what became of the socket.
+// A focus session that this page tracks. Events: `started`, `tick`, `state` (idle turned to
+// active or back), `targetReached`, `goalReached`, `paused`, `resumed`, `stopped`,
+// `superseded`, `degraded`, `recovered`, `error`, and `connection` with what became of the
+// socket.
 export class FocusSession extends Emitter {
-  #focusup; #link; #presence; #offs = []; #signedAt = -Infinity; #idle = false; #going = false;
-  #options; #starting = null;
+  #focusup; #link; #options; #joining = null; #joined = false; #stopping = null; #over = false;
+  #wish = null; #switches = 0;
 
   constructor(focusup, session, options = {}) {
-    super();
-    this.env = focusup.env;
+    super(focusup.env);
     this.id = typeof session === "string" ? session : session._id;
     this.session = typeof session === "string" ? null : session;
     this.#focusup = focusup;
     this.#options = { updates: "tick", listen: true, ...options };
-    this.#presence = new Presence(this.env);
-    this.#link = new Link(this.env, () => focusup.socketAddress("/ws/sessions"), (how) => focusup.token(how));
+    const { listen } = this.#options;
+    this.#link = new Link(this.env, {
+      address: () => focusup.socketAddress("/ws/sessions"),
+      token: (refused) => focusup.token(refused),
+      signs: listen,
+    });
     this.#link.on("open", () => this.#join());
     this.#link.on("message", (message) => this.#hear(message));
-    this.#link.on("state", (detail) => this.emit("connection", detail));
     this.#link.on("problem", (error) => this.emit("error", error));
-    this.#link.on("lost", ({ code }) => {
-      if (code === 4404) this.#leave();
-    });
+    this.#link.on("state", (detail) => this.#connection(detail));
+    this.#link.on("shown", () => { if (listen) this.#link.sign(); });
+    this.#link.on("hidden", () => { if (listen) this.tabSwitch(); });
   }
 
   static async create(focusup, fields, options) {
@@ -324,202 +444,275 @@ export class FocusSession extends Emitter {
     return new FocusSession(focusup, session, options);
   }
 
-  // Track it from now on; resolves with the session once the server counts.
+  // Track it from now on; resolves with the session once the server counts, however long
+  // that takes; rejects if the server refuses, or if it is let go before.
   start() {
-    if (!this.#starting) {
-      this.#going = true;
-      if (this.#options.listen) this.#listen();
-      this.#starting = new Promise((resolve, reject) => {
-        const offs = [
-          this.on("started", (message) => { done(); resolve(message.session); }),
-          this.on("error", (error) => { if (!error.retryable) { done(); reject(error); } }),
-          this.on("connection", ({ state, code }) => {
-            if (state === "closed") { done(); reject(new FocusUpError("The server refused the connection.", { code: "refused", status: code })); }
-          }),
-        ];
-        const done = () => { for (const off of offs) off(); this.#starting = null; };
-      });
-      this.#link.want();
-    }
-    return this.#starting;
+    if (this.#link.live) return Promise.resolve(this.session);
+    const joined = this.#joinLater();
+    this.#link.want();
+    if (this.#link.state === "waiting") this.#link.wake();
+    return joined;
   }
 
-  async pause() {
-    return this.#moved(await this.#link.ask("pause"));
+  // Without a connection, these two are done when there is one; the last one counts.
+  pause() {
+    return this.#steer("pause");
   }
 
-  async resume() {
-    return this.#moved(await this.#link.ask("resume"));
+  resume() {
+    return this.#steer("resume");
   }
 
-  // End and score it; over REST where there is no connection. Resolves with the session.
-  async stop(status = "completed") {
-    this.#going = false;
-    try {
-      if (this.#link.open) return (await this.#link.ask("stop", { status })).session;
-      const path = `/api/sessions/${this.id}/end`;
-      const { session } = await this.#focusup.request("PUT", path, { status });
-      this.session = session;
-      this.emit("stopped", { session, focusScore: session.focusScore, scoreBreakdown: session.scoreBreakdown, stats: null });
-      return session;
-    } finally {
-      this.#leave();
-    }
+  // End and score it; over REST where the connection can't say that it is done. Resolves
+  // with the session.
+  stop(status = "completed") {
+    this.#stopping ??= this.#end(status).finally(() => { this.#stopping = null; });
+    return this.#stopping;
   }
 
   // The user is there: for signs that the page itself can't see.
   activity() {
-    const now = this.env.now();
-    this.#link.returned();
-    if (!this.#idle && now - this.#signedAt < ACTIVITY_EVERY_MS) return;
-    if (this.#link.send("activity")) {
-      this.#signedAt = now;
-      this.#idle = false;
-    }
+    this.#link.sign();
+  }
+
+  // The user went elsewhere. While the connection is being made again, it is told after that.
+  tabSwitch() {
+    const { live, state } = this.#link;
+    if (live) this.#link.send("tabSwitch");
+    else if (this.#joined && state !== "resting") this.#switches = Math.min(this.#switches + 1, HELD_SWITCHES);
   }
 
   // Track it no more, and leave it as it is: another `start`, anywhere, goes on with it.
   release() {
-    this.#leave();
+    this.#leave(closed());
   }
 
-  #listen() {
-    this.#presence.start();
-    this.#offs.push(
-      this.#presence.on("sign", () => this.activity()),
-      this.#presence.on("wake", () => this.#link.wake()),
-      this.#presence.on("shown", () => { this.#link.returned(); this.activity(); }),
-      this.#presence.on("hidden", () => this.#link.send("tabSwitch")),
-    );
-  }
-
-  #leave() {
-    this.#going = false;
-    this.#presence.stop();
-    for (const off of this.#offs.splice(0)) off();
-    this.#link.close();
+  #joinLater() {
+    if (!this.#joining) {
+      const joining = {};
+      joining.promise = new Promise((resolve, reject) => Object.assign(joining, { resolve, reject }));
+      joining.promise.catch(() => {}); // whoever waits is told; nobody has to
+      this.#joining = joining;
+    }
+    return this.#joining.promise;
   }
 
   async #join() {
+    let message;
     try {
-      const message = await this.#link.ask("start", { sessionId: this.id, updates: this.#options.updates });
-      this.#link.settled();
-      this.#signedAt = this.env.now();
-      this.#idle = false;
-      this.session = message.session;
-      this.emit("started", message);
+      message = await this.#link.ask("start", { sessionId: this.id, updates: this.#options.updates });
     } catch (error) {
-      if (error.code !== "offline") this.emit("error", error);
-      if (error.code === "session_ended" || error.code === "session_not_found") this.#leave();
-      if (error.retryable && error.code !== "offline") this.#link.again();
+      this.#notJoined(error);
+      return;
+    }
+    this.session = message.session;
+    this.#joined = true;
+    this.#link.begun(message.idleThresholdSeconds);
+    for (; this.#switches > 0; this.#switches -= 1) this.#link.send("tabSwitch");
+    this.emit("started", message);
+    this.#joining?.resolve(this.session);
+    this.#joining = null;
+  }
+
+  #notJoined(error) {
+    if (error.code === "offline" || error.code === "closed") return;
+    if (error.code === "session_ended" && this.#joined) {
+      this.#endedMeanwhile(error);
+      return;
+    }
+    this.emit("error", error);
+    if (error.retryable) this.#link.again();
+    else this.#leave(error);
+  }
+
+  async #endedMeanwhile(ended) {
+    this.#leave(ended);
+    try {
+      const { session } = await this.#focusup.request("GET", `/api/sessions/${this.id}`);
+      this.#stopped(toldByRest(session));
+    } catch {
+      this.emit("error", ended);
     }
   }
 
-  #moved(message) {
-    this.emit(message.type, message);
-    return message;
+  async #steer(type) {
+    if (this.#link.state === "closed") throw failed("not_started", "Call `start` first.", false);
+    const wish = (this.#wish = {});
+    this.#link.returned();
+    for (;;) {
+      if (!this.#link.live) {
+        await this.#joinLater();
+        if (wish !== this.#wish) throw failed("replaced", "It was called off meanwhile.", false);
+      }
+      try {
+        const message = await this.#link.ask(type);
+        this.emit(message.type, message);
+        return message;
+      } catch (error) {
+        if (error.code !== "offline") throw error;
+      }
+    }
+  }
+
+  async #end(status) {
+    try {
+      if (this.#link.open) return (await this.#link.ask("stop", { status })).session;
+    } catch { /* it may have ended or not: REST ends it once, however often it is asked */ }
+    this.#leave(closed());
+    const session = await this.#endByRest(status);
+    this.#stopped(toldByRest(session));
+    return session;
+  }
+
+  async #endByRest(status) {
+    for (let failures = 0; ; failures += 1) {
+      try {
+        const path = `/api/sessions/${this.id}/end`;
+        return (await this.#focusup.request("PUT", path, { status }, { keepalive: true })).session;
+      } catch (error) {
+        if (!error.retryable || failures + 1 >= END_ATTEMPTS) throw error;
+        const wait = Math.max(backoff(this.env, failures), (error.retryAfter ?? 0) * 1000);
+        await new Promise((resolve) => this.env.setTimeout(resolve, wait));
+      }
+    }
   }
 
   #hear(message) {
-    if (message.type === "tick" || message.type === "state") {
-      this.#idle = message.idle;
-      this.emit(message.type, message);
-    } else if (message.type === "expiring") {
-      this.#renew();
-    } else if (message.type === "stopped") {
-      this.session = message.session;
-      this.emit("stopped", message);
-      this.#leave();
-    } else if (message.type === "error" && message.id === null) {
-      this.emit("error", new FocusUpError(message.message, message));
+    if (message.type === "stopped") {
+      this.#stopped(message);
+    } else if (message.type === "error") {
+      if (message.id === null) this.emit("error", new FocusUpError(message.message, message));
     } else if (message.id === undefined) {
+      if (typeof message.idle === "boolean") this.#link.idle = message.idle;
       this.emit(message.type, message);
     }
   }
 
-  async #renew() {
-    try {
-      const token = await this.#focusup.token({ fresh: true });
-      if (token) await this.#link.ask("auth", { token });
-    } catch (error) {
-      if (error.code !== "offline") this.emit("error", error); // the close that follows asks once more
+  #stopped(message) {
+    this.session = message.session;
+    if (!this.#over) {
+      this.#over = true; // told once, whoever ends it
+      this.emit("stopped", message);
     }
+    this.#leave(closed());
+  }
+
+  #connection({ state, code, error }) {
+    this.emit("connection", { state, code });
+    if (!error) return;
+    this.emit("error", error);
+    this.#leave(error);
+  }
+
+  #leave(error) {
+    this.#joined = false;
+    this.#switches = 0;
+    this.#joining?.reject(error);
+    this.#joining = null;
+    this.#link.close();
   }
 }
 
+function toldByRest(session) {
+  const { focusScore, scoreBreakdown } = session;
+  return { type: "stopped", session, focusScore, scoreBreakdown, stats: null };
+}
+
 // Tells what is viewed, page by page. `name` gives the page of an address, or null for none.
+// Events: `viewing`, `tick` (with `updates: "tick"`), `error`, `connection`.
 class PageTracker extends Emitter {
-  #link; #presence; #viewed = null; #signedAt = -Infinity; #key = null; #offs = []; #options; #focusup;
+  #focusup; #link; #options; #viewed = null; #place = null; #moving = null; #key = null; #unfollow;
+  #over = false;
   viewId = null;
 
   constructor(focusup, options) {
-    super();
-    this.env = focusup.env;
+    super(focusup.env);
     this.#focusup = focusup;
     this.#options = { updates: "none", name: ({ pathname }) => pathname, ...options };
-    this.#presence = new Presence(this.env);
-    this.#link = new Link(this.env, () => this.#address(), (how) => focusup.optionalToken(how));
+    this.#link = new Link(this.env, {
+      address: () => this.#address(),
+      token: (refused) => focusup.optionalToken(refused),
+    });
     this.#link.on("open", () => this.#announce());
-    this.#link.on("message", (message) => this.#hear(message));
-    this.#link.on("state", (detail) => this.emit("connection", detail));
-  }
-
-  start() {
-    this.#presence.start();
-    this.#offs.push(
-      this.#presence.on("sign", () => this.#sign()),
-      this.#presence.on("wake", () => this.#link.wake()),
-      this.#presence.on("shown", () => { this.#link.returned(); this.#link.send("visible"); }),
-      this.#presence.on("hidden", () => this.#link.send("hidden")),
-      followHistory(this.env, () => this.#moved()),
-    );
+    this.#link.on("message", (message) => { if (message.type === "tick") this.#tick(message); });
+    this.#link.on("problem", (error) => this.emit("error", error));
+    this.#link.on("state", (detail) => this.#connection(detail));
+    this.#link.on("shown", () => { if (this.#viewed) this.#link.send("visible"); });
+    this.#link.on("hidden", () => { if (this.#viewed) this.#link.send("hidden"); });
+    // A page that moves may move again at once, and gets its title after it has moved.
+    this.#unfollow = followHistory(this.env, () => { this.#moving ??= this.env.setTimeout(() => this.#moved(), 0); });
     this.#moved();
-    return this;
   }
 
   // A page, or a tab inside one, is viewed from now on.
   view(page, params = {}, title = this.env.page?.title) {
-    this.#viewed = { page, params, ...(title ? { title: title.slice(0, 200) } : {}) };
+    this.#settle();
+    this.#viewed = { page: page.slice(0, LONGEST_NAME), params, ...(title && { title: title.slice(0, LONGEST_NAME) }) };
+    this.viewId = null;
     if (this.#link.open) this.#announce();
-    else this.#link.want();
+    else if (!this.#over) this.#link.want();
   }
 
   stop() {
-    this.#link.send("leave");
-    this.#presence.stop();
-    for (const off of this.#offs.splice(0)) off();
+    this.#settle();
+    this.#unfollow();
+    if (this.#viewed) this.#link.send("leave");
+    this.#viewed = null;
+    this.#over = true;
     this.#link.close();
   }
 
+  #settle() {
+    this.env.clearTimeout(this.#moving);
+    this.#moving = null;
+    this.#place = this.#here();
+  }
+
+  #here() {
+    const { window } = this.env;
+    return window ? this.#options.name(window.location) : null;
+  }
+
   #moved() {
-    const page = this.#options.name(this.env.window.location);
-    if (page && page !== this.#viewed?.page) this.view(page);
+    const before = this.#place;
+    this.#settle();
+    if (this.#place && this.#place !== before) this.view(this.#place);
   }
 
-  #announce() {
-    if (!this.#viewed) return;
-    this.#link.ask("view", { ...this.#viewed, visible: this.env.visible(), updates: this.#options.updates }).then(
-      (message) => {
-        this.#link.settled();
-        this.viewId = message.viewId;
-        this.#keep(message.visitor);
-        this.emit("viewing", message);
-      },
-      (error) => {
-        if (error.code !== "offline") this.emit("error", error);
-        if (error.retryable && error.code !== "offline") this.#link.again();
-      },
-    );
+  async #announce() {
+    const viewed = this.#viewed;
+    try {
+      const message = await this.#link.ask("view", { ...viewed, visible: this.env.visible(), updates: this.#options.updates });
+      this.#keep(message.visitor);
+      if (viewed !== this.#viewed) return;
+      this.viewId = message.viewId;
+      this.#link.begun(message.idleThresholdSeconds);
+      this.emit("viewing", message);
+    } catch (error) {
+      if (error.code === "offline" || error.code === "closed") return;
+      this.emit("error", error);
+      if (error.retryable) this.#link.again();
+      else if (viewed === this.#viewed) this.#viewNothing();
+    }
   }
 
-  #sign() {
-    const now = this.env.now();
-    this.#link.returned();
-    if (now - this.#signedAt >= ACTIVITY_EVERY_MS && this.#link.send("activity")) this.#signedAt = now;
+  // Until the next view: a connection on which nothing is viewed would be closed, again and again.
+  #viewNothing() {
+    this.#viewed = null;
+    this.#link.close();
   }
 
-  #hear(message) {
-    if (message.type === "tick") this.emit("tick", message);
+  #tick(message) {
+    this.#link.idle = !message.engaged;
+    this.emit("tick", message);
+  }
+
+  #connection({ state, code, error }) {
+    this.emit("connection", { state, code });
+    if (!error) return;
+    this.#over = true;
+    this.#unfollow();
+    this.emit("error", error);
   }
 
   #address() {
@@ -529,53 +722,72 @@ class PageTracker extends Emitter {
 
   // The key of the visitor, where no cookie carries it.
   #keep(key) {
-    if (!key) return;
     this.#key = key;
-    try { this.env.storage()?.setItem(VISITOR_KEY, key); } catch { /* blocked: it lives as long as the page */ }
+    try {
+      if (key) this.env.storage().setItem(VISITOR_KEY, key);
+      else this.env.storage().removeItem(VISITOR_KEY);
+    } catch { /* blocked: it lives as long as the page */ }
   }
 
   #recall() {
-    try { return this.#key ?? this.env.storage()?.getItem(VISITOR_KEY); } catch { return this.#key; }
+    try { return this.#key ?? this.env.storage().getItem(VISITOR_KEY); } catch { return this.#key; }
   }
 }
 
-// Single-page apps change the address without loading a page, and tell nobody.
+// Single-page apps change the address without loading a page, and tell nobody. Others may
+// have changed the same functions after us: then ours stay, and do nothing more.
 function followHistory({ window }, moved) {
+  if (!window) return () => {};
   const { history } = window;
-  const originals = {};
-  for (const name of ["pushState", "replaceState"]) {
-    originals[name] = history[name];
-    history[name] = function changed(...given) {
-      const result = originals[name].apply(this, given);
-      moved();
+  let following = true;
+  const undo = ["pushState", "replaceState"].map((name) => {
+    const original = history[name];
+    const ours = function changed(...given) {
+      const result = original.apply(this, given);
+      if (following) moved();
       return result;
     };
-  }
+    history[name] = ours;
+    return () => { if (history[name] === ours) history[name] = original; };
+  });
   window.addEventListener("popstate", moved);
   return () => {
-    Object.assign(history, originals);
+    following = false;
+    for (const each of undo.splice(0)) each();
     window.removeEventListener("popstate", moved);
   };
 }
 
 class FocusUp {
-  #token; #base; #tokenNow = null;
+  #given; #base; #refused = new Set(); #fresh = null; #refreshing = null;
 
-  constructor({ url, token, env }) {
-    this.env = { ...browser(), ...env };
-    this.#base = url ?? new URL(".", import.meta.url).origin;
-    this.#token = token;
+  constructor({ url = new URL(import.meta.url).origin, token, env }) {
+    this.env = { ...surroundings(), ...env };
+    this.#base = url;
+    this.#given = token;
+    if (!/^https?:/.test(url)) throw new TypeError("connect({ url }): the address of the server is needed.");
   }
 
-  // The token of the user; `fresh` asks for another than the last one.
-  async token({ fresh = false } = {}) {
-    if (typeof this.#token === "string") return this.#token;
-    if (fresh || !this.#tokenNow) this.#tokenNow = (await this.#token?.({ fresh })) ?? null;
-    return this.#tokenNow;
+  // The token of the user, or null for none; in place of the `refused` one, if there is one.
+  // However many are refused at a time, one other is asked for.
+  async token(refused) {
+    if (typeof this.#given !== "function") return this.#given ?? null;
+    if (refused === undefined) {
+      const token = await this.#ask(false);
+      return this.#refused.has(token) ? this.#fresh : token;
+    }
+    if (this.#refused.has(refused) && this.#fresh && this.#fresh !== refused) return this.#fresh;
+    this.#refreshing ??= this.#ask(true)
+      .then((token) => {
+        if (refused && refused !== token) this.#refused.add(refused);
+        return (this.#fresh = token);
+      })
+      .finally(() => { this.#refreshing = null; });
+    return this.#refreshing;
   }
 
-  async optionalToken(how) {
-    try { return await this.token(how); } catch { return null; }
+  async optionalToken(refused) {
+    try { return await this.token(refused); } catch { return null; }
   }
 
   socketAddress(path, query = {}) {
@@ -585,27 +797,18 @@ class FocusUp {
     return address.href;
   }
 
-  // A call of the REST interface; rejects with a FocusUpError.
-  async request(method, path, body, { optional = false, again = true } = {}) {
-    const token = optional ? await this.optionalToken() : await this.token();
-    const headers = { ...(body && { "Content-Type": "application/json" }), ...(token && { Authorization: `Bearer ${token}` }) };
-    let response;
-    try {
-      response = await this.env.fetch(new URL(path, this.#base).href, {
-        method, headers, keepalive: true, ...(body && { body: JSON.stringify(body) }),
-      });
-    } catch (error) {
-      throw new FocusUpError(error.message, { code: "offline", retryable: true });
+  // A call of the REST interface, and what it answers; rejects with a FocusUpError. What is
+  // `keepalive` arrives although the page is left (64 KB of all such bodies together);
+  // `optional` does without a token if there is none, `anonymous` has none.
+  async request(method, path, body, { optional = false, anonymous = false, keepalive = false } = {}) {
+    const token = anonymous ? null : optional ? await this.optionalToken() : await this.token();
+    const call = { method, path, body, keepalive };
+    let response = await this.#fetch(call, token);
+    if (response.status === 401 && token && !optional) {
+      const other = await this.token(token);
+      if (other && other !== token) response = await this.#fetch(call, other);
     }
-    if (response.status === 401 && again && !optional && typeof this.#token === "function") {
-      await this.token({ fresh: true });
-      return this.request(method, path, body, { optional, again: false });
-    }
-    const answer = response.status === 204 ? null : await response.json().catch(() => null);
-    if (response.ok) return answer;
-    throw new FocusUpError(answer?.detail ?? response.statusText, {
-      code: answer?.code, status: response.status, retryable: response.status >= 500 || response.status === 429,
-    });
+    return response.answer();
   }
 
   createSession(fields = {}, options) {
@@ -618,12 +821,12 @@ class FocusUp {
   }
 
   trackPages(options) {
-    return new PageTracker(this, options).start();
+    return new PageTracker(this, options);
   }
 
   // Keeps a visit active until it is stopped; the id is made once and kept in the browser.
   trackVisit(id = this.#visitId()) {
-    return this.#repeat(() => this.request("POST", "/api/track-visit", { sessionId: id }, { optional: true }));
+    return this.#repeat(() => this.request("POST", "/api/track-visit", { sessionId: id }, { anonymous: true }));
   }
 
   // Says that the user is there until it is stopped.
@@ -632,23 +835,58 @@ class FocusUp {
   }
 
   trackEvent(type, actionName) {
-    return this.request("POST", "/api/track-event", { type, ...(actionName && { actionName }) }, { optional: true });
+    const event = { type, ...(actionName && { actionName }) };
+    return this.request("POST", "/api/track-event", event, { optional: true, keepalive: true });
   }
 
-  // Calls now and as often as the answer says, and again after a while if it fails.
+  async #ask(fresh) {
+    try {
+      return (await within(this.env, TOKEN_WITHIN_MS, () => this.#given({ fresh }))) ?? null;
+    } catch (error) {
+      if (error instanceof FocusUpError) throw error;
+      throw failed("token_unavailable", "The token could not be got.", true, { cause: error });
+    }
+  }
+
+  async #fetch({ method, path, body, keepalive }, token) {
+    const aborting = new AbortController();
+    const headers = { ...(body && { "Content-Type": "application/json" }), ...(token && { Authorization: `Bearer ${token}` }) };
+    try {
+      return await within(this.env, REQUEST_WITHIN_MS, async () => {
+        const response = await this.env.fetch(new URL(path, this.#base).href, {
+          method, headers, keepalive, signal: aborting.signal, ...(body && { body: JSON.stringify(body) }),
+        });
+        const answer = response.status === 204 ? null : await response.json().catch(() => undefined);
+        return { status: response.status, answer: () => answered(response, answer) };
+      }, () => aborting.abort());
+    } catch (error) {
+      throw error instanceof FocusUpError ? error : failed("offline", error.message, true, { cause: error });
+    }
+  }
+
+  // Calls now and as often as the answer says; again after a while if it fails, and no more
+  // if the server says no.
   #repeat(call) {
     let timer = null, over = false;
     const next = async () => {
-      let seconds = 60;
-      try { seconds = (await call()).nextInSeconds; } catch { /* the next one may be heard */ }
-      if (!over) timer = this.env.setTimeout(next, seconds * 1000);
+      let seconds;
+      try {
+        seconds = (await call()).nextInSeconds;
+      } catch (error) {
+        if (!error.retryable) {
+          this.env.report(error);
+          return;
+        }
+        seconds = Math.max(REPEAT_SECONDS, error.retryAfter ?? 0);
+      }
+      if (!over) timer = this.env.setTimeout(next, (seconds > 0 ? seconds : REPEAT_SECONDS) * 1000);
     };
     next();
     return () => { over = true; this.env.clearTimeout(timer); };
   }
 
   #visitId() {
-    const fresh = globalThis.crypto.randomUUID?.() ?? `${this.env.now()}-${this.env.random()}`;
+    const fresh = globalThis.crypto?.randomUUID?.() ?? `${this.env.now()}-${this.env.random()}`;
     try {
       const storage = this.env.storage();
       const kept = storage.getItem(VISIT_KEY) ?? fresh;
@@ -660,8 +898,18 @@ class FocusUp {
   }
 }
 
+function answered({ ok, status, statusText, headers }, answer) {
+  const retryable = status >= 500 || status === 429;
+  if (ok && answer !== undefined) return answer;
+  if (ok) throw failed("bad_answer", "The answer is no JSON.", true, { status });
+  throw new FocusUpError(answer?.detail ?? statusText, {
+    code: answer?.code, errors: answer?.errors, status, retryable, retryAfter: Number(headers.get("Retry-After")) || null,
+  });
+}
+
 // `url` is the server's (default: where this module came from), `token` the user's, or a
 // function that gives it (also asynchronously) and is asked with `{fresh: true}` for another.
+// `env` replaces what it takes from its surroundings, such as `WebSocket` where there is none.
 export function connect(options = {}) {
   return new FocusUp(options);
 }
