@@ -1,5 +1,9 @@
 // A browser of nothing: a clock that is moved by hand, sockets that do as they are told, a page.
 
+import { connect } from "../../focusup/web/static/focusup.js";
+
+export const ID = "0123456789abcdef01234567";
+
 class Target {
   listeners = new Map();
   addEventListener(type, act) {
@@ -26,13 +30,18 @@ export class World {
       },
     });
     class FakeSocket {
-      readyState = 0; sent = [];
+      readyState = 0; sent = []; deaf = false; #at = [];
       constructor(address, protocols) {
         Object.assign(this, { address, protocols });
         world.sockets.push(this);
       }
-      send(text) { this.sent.push(JSON.parse(text)); }
-      close(code = 1000) { this.readyState = 3; this.closedWith = code; }
+      send(text) {
+        const message = JSON.parse(text);
+        this.sent.push(message);
+        this.#at.push(world.now);
+        if (message.type === "ping" && !this.deaf) Promise.resolve().then(() => this.hears({ type: "pong" }));
+      }
+      close(code = 1000) { this.readyState = 2; this.closedWith = code; }
       opens() { this.readyState = 1; this.onopen({}); }
       hears(message) { this.onmessage({ data: JSON.stringify(message) }); }
       // Answer the last message of this type.
@@ -41,18 +50,20 @@ export class World {
         this.hears({ ...message, id });
       }
       ends(code) { this.readyState = 3; this.onclose({ code }); }
-      types() { return this.sent.map(({ type }) => type); }
+      get types() { return this.sent.map(({ type }) => type).filter((type) => type !== "ping"); }
+      sentAt(type) { return this.#at.filter((_, index) => this.sent[index].type === type); }
+      count(type) { return this.sent.filter((message) => message.type === type).length; }
     }
     this.env = {
       page: this.page,
       window: this.window,
       WebSocket: FakeSocket,
-      fetch: async (address, options) => {
-        this.calls.push({ address, ...options });
-        const [status, body] = this.answers.shift() ?? [200, {}];
-        return { ok: status < 400, status, statusText: "", json: async () => body };
-      },
-      storage: () => ({ getItem: (name) => this.kept.get(name) ?? null, setItem: (name, value) => this.kept.set(name, value) }),
+      fetch: (address, options) => this.#fetch(address, options),
+      storage: () => ({
+        getItem: (name) => this.kept.get(name) ?? null,
+        setItem: (name, value) => this.kept.set(name, value),
+        removeItem: (name) => this.kept.delete(name),
+      }),
       now: () => this.now,
       random: () => 1,
       setTimeout: (act, delay) => { this.timers.set(++this.#timers, { act, at: this.now + delay }); return this.#timers; },
@@ -64,7 +75,22 @@ export class World {
 
   get socket() { return this.sockets.at(-1); }
 
-  async settle() { for (let turn = 0; turn < 20; turn += 1) await Promise.resolve(); }
+  get listeners() { return this.page.count + this.window.count; }
+
+  // An answer is [status, body, headers], or an Error for none, or what makes one of the call.
+  async #fetch(address, options) {
+    this.calls.push({ address, ...options });
+    let answer = this.answers.shift() ?? [200, {}];
+    if (typeof answer === "function") answer = await answer(options);
+    if (answer instanceof Error) throw answer;
+    const [status, body, headers = {}] = answer;
+    return {
+      ok: status < 400, status, statusText: `Status ${status}`, headers: new Headers(headers),
+      json: async () => { if (body === undefined) throw new SyntaxError("no JSON"); return body; },
+    };
+  }
+
+  async settle() { for (let turn = 0; turn < 60; turn += 1) await Promise.resolve(); }
 
   // Let time go by, timer by timer.
   async pass(ms) {
@@ -87,9 +113,53 @@ export class World {
     await this.pass(0);
   }
 
+  // The hands of the clock are moved; timers do not notice.
+  jump(ms) {
+    this.now += ms;
+    for (const timer of this.timers.values()) timer.at += ms;
+  }
+
   async show(state) {
     this.page.visibilityState = state;
     this.page.fire("visibilitychange");
     await this.settle();
   }
+}
+
+// A world with a library in it; `asked` tells what was asked of the callback for tokens.
+export function inhabited({ token, ...given } = {}) {
+  const world = new World();
+  const asked = [];
+  let current = 1;
+  const own = async ({ fresh }) => {
+    asked.push(fresh ? "fresh" : "any");
+    if (fresh) current += 1;
+    return `token${current}`;
+  };
+  const focusup = connect({ url: "https://focusup.example", token: token ?? own, env: { ...world.env, ...given.env } });
+  return { world, focusup, asked, fresh: () => asked.filter((how) => how === "fresh").length };
+}
+
+// What a session tells, as [type, state, code or null], in order.
+export function listening(session) {
+  const told = [];
+  const types = ["started", "tick", "state", "paused", "resumed", "stopped", "superseded", "degraded", "error", "connection"];
+  for (const type of types) session.on(type, (detail) => told.push([type, detail?.state ?? detail?.code ?? null]));
+  return told;
+}
+
+export const last = (told) => told.findLast(([type]) => type === "connection")?.[1];
+
+// The server says that it tracks the session of the newest socket.
+export async function joined(world, message = {}) {
+  world.socket.opens();
+  world.socket.answers("start", { type: "started", session: { _id: ID }, idleThresholdSeconds: 15, ...message });
+  await world.settle();
+}
+
+export async function started(world, session, message) {
+  const promise = session.start();
+  await world.settle();
+  await joined(world, message);
+  return promise;
 }
