@@ -631,7 +631,7 @@ class PageTracker extends Emitter {
     this.#options = { updates: "none", name: ({ pathname }) => pathname, ...options };
     this.#link = new Link(this.env, {
       address: () => this.#address(),
-      token: (refused) => focusup.optionalToken(refused),
+      token: (refused) => focusup.token(refused).catch(() => null),
     });
     this.#link.on("open", () => this.#announce());
     this.#link.on("message", (message) => { if (message.type === "tick") this.#tick(message); });
@@ -786,10 +786,6 @@ class FocusUp {
     return this.#refreshing;
   }
 
-  async optionalToken(refused) {
-    try { return await this.token(refused); } catch { return null; }
-  }
-
   socketAddress(path, query = {}) {
     const address = new URL(path, this.#base);
     address.protocol = address.protocol === "http:" ? "ws:" : "wss:";
@@ -801,7 +797,10 @@ class FocusUp {
   // `keepalive` arrives although the page is left (64 KB of all such bodies together);
   // `optional` does without a token if there is none, `anonymous` has none.
   async request(method, path, body, { optional = false, anonymous = false, keepalive = false } = {}) {
-    const token = anonymous ? null : optional ? await this.optionalToken() : await this.token();
+    const token = anonymous ? null : await this.token().catch((error) => {
+      if (!optional) throw error;
+      return null;
+    });
     const call = { method, path, body, keepalive };
     let response = await this.#fetch(call, token);
     if (response.status === 401 && token && !optional) {
