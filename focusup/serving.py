@@ -214,7 +214,7 @@ def _greet(settings: Settings, database: OpenedDatabase, url: str, *, secret_is_
     lines = [
         ("FocusUp", f"{VERSION} on {url}"),
         ("Database", database.where),
-        ("API", f"{url}/docs"),
+        ("Open", f"{url}/   (sign up and study; {url}/docs is the API)"),
     ]
     if settings.jwt_secret is None:
         made = "generated into" if secret_is_new else "kept in"

@@ -79,9 +79,19 @@ def watched(context: BrowserContext, *origins: str) -> Watch:
 async def sign_up(page: Page, url: str, email: str) -> None:
     """On the first page, until one can choose a session."""
     await page.goto(f"{url}/")
+    await _enter(page, email, "Sign up")
+
+
+async def sign_in(page: Page, url: str, email: str) -> None:
+    await page.goto(f"{url}/")
+    await page.get_by_role("tab", name="Sign in").click()
+    await _enter(page, email, "Sign in")
+
+
+async def _enter(page: Page, email: str, button: str) -> None:
     await page.get_by_label("E-mail").fill(email)
     await page.get_by_label("Password").fill(PASSWORD)
-    await page.get_by_role("button", name="Sign up").click()
+    await page.get_by_role("button", name=button).click()
     await page.get_by_role("heading", name="What will you study?").wait_for()
 
 

@@ -8,9 +8,10 @@ import { $, $$, say, show } from "./dom.js";
 
 const KEY = "focusup.account";
 const EARLY_MS = 5_000; // a token that ends while it is on its way helps nobody
-const HERE = location.pathname;
+// A copy of these pages on another host names the server in `<meta name="focusup-server">`.
+const SERVER = $("meta[name=focusup-server]")?.content ?? location.origin;
 
-export const focusup = connect({ url: location.origin, token });
+export const focusup = connect({ url: SERVER, token });
 
 function stored() {
   try {
@@ -50,7 +51,7 @@ async function token({ fresh = false } = {}) {
 async function post(path, body) {
   let response;
   try {
-    response = await fetch(`/api/auth/${path}`, { method: "POST", body: JSON.stringify(body) });
+    response = await fetch(`${SERVER}/api/auth/${path}`, { method: "POST", body: JSON.stringify(body) });
   } catch (error) {
     throw new FocusUpError(error.message, { code: "offline", retryable: true });
   }
@@ -89,7 +90,7 @@ export function forget() {
 export function begin({ needed = true } = {}) {
   const who = user();
   if (!who && needed) {
-    location.replace(`/?next=${encodeURIComponent(HERE)}`);
+    location.replace(`/?next=${encodeURIComponent(location.pathname)}`);
     return null;
   }
   for (const element of $$("[data-signed-in]")) show(element, Boolean(who));

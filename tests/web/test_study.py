@@ -1,0 +1,254 @@
+"""The study page, used as a person uses it: real mouse, real socket, real database."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.async_api import Page
+
+from scoring.focus import focus_score
+from tests.live_server import LiveServer, running_server
+from tests.web.browser import (
+    PASSWORD,
+    at,
+    begin,
+    counted,
+    result,
+    shown_seconds,
+    sign_in,
+    sign_up,
+    stop,
+    window,
+)
+from tests.web.elsewhere import copied
+from tests.web.network import network
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    with running_server(tmp_path_factory.mktemp("study")) as server:
+        yield server
+
+
+@contextmanager
+def signed_in(server: LiveServer, email: str) -> Iterator[httpx.Client]:
+    """The REST interface, for the same person."""
+    with server.rest(None) as client:
+        login = client.post("/api/auth/login", json={"email": email, "password": PASSWORD})
+        client.headers["Authorization"] = f"Bearer {login.json()['token']}"
+        yield client
+
+
+@contextmanager
+def signed_up(server: LiveServer, email: str) -> Iterator[httpx.Client]:
+    with server.rest(None) as client:
+        client.post("/api/auth/signup", json={"email": email, "password": PASSWORD})
+    with signed_in(server, email) as client:
+        yield client
+
+
+def latest(client: httpx.Client) -> Json:
+    session: Json = client.get("/api/sessions?limit=1").json()["sessions"][0]
+    return session
+
+
+async def moving(page: Page, for_s: float) -> None:
+    until, step = time.monotonic() + for_s, 0
+    while (left := until - time.monotonic()) > 0:
+        step += 1
+        await page.mouse.move(300 + step % 40, 300)
+        await asyncio.sleep(min(left, 0.25))
+
+
+async def offline(page: Page, is_offline: bool) -> None:
+    """What a browser tells its pages when the machine's network goes and comes back."""
+    session = await page.context.new_cdp_session(page)
+    nothing = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    await session.send("Network.emulateNetworkConditions", {"offline": is_offline, **nothing})
+
+
+async def shown_is_stored(page: Page, client: httpx.Client) -> Json:
+    """What the page shows in the end is what is stored, and its score that of the formula."""
+    session, shown = latest(client), await result(page)
+    stored = {name: session[f"{name}Seconds"] for name in ("active", "idle", "paused", "away")}
+    assert shown == {**stored, "switches": session["tabSwitches"], "score": session["focusScore"]}
+    score = focus_score(
+        elapsed_seconds=session["elapsedSeconds"],
+        active_seconds=session["activeSeconds"],
+        idle_seconds=session["idleSeconds"],
+        tab_switches=session["tabSwitches"],
+        target_minutes=session["targetMinutes"],
+    )
+    assert session["focusScore"] == score.focus_score
+    return session
+
+
+async def test_a_minute_after_the_start_somebody_has_a_score(
+    server: LiveServer, email: str
+) -> None:
+    async with at(server.url) as context:
+        page = await context.new_page()
+        await sign_up(page, server.url, email)
+        await begin(page, 0.1, Title="Chapter 3", Content="algebra", Tags="exam, hard")
+        await moving(page, 2)
+        await stop(page)
+        with signed_in(server, email) as client:
+            session = await shown_is_stored(page, client)
+        assert (session["title"], session["contentId"]) == ("Chapter 3", "algebra")
+        assert session["tags"] == ["exam", "hard"]
+        assert await page.locator("#recent strong").all_inner_texts() == ["Chapter 3"]
+
+
+async def test_what_is_wrong_is_said_where_it_is(server: LiveServer, email: str) -> None:
+    async with at(server.url) as context:
+        page = await context.new_page()
+        await page.goto(server.url)
+        await page.get_by_label("E-mail").fill("nobody")
+        await page.get_by_label("Password").fill("short")
+        await page.get_by_role("button", name="Sign up").click()
+        assert await page.locator("#email-wrong").inner_text() == "This is no e-mail address."
+        assert "8 characters" in await page.locator("#password-wrong").inner_text()
+        assert await page.evaluate("document.activeElement.id") == "email"
+
+
+async def test_space_pauses_and_escape_stops(server: LiveServer, email: str) -> None:
+    async with at(server.url) as context:
+        page = await context.new_page()
+        await sign_up(page, server.url, email)
+        await begin(page, 1)
+        await page.locator("#running-title").click()
+        await page.keyboard.press("Space")
+        await page.get_by_role("button", name="Resume").wait_for()
+        before = await shown_seconds(page, "#active-time")
+        await asyncio.sleep(2.2)
+        assert await shown_seconds(page, "#active-time") == before
+        await page.keyboard.press("Space")
+        await page.get_by_role("button", name="Pause").wait_for()
+        await page.keyboard.press("Escape")
+        await page.get_by_role("button", name="Go on").click()
+        await counted(page, before + 1)
+        await stop(page)
+        with signed_in(server, email) as client:
+            session = await shown_is_stored(page, client)
+        assert 2 <= session["pausedSeconds"] <= 4
+
+
+async def test_a_session_that_ended_elsewhere_shows_its_score(
+    server: LiveServer, email: str
+) -> None:
+    async with at(server.url) as context:
+        page = await context.new_page()
+        await sign_up(page, server.url, email)
+        await begin(page, 1)
+        with signed_in(server, email) as client:
+            client.put(f"/api/sessions/{latest(client)['_id']}/end", json={})
+            await page.locator("#result").wait_for()
+            await shown_is_stored(page, client)
+            await page.get_by_role("button", name="Another session").click()
+            await begin(page, 1)
+            await page.goto("about:blank")
+            client.put(f"/api/sessions/{latest(client)['_id']}/end", json={"status": "abandoned"})
+            await page.goto(server.url)
+            await page.get_by_role("heading", name="Given up").wait_for()
+            await shown_is_stored(page, client)
+
+
+@pytest.mark.slow
+async def test_reload_second_tab_and_a_lost_network(
+    server: LiveServer, email: str, tmp_path: Path
+) -> None:
+    """Twenty seconds with the mouse, then all that happens to a session."""
+    async with network(server.url) as wire, window(tmp_path, wire.url) as context:
+        page = context.pages[0]
+        await sign_up(page, wire.url, email)
+        with signed_in(server, email) as client:
+            client.put("/api/goals", json={"sessionsPerDay": 1})
+            await begin(page, 1, Title="All that happens")
+            began_at = time.monotonic()
+
+            await moving(page, 8)
+            assert latest(client)["idleSeconds"] == 0
+
+            await page.reload()
+            await page.get_by_role("heading", name="All that happens").wait_for()
+            await moving(page, 4)
+            active = await shown_seconds(page, "#active-time")
+            assert active >= 11
+
+            other = await context.new_page()  # the first tab is hidden by it
+            await other.goto(wire.url)
+            await other.get_by_role("heading", name="All that happens").wait_for()
+            await moving(other, 3)
+            assert await other.locator("#tab-switches").inner_text() == "1"
+            both = [await shown_seconds(each, "#active-time") for each in (page, other)]
+            assert abs(both[0] - both[1]) <= 1
+            assert both[1] <= time.monotonic() - began_at + 2, "a second is booked once for both"
+            await other.close()
+            await page.bring_to_front()
+
+            await offline(page, True)
+            await wire.cut()
+            await page.locator("#connection", has_text="The connection is lost").wait_for()
+            lost = await shown_seconds(page, "#active-time")
+            await asyncio.sleep(10)
+            assert await shown_seconds(page, "#active-time") == lost, "a page counts nothing itself"
+            wire.mend()
+            await offline(page, False)
+            await page.locator("#connection", has_text="were away until now").wait_for()
+            away = latest(client)["awaySeconds"]
+            assert 9 <= away <= 25
+
+            await moving(page, 2)
+            await page.locator("#warning", has_text="Still there?").wait_for(timeout=20_000)
+            await page.locator("#warning", has_text="counts as idle").wait_for(timeout=20_000)
+            await asyncio.sleep(3)
+            await stop(page)
+            session = await shown_is_stored(page, client)
+            assert session["idleSeconds"] >= 3
+            assert session["tabSwitches"] >= 1
+            assert away <= session["awaySeconds"] <= away + 1
+            assert "A streak of 1 day" in await page.locator("#result-stats").inner_text()
+
+
+async def test_the_same_page_on_another_origin(server: LiveServer, email: str) -> None:
+    with copied(server) as elsewhere, signed_up(server, email) as client:
+        async with at(elsewhere, server.url) as context:
+            page = await context.new_page()
+            await sign_in(page, elsewhere, email)
+            await begin(page, 1)
+            await counted(page, 2)
+            await stop(page)
+            await shown_is_stored(page, client)
+
+
+@pytest.mark.slow
+async def test_nobody_notices_that_a_token_ends(tmp_path: Path, email: str) -> None:
+    """Tokens of 45 seconds, which are about to end after 15."""
+    with running_server(tmp_path, ACCESS_TOKEN_MINUTES="0.75") as server:
+        async with at(server.url) as context:
+            page = await context.new_page()
+            sockets: list[str] = []
+            page.on("websocket", lambda socket: sockets.append(socket.url))
+            answers: list[int] = []
+            page.on("response", lambda response: answers.append(response.status))
+            await sign_up(page, server.url, email)
+            await begin(page, 2)
+            noticed = page.locator("#connection, [data-notice]").filter(visible=True)
+            for _ in range(50):
+                await moving(page, 1)
+                assert await noticed.count() == 0
+            await stop(page)
+            sessions = [url for url in sockets if "/ws/sessions" in url]
+            assert len(sessions) == 1, "it never had to be made again"
+            assert not [status for status in answers if status >= 400]
+            with signed_in(server, email) as client:
+                session = await shown_is_stored(page, client)
+            assert session["activeSeconds"] >= 49
+            assert session["awaySeconds"] == 0
