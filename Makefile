@@ -1,12 +1,12 @@
 # run: start the product   test: the tests   check: linters, types, tests   bench: the figures
-# three-pages: an example site that is tracked
+# three-pages: an example site that is tracked   npm: the client library as a package, in dist/
 # faults: every fault, minutes each   soak: those that take ten minutes and more
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: run three-pages test faults soak check lint bench clean
+.PHONY: run three-pages test faults soak check lint bench npm clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run
@@ -33,6 +33,9 @@ check: lint test
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
+
+npm: $(BIN)/python
+	@$(BIN)/python scripts/pack_npm.py dist
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
