@@ -33,6 +33,7 @@ from realtime.goals import GoalWatch
 from realtime.hub import Hub, counts, tell
 from realtime.ledger import Loss
 from realtime.messages import encode
+from realtime.meter import SECOND_US
 from realtime.peers import Peers
 from realtime.session_book import SessionBook
 from realtime.tracked import PAUSED, TrackedSession, Viewer
@@ -261,7 +262,9 @@ class SessionService:
 
     def _live_view(self, thing: TrackedSession, document: Document) -> SessionView:
         """The session with the counters of memory, which are ahead of the stored ones."""
-        now = self.clock.wall(thing.last_booked_us) if thing.last_booked_us else None
+        due_at_us = thing.meter.due_at_us
+        # Before the first second after a return is booked, the time away is known already.
+        known_us = thing.last_booked_us if due_at_us is None else due_at_us - SECOND_US
         live = {
             **document,
             "elapsedSeconds": thing.elapsed,
@@ -269,7 +272,9 @@ class SessionService:
             "idleSeconds": thing.idle,
             "tabSwitches": thing.tab_switches,
             "status": thing.status,
-            "lastBookedAt": now or document["lastBookedAt"],
+            "lastBookedAt": (
+                document["lastBookedAt"] if known_us is None else self.clock.wall(known_us)
+            ),
         }
         return view(live, now=self.now(), tracked=thing.owned)
 

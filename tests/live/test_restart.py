@@ -70,3 +70,23 @@ async def test_ctrl_c_in_the_terminal_stops_the_database_last(tmp_path: Path) ->
             assert await client.closed() == 1012
         await started(server)
         assert stored(server, session)["elapsedSeconds"] >= 1
+
+
+async def test_who_comes_back_is_told_how_long_nobody_was_there(
+    live_server: LiveServer, user: str
+) -> None:
+    session = new_session(live_server, user)
+    async with connected(live_server, user) as client:
+        await client.start(session)
+        await asyncio.sleep(1.3)
+    left_at = time.monotonic()
+    await asyncio.sleep(2.4)
+    async with connected(live_server, user) as client:
+        told = (await client.start(session))["session"]
+        away_s = time.monotonic() - left_at
+        assert told["elapsedSeconds"] == 1
+        assert away_s - 1 <= told["awaySeconds"] <= away_s
+        tick = await client.next("tick")
+        now = stored(live_server, session, user)
+        assert now["awaySeconds"] == told["awaySeconds"]
+        assert now["elapsedSeconds"] >= tick["elapsedSeconds"] == 2

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import CDPSession, Page
 
 from scoring.focus import focus_score
 from tests.live_server import LiveServer, running_server
@@ -67,9 +67,8 @@ async def moving(page: Page, for_s: float) -> None:
         await asyncio.sleep(min(left, 0.25))
 
 
-async def offline(page: Page, is_offline: bool) -> None:
+async def offline(session: CDPSession, is_offline: bool) -> None:
     """What a browser tells its pages when the machine's network goes and comes back."""
-    session = await page.context.new_cdp_session(page)
     nothing = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
     await session.send("Network.emulateNetworkConditions", {"offline": is_offline, **nothing})
 
@@ -193,14 +192,15 @@ async def test_reload_second_tab_and_a_lost_network(
             await other.close()
             await page.bring_to_front()
 
-            await offline(page, True)
+            devtools = await context.new_cdp_session(page)
+            await offline(devtools, True)
             await wire.cut()
             await page.locator("#connection", has_text="The connection is lost").wait_for()
             lost = await shown_seconds(page, "#active-time")
             await asyncio.sleep(10)
             assert await shown_seconds(page, "#active-time") == lost, "a page counts nothing itself"
             wire.mend()
-            await offline(page, False)
+            await offline(devtools, False)
             await page.locator("#connection", has_text="were away until now").wait_for()
             away = latest(client)["awaySeconds"]
             assert 9 <= away <= 25
