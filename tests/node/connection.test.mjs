@@ -179,13 +179,27 @@ for (const [name, wake] of Object.entries(WAKING)) {
     await wake();
     await wake();
     assert.equal(world.socket.count("ping"), 1);
-    await world.pass(5_000);
-    assert.equal(last(told), "waiting");
-    assert.equal(world.socket.closedWith, 1000);
-    await world.pass(500);
+    await world.pass(4_999);
+    assert.equal(opened(), 1);
+    await world.pass(1);
+    assert.equal(world.sockets[0].closedWith, 1000);
     assert.equal(opened(), 2);
   });
 }
+
+test("a socket that was cut while the page was frozen is made again at once, then with backoff", async () => {
+  await started(world, session);
+  world.page.fire("resume");
+  world.socket.ends(1006);
+  await world.settle();
+  assert.equal(opened(), 2);
+  world.page.fire("resume");
+  world.socket.ends(1006);
+  await world.pass(999);
+  assert.equal(opened(), 2);
+  await world.pass(1);
+  assert.equal(opened(), 3);
+});
 
 test("after a sleep an open socket has to prove that it lives", async () => {
   await started(world, session);
@@ -196,7 +210,7 @@ test("after a sleep an open socket has to prove that it lives", async () => {
   assert.equal(opened(), 1);
   first.deaf = true;
   await world.sleep(3_600_000);
-  await world.pass(5_500);
+  await world.pass(5_000);
   assert.equal(opened(), 2);
 });
 

@@ -314,7 +314,7 @@ class Link extends Emitter {
     else if (message.type !== "pong") this.emit("message", message);
   }
 
-  #lost(code) {
+  #lost(code, proving = this.#timers.has("probe")) {
     this.#drop(offline("The connection was lost."));
     const then = AFTER_CLOSE[code] ?? AGAIN;
     if (then === REST || (then === TOKEN && this.#refreshed)) {
@@ -324,6 +324,9 @@ class Link extends Emitter {
     } else if (then === TOKEN) {
       this.#refreshed = true; // once: a token that is refused although it is fresh stays so
       this.#connect(this.#used);
+    } else if (proving && then === AGAIN && this.#failures === 0) {
+      this.#failures += 1;
+      this.#connect(); // it was gone before we looked: no attempt has failed yet
     } else {
       const least = { [LATER]: TOO_MANY_RETRY_MS, [SPREAD]: SPREAD_MS * this.env.random() };
       this.#wait(least[then] ?? 0, code);
@@ -370,7 +373,7 @@ class Link extends Emitter {
 
   #probe() {
     if (this.#timers.has("probe") || !this.send("ping")) return;
-    this.#after("probe", PROBE_WITHIN_MS, () => this.#lost(1006));
+    this.#after("probe", PROBE_WITHIN_MS, () => this.#lost(1006, true));
   }
 
   #signed() {
