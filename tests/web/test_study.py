@@ -207,7 +207,7 @@ async def test_reload_second_tab_and_a_lost_network(
 
             await moving(page, 2)
             await page.locator("#warning", has_text="Still there?").wait_for(timeout=20_000)
-            await page.locator("#warning", has_text="counts as idle").wait_for(timeout=20_000)
+            await page.locator("#warning", has_text="Move, type or scroll").wait_for(timeout=20_000)
             await asyncio.sleep(3)
             await stop(page)
             session = await shown_is_stored(page, client)
