@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -113,6 +114,15 @@ async def counted(page: Page, active: int) -> None:
             if await shown_seconds(page, "#active-time") >= active:
                 return
             await asyncio.sleep(0.05)
+
+
+async def moving(page: Page, for_s: float) -> None:
+    """The pointer moves for so long."""
+    until, step = time.monotonic() + for_s, 0
+    while (left := until - time.monotonic()) > 0:
+        step += 1
+        await page.mouse.move(300 + step % 40, 300)
+        await asyncio.sleep(min(left, 0.25))
 
 
 async def stop(page: Page) -> None:

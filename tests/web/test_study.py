@@ -18,6 +18,7 @@ from tests.web.browser import (
     at,
     begin,
     counted,
+    moving,
     result,
     shown_seconds,
     sign_in,
@@ -57,14 +58,6 @@ def signed_up(server: LiveServer, email: str) -> Iterator[httpx.Client]:
 def latest(client: httpx.Client) -> Json:
     session: Json = client.get("/api/sessions?limit=1").json()["sessions"][0]
     return session
-
-
-async def moving(page: Page, for_s: float) -> None:
-    until, step = time.monotonic() + for_s, 0
-    while (left := until - time.monotonic()) > 0:
-        step += 1
-        await page.mouse.move(300 + step % 40, 300)
-        await asyncio.sleep(min(left, 0.25))
 
 
 async def offline(session: CDPSession, is_offline: bool) -> None:
