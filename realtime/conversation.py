@@ -10,6 +10,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from typing import Any, Generic, Literal
 
 import structlog
@@ -20,17 +21,9 @@ from realtime.clock import Clock
 from realtime.close_codes import CloseCode
 from realtime.engine import Engine
 from realtime.hub import Hub
-from realtime.messages import (
-    Activity,
-    Auth,
-    ClientMessage,
-    Malformed,
-    Ping,
-    encode,
-    error_message,
-    timestamp,
-)
-from realtime.tracked import RUNNING, T, Tracked
+from realtime.messages import Activity, Auth, ClientMessage, Malformed, Ping
+from realtime.server_messages import Error, Pong
+from realtime.tracked import T, Tracked
 from realtime.wire import Wire
 
 MALFORMED_LIMIT = 10
@@ -168,7 +161,7 @@ class Conversation(ABC, Generic[T]):
                 case Auth():
                     self._renew(message)
                 case Ping():
-                    self._reply("pong", message)
+                    self.push(Pong(id=message.id, server_time=self._server_time()).text())
                 case _:
                     self._act(message, now_us)
         except DomainError as error:
@@ -211,14 +204,10 @@ class Conversation(ABC, Generic[T]):
         retryable = isinstance(error, StorageUnavailable)
         self._error(message.id, error.code, error.message, retryable=retryable)
 
-    def _reply(self, type_: str, to: ClientMessage, **fields: object) -> None:
-        server_time = timestamp(self._clock.wall(self._clock.now_us()))
-        self.push(encode(type_, to.id, **fields, serverTime=server_time))
-
     def _error(
         self, id_: str | int | None, code: str, message: str, *, retryable: bool = False
     ) -> None:
-        self.push(error_message(id_, code, message, retryable=retryable))
+        self.push(Error(id=id_, code=code, message=message, retryable=retryable).text())
 
     # --- helpers --------------------------------------------------------------------------
 
@@ -229,11 +218,8 @@ class Conversation(ABC, Generic[T]):
             self._engine.activity(thing, self._sign_us)
             self._sign_us = None
 
-    def _next_second_in_ms(self, thing: T) -> int | None:
-        due_us = thing.meter.due_at_us
-        if thing.status != RUNNING or due_us is None:
-            return None
-        return max(0, (due_us - self._clock.now_us()) // 1000)
+    def _server_time(self) -> datetime:
+        return self._clock.wall(self._clock.now_us())
 
     def _leave(self) -> None:
         if self._left_us is not None:

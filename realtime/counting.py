@@ -16,7 +16,7 @@ from realtime.close_codes import CloseCode
 from realtime.engine import Engine
 from realtime.hub import Hub
 from realtime.ledger import Book, Ledger, Loss
-from realtime.messages import encode, timestamp
+from realtime.server_messages import Degraded, Recovered
 from realtime.ticker import Ticker
 from realtime.tracked import T
 
@@ -77,6 +77,6 @@ class Counting(Generic[T]):
 
     def _trouble(self, begun: bool) -> None:
         """The database has stopped answering the ledger, or answers again."""
-        type_ = "degraded" if begun else "recovered"
+        kind = Degraded if begun else Recovered
         now = self.clock.wall(self.clock.now_us())
-        self.hub.push_all(encode(type_, serverTime=timestamp(now)))
+        self.hub.push_all(kind(server_time=now).text())

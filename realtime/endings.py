@@ -18,7 +18,8 @@ from models.storage import StatementRefused, answered_within
 from models.study_reports import UserStats
 from realtime.hub import Hub
 from realtime.ledger import Ledger
-from realtime.messages import encode
+from realtime.messages import MessageId
+from realtime.server_messages import Stopped
 from realtime.tracked import TrackedSession, Viewer
 
 READ_WITHIN_S = 5.0
@@ -127,15 +128,13 @@ def taken_over() -> Conflict:
     return Conflict("superseded", "The session is tracked elsewhere now.")
 
 
-def stopped_text(ended: Ended, id_: str | int | None = None) -> str:
+def stopped_text(ended: Ended, id_: MessageId | None = None) -> str:
     """The message `stopped`. `stats` are null when they could not be read in time."""
-    session, stats = ended
-    breakdown = session.score_breakdown
-    return encode(
-        "stopped",
-        id_,
-        session=session.model_dump(mode="json"),
-        focusScore=session.focus_score,
-        scoreBreakdown=None if breakdown is None else breakdown.model_dump(mode="json"),
-        stats=None if stats is None else stats.model_dump(mode="json"),
-    )
+    session = ended.session
+    return Stopped(
+        id=id_,
+        session=session,
+        focus_score=session.focus_score,
+        score_breakdown=session.score_breakdown,
+        stats=ended.stats,
+    ).text()

@@ -18,7 +18,7 @@ from models.learning import Learning
 from models.storage import StatementRefused, answered_within
 from models.study_reports import PeriodProgress, Progress, UserStats
 from realtime.hub import Hub
-from realtime.messages import encode
+from realtime.server_messages import GoalName, GoalReached
 from realtime.tracked import TrackedSession
 
 LOOK_EVERY_S = 1.0
@@ -114,27 +114,19 @@ class GoalWatch:
             if await self._learning.note_reached(
                 user_id, name, day=period.date, value=progress.goal, now=self._now()
             ):
-                self._hub.push_to(user_id, reached_text(name, period, progress))
+                reached = GoalReached(
+                    goal=name, value=progress.goal, done=progress.done, date=period.date
+                )
+                self._hub.push_to(user_id, reached.text())
         for thing in self._look_at:
             if thing.user_id == user_id:
                 self._look_at[thing] = thing.active + left_s
 
 
-def goals_of(stats: UserStats) -> tuple[tuple[str, PeriodProgress, Progress], ...]:
+def goals_of(stats: UserStats) -> tuple[tuple[GoalName, PeriodProgress, Progress], ...]:
     """Each goal by its name, with the period that it is of."""
     return (
         ("dailyMinutes", stats.today, stats.today.minutes),
         ("sessionsPerDay", stats.today, stats.today.sessions),
         ("weeklyMinutes", stats.week, stats.week.minutes),
-    )
-
-
-def reached_text(name: str, period: PeriodProgress, progress: Progress) -> str:
-    """The message `goalReached`."""
-    return encode(
-        "goalReached",
-        goal=name,
-        value=progress.goal,
-        done=progress.done,
-        date=period.date.isoformat(),
     )

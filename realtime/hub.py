@@ -9,10 +9,14 @@ import asyncio
 from collections.abc import Collection, Iterable
 from typing import Any, Literal, Protocol
 
+from realtime.clock import Clock
 from realtime.close_codes import CloseCode
-from realtime.messages import count_message, encode
+from realtime.messages import MessageId
+from realtime.server_messages import Paused, Resumed, TargetReached, count_message
 from realtime.tracked import Tracked, TrackedSession, Viewer
 from scoring.focus import score_points
+
+StatusMessage = Literal["paused", "resumed"]
 
 
 class Socket(Viewer, Protocol):
@@ -106,7 +110,7 @@ class Hub:
                     viewer.push_count(state)
             if not thing.reached_target and thing.elapsed >= thing.target_minutes * 60:
                 thing.reached_target = True
-                tell(thing, encode("targetReached", **counts(thing)))
+                tell(thing, TargetReached(**counts(thing)).text())
 
     @staticmethod
     def ended(thing: Tracked, text: str, *, but: Collection[Viewer] = ()) -> None:
@@ -138,12 +142,26 @@ def tell(thing: Tracked, text: str, *, but: Viewer | None = None) -> None:
 def counts(thing: TrackedSession) -> dict[str, Any]:
     """The counters of a tracked session as fields of a message."""
     return {
-        "sessionId": str(thing.thing_id),
-        "elapsedSeconds": thing.elapsed,
-        "activeSeconds": thing.active,
-        "idleSeconds": thing.idle,
-        "tabSwitches": thing.tab_switches,
+        "session_id": str(thing.thing_id),
+        "elapsed_seconds": thing.elapsed,
+        "active_seconds": thing.active,
+        "idle_seconds": thing.idle,
+        "tab_switches": thing.tab_switches,
     }
+
+
+def status_text(
+    type_: StatusMessage,
+    thing: TrackedSession,
+    clock: Clock,
+    id_: MessageId | None = None,
+) -> str:
+    """The message `paused` or `resumed`."""
+    now_us = clock.now_us()
+    fields = {"id": id_, **counts(thing), "server_time": clock.wall(now_us)}
+    if type_ == "paused":
+        return Paused(**fields).text()
+    return Resumed(**fields, next_second_in_ms=thing.next_second_in_ms(now_us)).text()
 
 
 def count_text(type_: Literal["tick", "state"], thing: TrackedSession) -> str:

@@ -1,16 +1,15 @@
-"""Every message of `/ws/sessions`, in and out, and what all sockets share.
+"""Every message that comes in on `/ws/sessions`, and what all sockets share of reading them.
 
 What must always hold: parsing is total. Any text becomes a message or a `Malformed`
 with what can be told to its sender; nothing a client sends can raise. Unknown fields are
 ignored, so that clients may send more than this version understands.
 """
 
-from datetime import datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
-from pydantic_core import ErrorDetails, from_json, to_json
+from pydantic_core import ErrorDetails, from_json
 
 MessageId = (
     Annotated[str, StringConstraints(max_length=64)] | Annotated[int, Field(ge=-(2**53), le=2**53)]
@@ -21,24 +20,31 @@ M = TypeVar("M")
 
 class ClientMessage(BaseModel):
     model_config = ConfigDict(
-        alias_generator=to_camel, strict=True, allow_inf_nan=False, frozen=True, extra="ignore"
+        alias_generator=to_camel,
+        strict=True,
+        allow_inf_nan=False,
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
     )
 
     id: MessageId | None = None
+    """Comes back with the answer, or with the error."""
 
 
 class Start(ClientMessage):
-    """Track this session from now on."""
+    """Track this session from now on: attach this connection, and count unless it is paused."""
 
     type: Literal["start"]
     session_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     updates: Updates = "tick"
+    """`tick` is a message each second, `change` one when idle turns to active or back."""
     heartbeat_seconds: Annotated[float, Field(ge=1, le=3600)] | None = None
-    """A promise to send something that often."""
+    """A promise to send something that often; silence for twice as long ends the connection."""
 
 
 class Activity(ClientMessage):
-    """The user is there."""
+    """The user is there. Up to 60 times a second is fine."""
 
     type: Literal["activity"]
 
@@ -50,10 +56,14 @@ class TabSwitch(ClientMessage):
 
 
 class Pause(ClientMessage):
+    """Count nothing until `resume`."""
+
     type: Literal["pause"]
 
 
 class Resume(ClientMessage):
+    """Count again."""
+
     type: Literal["resume"]
 
 
@@ -72,6 +82,8 @@ class Auth(ClientMessage):
 
 
 class Ping(ClientMessage):
+    """Is the server there, and what time has it?"""
+
     type: Literal["ping"]
 
 
@@ -142,48 +154,3 @@ def _id_of(text: str) -> str | int | None:
     if isinstance(found, int) and not isinstance(found, bool) and abs(found) <= 2**53:
         return found
     return None
-
-
-# --- out ------------------------------------------------------------------------------
-
-
-def encode(type_: str, id_: str | int | None = None, /, **fields: Any) -> str:
-    """A server message as text; `id_` echoes the client message that it answers."""
-    message: dict[str, Any] = {"type": type_}
-    if id_ is not None:
-        message["id"] = id_
-    return to_json(message | fields).decode()
-
-
-def error_message(
-    id_: str | int | None, code: str, message: str, *, retryable: bool = False
-) -> str:
-    return to_json(
-        {"type": "error", "id": id_, "code": code, "message": message, "retryable": retryable}
-    ).decode()
-
-
-def count_message(
-    type_: Literal["tick", "state"],
-    *,
-    session_id: str,
-    active_seconds: int,
-    idle_seconds: int,
-    tab_switches: int,
-    idle: bool,
-    focus_score: int,
-) -> str:
-    """`tick` and `state`. Plain formatting: made once a second for each session, from
-    numbers and an id of hexadecimal digits alone."""
-    return (
-        f'{{"type":"{type_}","sessionId":"{session_id}",'
-        f'"elapsedSeconds":{active_seconds + idle_seconds},'
-        f'"activeSeconds":{active_seconds},"idleSeconds":{idle_seconds},'
-        f'"tabSwitches":{tab_switches},"idle":{"true" if idle else "false"},'
-        f'"focusScore":{focus_score}}}'
-    )
-
-
-def timestamp(at: datetime) -> str:
-    """ISO 8601 in UTC with milliseconds and `Z`."""
-    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"

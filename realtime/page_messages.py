@@ -7,10 +7,18 @@ tells where a pointer is or which key was pressed.
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
-from pydantic_core import to_json
 
 from models.page_views import PageName, PageTitle, Params
+from models.wire import UtcDatetime
 from realtime.messages import Activity, Auth, ClientMessage, Dialect, Ping
+from realtime.server_messages import (
+    Authenticated,
+    Degraded,
+    Error,
+    Pong,
+    Recovered,
+    ServerMessage,
+)
 
 PageUpdates = Literal["tick", "none"]
 
@@ -21,9 +29,11 @@ class View(ClientMessage):
     type: Literal["view"]
     page: PageName
     params: Params = Field(default_factory=dict)
+    """What tells views of one page apart."""
     title: PageTitle | None = None
     visible: bool = True
     updates: PageUpdates = "none"
+    """`tick` is a message each second."""
 
 
 class Visible(ClientMessage):
@@ -50,13 +60,50 @@ parse_page = Dialect[PageMessage](
 ).parse
 
 
-def page_tick(view_id: str, *, visible_seconds: int, engaged_seconds: int, engaged: bool) -> str:
-    return to_json(
-        {
-            "type": "tick",
-            "viewId": view_id,
-            "visibleSeconds": visible_seconds,
-            "engagedSeconds": engaged_seconds,
-            "engaged": engaged,
-        }
-    ).decode()
+class Viewing(ServerMessage):
+    """The page is viewed on this connection."""
+
+    answers = (View,)
+    unasked = False
+
+    type: Literal["viewing"] = "viewing"
+    view_id: str
+    visitor_id: str
+    visitor: str | None
+    """The key to keep, and to connect with from now on; null where our cookie is kept."""
+    browser_session_id: str
+    page: str
+    attention_coefficient: float
+    idle_threshold_seconds: float
+    """The silence after which the visitor is not engaged."""
+    next_second_in_ms: int | None
+    """When the next second falls due; null while hidden."""
+    server_time: UtcDatetime
+
+
+class PageTick(ServerMessage):
+    """A second was booked. A slow reader gets the newest, not all."""
+
+    type: Literal["tick"] = "tick"
+    view_id: str
+    visible_seconds: int
+    engaged_seconds: int
+    engaged: bool
+    """Whether the latest second was engaged."""
+
+
+class Left(ServerMessage):
+    """The view has ended, and is stored."""
+
+    answers = (Leave,)
+    unasked = False
+
+    type: Literal["left"] = "left"
+    view_id: str
+    visible_seconds: int
+    engaged_seconds: int
+    server_time: UtcDatetime
+
+
+PageAnswer = Viewing | PageTick | Left | Authenticated | Pong | Degraded | Recovered | Error
+"""All that is sent on `/ws/pageviews`."""

@@ -24,7 +24,7 @@ from realtime.counting import Counting
 from realtime.hub import Hub
 from realtime.ledger import Loss
 from realtime.page_book import ENDED, PageBook, TrackedView
-from realtime.page_messages import View, page_tick
+from realtime.page_messages import PageTick, View
 from realtime.page_names import PageNames
 from realtime.tracked import Viewer
 
@@ -206,14 +206,18 @@ class PageService:
             text = None
             for viewer in thing.viewers:
                 if viewer.updates == "tick":
-                    text = text or page_tick(
-                        str(thing.thing_id),
-                        visible_seconds=thing.elapsed,
-                        engaged_seconds=thing.active,
-                        engaged=not thing.idle_now,
-                    )
+                    text = text or _tick_text(thing)
                     viewer.push_count(text)
 
     def _lost(self, thing: TrackedView, loss: Loss) -> None:
         code = CloseCode.DELETED if loss == "deleted" else CloseCode.TAKEN_OVER
         self.hub.lost(thing, code, f"the view was {loss}")
+
+
+def _tick_text(thing: TrackedView) -> str:
+    return PageTick(
+        view_id=str(thing.thing_id),
+        visible_seconds=thing.elapsed,
+        engaged_seconds=thing.active,
+        engaged=not thing.idle_now,
+    ).text()

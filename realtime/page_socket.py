@@ -10,10 +10,20 @@ from dataclasses import dataclass
 from models.errors import NotFound
 from models.visitors import GAP, Arrival
 from realtime.conversation import Conversation
-from realtime.messages import Auth, ClientMessage, timestamp
+from realtime.messages import Auth, ClientMessage
 from realtime.page_book import TrackedView
-from realtime.page_messages import Hidden, Leave, PageUpdates, View, Visible, parse_page
+from realtime.page_messages import (
+    Hidden,
+    Leave,
+    Left,
+    PageUpdates,
+    View,
+    Viewing,
+    Visible,
+    parse_page,
+)
 from realtime.page_service import PageService
+from realtime.server_messages import Authenticated
 from realtime.session_socket import SocketSettings
 from realtime.tracked import Tracked
 from realtime.wire import Wire
@@ -108,28 +118,30 @@ class PageSocket(Conversation[TrackedView]):
         if self._left_us is not None:
             return
         self._expect_begin()
-        self._reply(
-            "viewing",
-            message,
-            viewId=str(thing.thing_id),
-            visitorId=arrival.visitor_id,
+        answer = Viewing(
+            id=message.id,
+            view_id=str(thing.thing_id),
+            visitor_id=arrival.visitor_id,
             visitor=self._visiting.key,
-            browserSessionId=str(arrival.browser_session_id),
+            browser_session_id=str(arrival.browser_session_id),
             page=message.page,
-            attentionCoefficient=thing.begun["attentionCoefficient"],
-            idleThresholdSeconds=thing.meter.idle_after_us / 1_000_000,
-            nextSecondInMs=self._next_second_in_ms(thing),
+            attention_coefficient=thing.begun["attentionCoefficient"],
+            idle_threshold_seconds=thing.meter.idle_after_us / 1_000_000,
+            next_second_in_ms=thing.next_second_in_ms(self._clock.now_us()),
+            server_time=self._server_time(),
         )
+        self.push(answer.text())
 
     async def _left(self, message: Leave, thing: TrackedView) -> None:
         await self._service.ledger.saved(thing)
-        self._reply(
-            "left",
-            message,
-            viewId=str(thing.thing_id),
-            visibleSeconds=thing.elapsed,
-            engagedSeconds=thing.active,
+        answer = Left(
+            id=message.id,
+            view_id=str(thing.thing_id),
+            visible_seconds=thing.elapsed,
+            engaged_seconds=thing.active,
+            server_time=self._server_time(),
         )
+        self.push(answer.text())
 
     def _renew(self, message: Auth) -> None:
         identity = self._settings.tokens.verify(message.token, self._settings.now())
@@ -141,7 +153,10 @@ class PageSocket(Conversation[TrackedView]):
         if self._thing is not None:
             self._thing.user_id = identity.user_id
             self._engine.changed(self._thing)
-        self._reply("authenticated", message, expiresAt=timestamp(identity.expires_at))
+        answer = Authenticated(
+            id=message.id, expires_at=identity.expires_at, server_time=self._server_time()
+        )
+        self.push(answer.text())
 
     # --- helpers --------------------------------------------------------------------------
 

@@ -30,11 +30,11 @@ from realtime.close_codes import CloseCode
 from realtime.counting import Counting
 from realtime.endings import Ended, Endings, taken_over
 from realtime.goals import GoalWatch
-from realtime.hub import Hub, counts, tell
+from realtime.hub import Hub, StatusMessage, status_text, tell
 from realtime.ledger import Loss
-from realtime.messages import encode
 from realtime.meter import SECOND_US
 from realtime.peers import Peers
+from realtime.server_messages import Superseded
 from realtime.session_book import SessionBook
 from realtime.tracked import PAUSED, TrackedSession, Viewer
 
@@ -190,7 +190,7 @@ class SessionService:
         before = thing.status
         change = self.engine.pause if paused else self.engine.resume
         change(thing, at_us)
-        type_ = None
+        type_: StatusMessage | None = None
         if thing.status != before:
             type_ = "paused" if thing.status == PAUSED else "resumed"
         task = asyncio.create_task(self._tell_paused(thing, type_, by), context=Context())
@@ -198,13 +198,13 @@ class SessionService:
         return asyncio.shield(task)
 
     async def _tell_paused(
-        self, thing: TrackedSession, type_: str | None, by: Viewer | None
+        self, thing: TrackedSession, type_: StatusMessage | None, by: Viewer | None
     ) -> None:
         await self.ledger.saved(thing)
         if thing.gone and thing.saved_revision < thing.revision:
             raise taken_over()
         if type_ is not None:
-            tell(thing, encode(type_, **counts(thing)), but=by)
+            tell(thing, status_text(type_, thing, self.clock), but=by)
 
     async def end_tracked(
         self, thing: TrackedSession, status: str, *, by: Viewer | None = None
@@ -282,7 +282,7 @@ class SessionService:
         if loss == "deleted":
             self.hub.lost(thing, CloseCode.DELETED, "the session was deleted")
         elif loss == "superseded":
-            text = encode("superseded", sessionId=str(thing.thing_id))
+            text = Superseded(session_id=str(thing.thing_id)).text()
             self.hub.lost(thing, CloseCode.TAKEN_OVER, "tracked elsewhere", text)
         else:
             self.keep(asyncio.create_task(self._tell_ended(thing)))

@@ -19,7 +19,7 @@ from models.tokens import LEEWAY_S, Identity, TokenAuthority
 from realtime.close_codes import CloseCode
 from realtime.conversation import Conversation
 from realtime.endings import stopped_text
-from realtime.hub import counts
+from realtime.hub import StatusMessage, status_text
 from realtime.messages import (
     Auth,
     ClientMessage,
@@ -29,10 +29,9 @@ from realtime.messages import (
     Stop,
     TabSwitch,
     Updates,
-    encode,
     parse,
-    timestamp,
 )
+from realtime.server_messages import Authenticated, Expiring, Started
 from realtime.service import SessionService
 from realtime.tracked import Tracked, TrackedSession
 from realtime.wire import Wire
@@ -127,15 +126,16 @@ class SessionSocket(Conversation[TrackedSession]):
             return
         self._expect_begin()
         self._expect_heartbeat(message.heartbeat_seconds)
-        self._reply(
-            "started",
-            message,
-            sessionId=message.session_id,
-            session=joined.session.model_dump(mode="json"),
+        answer = Started(
+            id=message.id,
+            session_id=message.session_id,
+            session=joined.session,
             resumed=joined.resumed,
-            idleThresholdSeconds=joined.thing.meter.idle_after_us / 1_000_000,
-            nextSecondInMs=self._next_second_in_ms(joined.thing),
+            idle_threshold_seconds=joined.thing.meter.idle_after_us / 1_000_000,
+            next_second_in_ms=joined.thing.next_second_in_ms(self._clock.now_us()),
+            server_time=self._server_time(),
         )
+        self.push(answer.text())
 
     async def _stop(self, message: Stop, thing: TrackedSession) -> None:
         ended = await self._service.end_tracked(thing, message.status, by=self)
@@ -152,10 +152,8 @@ class SessionSocket(Conversation[TrackedSession]):
             await stored
             if thing.ended:
                 raise Conflict("session_ended", f"The session has ended ({thing.status}).")
-            fields = counts(thing)
-            if isinstance(message, Resume):
-                fields["nextSecondInMs"] = self._next_second_in_ms(thing)
-            self._reply("paused" if isinstance(message, Pause) else "resumed", message, **fields)
+            type_: StatusMessage = "paused" if isinstance(message, Pause) else "resumed"
+            self.push(status_text(type_, thing, self._clock, message.id))
 
         self._service.keep(asyncio.create_task(self._answered(message, tell())))
 
@@ -167,7 +165,10 @@ class SessionSocket(Conversation[TrackedSession]):
             return
         self._identity = identity
         self._watch_expiry()
-        self._reply("authenticated", message, expiresAt=timestamp(identity.expires_at))
+        answer = Authenticated(
+            id=message.id, expires_at=identity.expires_at, server_time=self._server_time()
+        )
+        self.push(answer.text())
 
     # --- helpers --------------------------------------------------------------------------
 
@@ -215,7 +216,7 @@ class SessionSocket(Conversation[TrackedSession]):
         self._after("expiry", max(left_s - EXPIRING_BEFORE_S, 0), self._expiring, left_s)
 
     def _expiring(self, left_s: float) -> None:
-        self.push(encode("expiring", expiresAt=timestamp(self._identity.expires_at)))
+        self.push(Expiring(expires_at=self._identity.expires_at).text())
         self._after("expiry", min(left_s, EXPIRING_BEFORE_S), self._expired)
 
     def _expired(self) -> None:

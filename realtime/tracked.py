@@ -150,6 +150,13 @@ class Tracked:
     def elapsed(self) -> int:
         return self.active + self.idle
 
+    def next_second_in_ms(self, now_us: int) -> int | None:
+        """Until the next second falls due; None while none will."""
+        due_us = self.meter.due_at_us
+        if self.status != RUNNING or due_us is None:
+            return None
+        return max(0, (due_us - now_us) // 1000)
+
     @property
     def in_doubt(self) -> int:
         """Seconds that may be stored, by a write whose outcome is unknown."""

@@ -1,6 +1,7 @@
 """Parsing is total: whatever a client sends becomes a message, or words about it."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,11 +14,9 @@ from realtime.messages import (
     Malformed,
     Start,
     Stop,
-    count_message,
-    encode,
-    error_message,
     parse,
 )
+from realtime.server_messages import Error, Pong, State, Tick, count_message
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -44,7 +43,7 @@ def test_any_text_is_a_message_or_malformed(text: str) -> None:
     if isinstance(message, Malformed):
         assert message.message
         assert len(message.message) < 300
-        json.loads(error_message(message.id, message.code, message.message))
+        json.loads(Error(id=message.id, code=message.code, message=message.message).text())
     else:
         assert message.type in TYPES
 
@@ -85,10 +84,22 @@ def test_what_is_wrong_is_told(text: str, id_: Any, code: str, words: str) -> No
     assert words in message.message
 
 
+@pytest.mark.parametrize("kind", [Tick, State])
 @given(st.integers(0, 2**31), st.integers(0, 2**31), st.integers(0, 999), st.booleans())
-def test_counts_are_json(active: int, idle: int, tabs: int, idle_now: bool) -> None:
+def test_counts_are_the_text_of_their_class(
+    kind: type[Tick | State], active: int, idle: int, tabs: int, idle_now: bool
+) -> None:
+    message = kind(
+        session_id="0" * 24,
+        elapsed_seconds=active + idle,
+        active_seconds=active,
+        idle_seconds=idle,
+        tab_switches=tabs,
+        idle=idle_now,
+        focus_score=7,
+    )
     text = count_message(
-        "tick",
+        message.type,
         session_id="0" * 24,
         active_seconds=active,
         idle_seconds=idle,
@@ -96,18 +107,19 @@ def test_counts_are_json(active: int, idle: int, tabs: int, idle_now: bool) -> N
         idle=idle_now,
         focus_score=7,
     )
-    assert json.loads(text) == {
-        "type": "tick",
-        "sessionId": "0" * 24,
-        "elapsedSeconds": active + idle,
-        "activeSeconds": active,
-        "idleSeconds": idle,
-        "tabSwitches": tabs,
-        "idle": idle_now,
-        "focusScore": 7,
-    }
+    assert text == message.text()
 
 
 def test_an_answer_carries_the_id_it_answers() -> None:
-    assert json.loads(encode("pong", "a")) == {"type": "pong", "id": "a"}
-    assert json.loads(encode("pong", None)) == {"type": "pong"}
+    now = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+    for id_ in ("a", 0, ""):
+        assert json.loads(Pong(id=id_, server_time=now).text()) == {
+            "type": "pong",
+            "id": id_,
+            "serverTime": "2026-01-31T09:30:00.000Z",
+        }
+    assert "id" not in json.loads(Pong(server_time=now).text())
+
+
+def test_an_error_says_that_it_answers_no_id() -> None:
+    assert json.loads(Error(id=None, code="a", message="b").text())["id"] is None
