@@ -56,6 +56,7 @@ from routes import admin, auth, engagement, health, me, sessions, sockets, stats
 from routes import coefficients as coefficients_routes
 from routes import learners as learners_routes
 from routes.addresses import TrustedProxies
+from routes.answer_examples import EXAMPLES
 from routes.bodies import install_limits
 from routes.health import HealthCheck, Pinged
 from routes.openapi import install_openapi
@@ -188,7 +189,7 @@ def create_app(
         *(me, sessions, sockets, stats, tracking),
     ):
         app.register_blueprint(module.blueprint)
-    install_openapi(app, VERSION)
+    install_openapi(app, VERSION, EXAMPLES)
     install_pages(app)
 
     @app.before_serving

@@ -7,8 +7,9 @@ from models.accounts import Logout, Refresh, SignedIn
 from models.users import Credentials, Signup, UserView
 from models.wire import WireModel
 from routes.bodies import answer, no_content, read_body
+from routes.codes import OF_A_TOKEN, document_problems
 from routes.identity import SCHEME, authenticated, identity, identity_if_any, verified_identity
-from routes.openapi import NoContent, document_problems
+from routes.openapi import NoContent
 from routes.services import services
 
 blueprint = Blueprint("auth", __name__, url_prefix="/api/auth")
@@ -30,7 +31,7 @@ async def keep_out_of_caches(response: Response) -> Response:
 @blueprint.post("/signup")
 @document_request(Signup)
 @document_response(SignedIn, 201)
-@document_problems(409)
+@document_problems("email_taken", "busy")
 async def signup() -> Response:
     """Make an account, and sign in"""
     body = await read_body(Signup)
@@ -40,7 +41,7 @@ async def signup() -> Response:
 @blueprint.post("/login")
 @document_request(Credentials)
 @document_response(SignedIn)
-@document_problems(401)
+@document_problems("invalid_credentials", "busy")
 async def login() -> Response:
     """Sign in"""
     body = await read_body(Credentials)
@@ -50,7 +51,7 @@ async def login() -> Response:
 @blueprint.post("/refresh")
 @document_request(Refresh)
 @document_response(SignedIn)
-@document_problems(401)
+@document_problems("refresh_token_invalid")
 async def refresh() -> Response:
     """Trade the refresh token for a new pair of tokens
 
@@ -65,6 +66,7 @@ async def refresh() -> Response:
 @document_request(Logout)
 @security_scheme([{}, {SCHEME: []}])
 @document_response(NoContent, 204)
+@document_problems(*OF_A_TOKEN)
 async def logout() -> Response:
     """Sign out
 

@@ -6,8 +6,9 @@ from quart_schema import document_querystring, document_request, document_respon
 from models.coefficients import PageCoefficient, PageCoefficientView, PatternQuery
 from models.wire import WireModel
 from routes.bodies import answer, no_content, read_body, read_query
+from routes.codes import document_problems
 from routes.identity import admin_only
-from routes.openapi import NoContent, document_problems
+from routes.openapi import NoContent
 from routes.services import services
 
 blueprint = Blueprint("coefficients", __name__, url_prefix="/api/admin/page-coefficients")
@@ -38,7 +39,7 @@ async def list_page_coefficients() -> Response:
 @admin_only
 @document_request(PageCoefficient)
 @document_response(PageCoefficientBody)
-@document_problems(409)
+@document_problems("too_many_patterns")
 async def put_page_coefficient() -> Response:
     """Set the attention coefficient of all pages that match a pattern
 
@@ -54,7 +55,7 @@ async def put_page_coefficient() -> Response:
 @admin_only
 @document_querystring(PatternQuery)
 @document_response(NoContent, 204)
-@document_problems(404)
+@document_problems("coefficient_not_found")
 async def delete_page_coefficient() -> Response:
     """Delete the attention coefficient of a pattern"""
     await services().coefficients.delete(read_query(PatternQuery).pattern)

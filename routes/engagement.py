@@ -7,8 +7,8 @@ from models.beacons import Engagement, StoredEngagement
 from models.errors import Forbidden
 from models.wire import WireModel
 from routes.bodies import answer, read_body
+from routes.codes import document_problems
 from routes.identity import SCHEME, identity_if_any
-from routes.openapi import document_problems
 from routes.services import services
 from routes.visitors import presented_visitor, visitor_cookie
 
@@ -28,7 +28,7 @@ class EngagementBody(WireModel):
 @security_scheme([{}, {SCHEME: []}])
 @document_request(Engagement)
 @document_response(EngagementBody)
-@document_problems(403, 409)
+@document_problems("origin_not_allowed", "not_a_beacon", "too_many_pages", "contended")
 async def track_engagement() -> Response:
     """Report how long a page was viewed
 

@@ -13,7 +13,7 @@ from models.wire import WireModel
 from realtime.page_service import PageService
 from realtime.service import SessionService
 from routes.bodies import answer
-from routes.openapi import document_problems
+from routes.codes import document_problems
 from routes.services import services
 
 PING_WITHIN_S = 2.0
@@ -117,7 +117,7 @@ async def live() -> Response:
 
 @blueprint.get("/ready")
 @document_response(Probe)
-@document_problems(503)
+@document_problems("restarting")
 async def ready() -> Response:
     """Tell whether requests can be served (readiness)
 

@@ -9,11 +9,11 @@ from functools import wraps
 from typing import ParamSpec, TypeVar, cast
 
 from quart import g, request
-from quart_schema import document_response, security_scheme
+from quart_schema import security_scheme
 
 from models.errors import Forbidden, Unauthorized
 from models.tokens import Identity
-from routes.problems import Problem
+from routes.codes import document_problems
 from routes.services import services
 
 SCHEME = "bearer"
@@ -42,7 +42,7 @@ def admin_only(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
             raise Forbidden("admin_only", "Only an admin may do this.")
         return await handler(*args, **kwargs)
 
-    return document_response(Problem, 403)(authenticated(checked))
+    return document_problems("admin_only")(authenticated(checked))
 
 
 def leaving(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:

@@ -7,8 +7,8 @@ from models.learners import GoalsBody, LearnerSettings
 from models.study_reports import CalendarQuery, CalendarYear, Series, SeriesQuery, UserStats
 from models.wire import WireModel
 from routes.bodies import answer, read_body, read_query
+from routes.codes import document_problems
 from routes.identity import authenticated, identity
-from routes.openapi import document_problems
 from routes.services import services
 
 blueprint = Blueprint("learners", __name__, url_prefix="/api")
@@ -92,7 +92,7 @@ async def get_goals() -> Response:
 @authenticated
 @document_request(GoalsBody)
 @document_response(GoalsAnswer)
-@document_problems(409)
+@document_problems("too_many_changes", "contended")
 async def put_goals() -> Response:
     """Set one's goals, from today on
 
@@ -117,6 +117,7 @@ async def get_settings() -> Response:
 @authenticated
 @document_request(LearnerSettings)
 @document_response(SettingsBody)
+@document_problems("contended")
 async def put_settings() -> Response:
     """Set one's time zone
 

@@ -8,8 +8,9 @@ from quart_schema import document_querystring, document_request, document_respon
 from models.export_rows import ExportBody, ExportQuery
 from models.users import Leave
 from routes.bodies import no_content, read_body, read_query
+from routes.codes import document_problems
 from routes.identity import authenticated, identity, leaving
-from routes.openapi import NoContent, document_problems
+from routes.openapi import NoContent
 from routes.services import services
 
 blueprint = Blueprint("me", __name__, url_prefix="/api/me")
@@ -26,6 +27,7 @@ class Export(ExportBody):
 @authenticated
 @document_querystring(ExportQuery)
 @document_response(Export)
+@document_problems("too_busy")
 async def export_me() -> Response:
     """Take along all that is known of oneself
 
@@ -55,7 +57,7 @@ async def export_me() -> Response:
 @leaving
 @document_request(Leave)
 @document_response(NoContent, 204)
-@document_problems(403)
+@document_problems("password_wrong", "busy", "leaving")
 async def leave() -> Response:
     """Leave, and be forgotten
 

@@ -1,30 +1,35 @@
 """The OpenAPI 3.1 document at `/openapi.json`, and the page at `/docs` that shows it.
 
-What must always hold: the document says what the server does, and a schema-driven test
-holds the two together; problems are `application/problem+json`; the page loads nothing
-from elsewhere and runs no inline script, so it works without the internet.
+What must always hold: the document says what the server does, and tests hold the two
+together, by schema-driven requests and by recorded ones; problems are
+`application/problem+json`; the page loads nothing from elsewhere and runs no inline script,
+so it works without the internet.
 """
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, Literal
 
 from quart import Quart
 from quart.json.provider import DefaultJSONProvider
-from quart_schema import (
-    HttpSecurityScheme,
-    Info,
-    OpenAPIProvider,
-    QuartSchema,
-    document_response,
-)
+from quart_schema import HttpSecurityScheme, Info, OpenAPIProvider, QuartSchema
 from werkzeug.routing import Rule
 from werkzeug.routing.converters import BaseConverter
 
 from models.wire import WireModel
 from routes.bodies import needs_body
+from routes.codes import (
+    CODES,
+    OF_A_BODY,
+    OF_A_NEEDED_BODY,
+    OF_A_PATH,
+    OF_A_QUERY,
+    OF_A_TOKEN,
+    OF_EVERY,
+    problems_of,
+)
 from routes.docs_page import install_docs_page
 from routes.identity import SCHEME
 from routes.problems import MEDIA_TYPE, Problem
@@ -33,37 +38,20 @@ OPENAPI_PATH = "/openapi.json"
 REFERENCE = "#/components/schemas/{model}"
 DESCRIPTION = (
     "FocusUp counts the seconds of a focus session on the server. "
-    "This is its REST interface; the sockets are described in the protocol document."
+    "This is its REST interface; its sockets are described in [docs/socket](docs/socket)."
 )
 DOCUMENT_ID = {"type": "string", "pattern": "^[0-9a-f]{24}$"}
 
 Schema = dict[str, Any]
-F = TypeVar("F", bound=Callable[..., Any])
+Mode = Literal["validation", "serialization"]
+EXAMPLES = "focusup_examples"
+WITH_ERRORS = ("invalid_body", "invalid_query")
 
 
 class NoContent(WireModel):
     """Done; there is nothing more to say."""
 
 
-# Why each status comes; what every operation of a kind can answer is added to it below.
-PROBLEMS: Mapping[int, str] = {
-    400: "The body is no JSON.",
-    401: "The credentials are missing, wrong or expired.",
-    403: "Not allowed for this user.",
-    404: "There is no such thing, or it is somebody else's.",
-    408: "The body did not arrive in time.",
-    409: "Not possible in the present state; `code` says why.",
-    413: "The body is larger than 64 KiB.",
-    422: "The input breaks a rule; `errors` names the fields.",
-    429: "Too many requests; wait for `Retry-After` seconds.",
-    500: "An error of the server, which has logged it.",
-    503: "The server cannot do it now; wait for `Retry-After` seconds.",
-}
-OF_EVERY = (500, 503)
-OF_A_BODY = (400, 408, 413, 422)
-OF_A_QUERY = (422,)
-OF_A_PATH = (404,)
-OF_A_TOKEN = (401,)
 HEADERS: Mapping[int, tuple[str, Schema]] = {
     401: ("WWW-Authenticate", {"type": "string"}),
     429: ("Retry-After", {"type": "integer", "minimum": 1}),
@@ -71,19 +59,12 @@ HEADERS: Mapping[int, tuple[str, Schema]] = {
 }
 
 
-def document_problems(*statuses: int) -> Callable[[F], F]:
-    """Document the problems that are special to a handler; the common ones are added."""
-
-    def decorate(handler: F) -> F:
-        for status in statuses:
-            document_response(Problem, status)(handler)
-        return handler
-
-    return decorate
-
-
-def install_openapi(app: Quart, version: str) -> None:
-    """Serve the document of all routes of `app`, and the page; `version` is the product's."""
+def install_openapi(
+    app: Quart, version: str, examples: Mapping[type[WireModel], WireModel]
+) -> None:
+    """Serve the document of all routes of `app`, and the page; `version` is the product's.
+    `examples` of bodies, by their model, are told where there are any."""
+    app.extensions[EXAMPLES] = examples
     QuartSchema(
         app,
         openapi_path=OPENAPI_PATH,
@@ -105,6 +86,8 @@ class Document(OpenAPIProvider):
 
     _cached: Schema | None = None
     _components: Schema
+    _responses: Schema
+    _problem: Schema
 
     def schema(self) -> Schema:
         """The document; made once, since the routes never change while serving."""
@@ -114,17 +97,11 @@ class Document(OpenAPIProvider):
 
     def _build(self) -> Schema:
         # Quart-Schema lets a later schema overwrite an earlier one of the same name.
-        self._components = {}
+        self._components, self._responses = {}, {}
+        self._problem = self._referenced(Problem, "serialization")
         document = super().schema()
-        used: set[int] = set()
-        for path_item in document["paths"].values():
-            for operation in path_item.values():
-                used |= _add_problems(operation)
-        problem = self._referenced(Problem, "serialization")
         document["components"]["schemas"] = self._components
-        document["components"]["responses"] = {
-            f"Problem{status}": _problem_response(status, problem) for status in sorted(used)
-        }
+        document["components"]["responses"] = self._responses
         return document
 
     def build_paths(self, rule: Rule) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -132,9 +109,12 @@ class Document(OpenAPIProvider):
         _merge(self._components, components)
         # Its own way to find `<kind:name>` swallows a `<name>` before it.
         (path_item,) = paths.values()
+        special = problems_of(self._app.view_functions[rule.endpoint])
         for operation in path_item.values():
             operation["tags"] = sorted(operation.get("tags", ()))
-            operation["responses"] = {str(k): v for k, v in operation["responses"].items()}
+            responses = {str(status): given for status, given in operation["responses"].items()}
+            responses |= self._problems(_codes_of(operation, special))
+            operation["responses"] = dict(sorted(responses.items()))
         return {re.sub(r"<(?:[^:<>]*:)?([^<>]+)>", r"{\1}", rule.rule): path_item}, {}
 
     def operation_id(self, method: str, path: str, func: Callable[..., Any]) -> str | None:
@@ -161,27 +141,43 @@ class Document(OpenAPIProvider):
         model: Any,
         source: Any,  # noqa: ARG002 - JSON is the only one here
     ) -> tuple[Schema, Schema]:
-        schema = self._referenced(model, "validation")
-        body = {"content": {"application/json": {"schema": schema}}, "required": needs_body(model)}
-        return body, {}
+        content = {"application/json": self._described(model, "validation")}
+        return {"content": content, "required": needs_body(model)}, {}
 
     def build_response_object(
         self,
         model: Any,
         headers_model: Any,  # noqa: ARG002 - Quart-Schema puts headers where no reader looks
     ) -> tuple[Schema, Schema]:
-        if model is Problem:
-            return {"$ref": "problem"}, {}  # its status is known to `_add_problems` only
         description = inspect.getdoc(model) or ""
         if model is NoContent:
             return {"description": description}, {}
-        content = {"application/json": {"schema": self._referenced(model, "serialization")}}
+        content = {"application/json": self._described(model, "serialization")}
         also_as: str | None = getattr(model, "also_as", None)
         if also_as is not None:
             content[also_as] = {"schema": {"type": "string"}}
         return {"description": description, "content": content}, {}
 
-    def _referenced(self, model: type[WireModel], mode: Any) -> Schema:
+    def _problems(self, codes_by_status: Mapping[int, list[str]]) -> Schema:
+        """References to these problems, which join the components."""
+        references = {}
+        for status, codes in codes_by_status.items():
+            name = ".".join([f"Problem{status}", *codes])
+            self._responses[name] = _problem_response(status, codes, self._problem)
+            references[str(status)] = {"$ref": f"#/components/responses/{name}"}
+        return references
+
+    def _described(self, model: type[WireModel], mode: Mode) -> Schema:
+        """A body of this model, with the example that there is of it."""
+        described: Schema = {"schema": self._referenced(model, mode)}
+        example = self._app.extensions[EXAMPLES].get(model)
+        if example is not None:
+            # A client leaves out what has a default; the server does not.
+            unset = mode == "validation"
+            described["example"] = example.model_dump(mode="json", exclude_unset=unset)
+        return described
+
+    def _referenced(self, model: type[WireModel], mode: Mode) -> Schema:
         """A reference to the model's schema, which joins the components with its parts."""
         schema = model.model_json_schema(mode=mode, ref_template=REFERENCE)
         _merge(self._components, schema.pop("$defs", {}))
@@ -189,30 +185,51 @@ class Document(OpenAPIProvider):
         return {"$ref": REFERENCE.format(model=model.__name__)}
 
 
-def _add_problems(operation: Schema) -> set[int]:
-    """Refer to every problem the operation can answer; gives their statuses."""
-    responses = operation["responses"]
+def _codes_of(operation: Schema, special: Iterable[str]) -> dict[int, list[str]]:
+    """The codes of all problems that the operation can answer, by status."""
     places = {parameter["in"] for parameter in operation["parameters"]}
-    statuses = {int(status) for status, given in responses.items() if "$ref" in given}
-    statuses.update(OF_EVERY)
-    statuses.update(OF_A_BODY if "requestBody" in operation else ())
-    statuses.update(OF_A_QUERY if "query" in places else ())
-    statuses.update(OF_A_PATH if "path" in places else ())
-    statuses.update(OF_A_TOKEN if operation.get("security") else ())
-    for status in statuses:
-        responses[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
-    return statuses
+    codes = set(OF_EVERY).union(special)
+    if (body := operation.get("requestBody")) is not None:
+        codes.update(OF_A_BODY, OF_A_NEEDED_BODY if body["required"] else ())
+    codes.update(OF_A_QUERY if "query" in places else ())
+    codes.update(OF_A_PATH if "path" in places else ())
+    security = operation.get("security")
+    if security and {} not in security:
+        codes.update(OF_A_TOKEN)
+    by_status: dict[int, list[str]] = {}
+    for code in sorted(codes):
+        status = CODES[code].status
+        if status is None:
+            raise ValueError(f"{code} is no problem of HTTP")
+        by_status.setdefault(status, []).append(code)
+    return by_status
 
 
-def _problem_response(status: int, schema: Schema) -> Schema:
+def _problem_response(status: int, codes: list[str], schema: Schema) -> Schema:
+    reasons = [f"- `{code}`: {CODES[code].meaning}" for code in codes]
+    narrowed = {"properties": {"status": {"const": status}, "code": {"enum": codes}}}
+    examples = {code: {"value": _problem(status, code)} for code in codes}
     response: Schema = {
-        "description": f"{HTTPStatus(status).phrase}. {PROBLEMS[status]}",
-        "content": {MEDIA_TYPE: {"schema": schema}},
+        "description": "\n".join([f"{HTTPStatus(status).phrase}.", "", *reasons]),
+        "content": {MEDIA_TYPE: {"schema": {"allOf": [schema, narrowed]}, "examples": examples}},
     }
     if status in HEADERS:
         name, header_schema = HEADERS[status]
         response["headers"] = {name: {"required": True, "schema": header_schema}}
     return response
+
+
+def _problem(status: int, code: str) -> Schema:
+    problem: Schema = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": CODES[code].meaning,
+        "code": code,
+    }
+    if code in WITH_ERRORS:
+        problem["errors"] = [{"field": "limit", "message": "Input should be a valid integer"}]
+    return problem
 
 
 def _merge(components: Schema, more: Schema) -> None:

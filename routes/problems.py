@@ -26,6 +26,7 @@ from models.errors import (
 )
 from models.storage import StorageUnavailable, translated
 from models.wire import WireModel
+from routes.codes import CODES
 
 log = structlog.get_logger(__name__)
 
@@ -42,16 +43,16 @@ STATUS_OF: tuple[tuple[type[DomainError], int], ...] = (
     (Unavailable, 503),
 )
 
-# What the HTTP machinery itself refuses: a stable code, and one sentence.
-HTTP_CODES: Mapping[int, tuple[str, str]] = {
-    400: ("bad_request", "The request cannot be read."),
-    404: ("not_found", "There is nothing at this address."),
-    405: ("method_not_allowed", "This address does not know the method; see Allow."),
-    408: ("request_timeout", "The body did not arrive in time."),
-    413: ("body_too_large", "The body is too large."),
-    415: ("unsupported_media_type", "The body is not of a kind that is understood here."),
-    429: ("too_many_requests", "Too many requests; see Retry-After."),
-    500: ("internal_error", "Something went wrong on our side; it has been logged."),
+# What the HTTP machinery itself refuses.
+HTTP_CODES: Mapping[int, str] = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    429: "too_many_requests",
+    500: "internal_error",
 }
 KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 
@@ -87,7 +88,7 @@ async def handle(error: Exception) -> Response | HTTPException:
     domain_error = _as_domain_error(error)
     if domain_error is None:
         log.error("request_failed", exc_info=error, **_where())
-        return respond(500, *HTTP_CODES[500])
+        return respond(500, *_said(HTTP_CODES[500]))
     if isinstance(domain_error, StorageUnavailable):
         log.warning("storage_unavailable", reason=type(error).__name__, **_where())
     return of_domain_error(domain_error)
@@ -121,9 +122,14 @@ def _of_http_error(error: HTTPException) -> Response | HTTPException:
         return error
     phrase = _phrase(error.code)
     name = phrase.lower().replace("'", "").replace(" ", "_")
-    code, detail = HTTP_CODES.get(error.code, (name, f"{phrase}."))
+    known = HTTP_CODES.get(error.code)
+    code, detail = (name, f"{phrase}.") if known is None else _said(known)
     headers = {name: value for name, value in error.get_headers() if name in KEPT_HEADERS}
     return respond(error.code, code, detail, headers=headers)
+
+
+def _said(code: str) -> tuple[str, str]:
+    return code, CODES[code].meaning
 
 
 def _as_domain_error(error: Exception) -> DomainError | None:

@@ -10,8 +10,9 @@ from models.sessions import EndSession, NewSession, SessionChange, SessionQuery,
 from models.timeline_reports import TimelineView
 from models.wire import WireModel
 from routes.bodies import answer, no_content, read_body, read_query
+from routes.codes import document_problems
 from routes.identity import authenticated, identity
-from routes.openapi import NoContent, document_problems
+from routes.openapi import NoContent
 from routes.services import services
 
 blueprint = Blueprint("sessions", __name__, url_prefix="/api/sessions")
@@ -63,6 +64,7 @@ async def list_sessions() -> Response:
 @blueprint.get("/<session_id>")
 @authenticated
 @document_response(SessionBody)
+@document_problems("session_not_found")
 async def get_session(session_id: str) -> Response:
     """Get one session"""
     return answer(
@@ -74,7 +76,10 @@ async def get_session(session_id: str) -> Response:
 @authenticated
 @document_request(SessionChange)
 @document_response(SessionBody)
-@document_problems(409)
+@document_problems(
+    *("session_not_found", "session_ended", "session_tracked", "superseded", "too_many_edits"),
+    *("counters_inconsistent", "contended"),
+)
 async def update_session(session_id: str) -> Response:
     """Change a session
 
@@ -91,7 +96,7 @@ async def update_session(session_id: str) -> Response:
 @authenticated
 @document_request(EndSession)
 @document_response(SessionBody)
-@document_problems(409)
+@document_problems("session_not_found", "session_ended", "superseded", "contended")
 async def end_session(session_id: str) -> Response:
     """End a session and score it
 
@@ -106,6 +111,7 @@ async def end_session(session_id: str) -> Response:
 @blueprint.get("/<session_id>/timeline")
 @authenticated
 @document_response(TimelineBody)
+@document_problems("session_not_found")
 async def get_timeline(session_id: str) -> Response:
     """Tell the runs of a session, and its edits
 
@@ -120,7 +126,10 @@ async def get_timeline(session_id: str) -> Response:
 @authenticated
 @document_request(Reassignment)
 @document_response(SessionBody)
-@document_problems(409)
+@document_problems(
+    *("session_not_found", "run_not_found", "run_not_reassignable", "session_not_ended"),
+    *("too_many_edits", "contended"),
+)
 async def reassign_run(session_id: str) -> Response:
     """Let an idle or away run of an ended session be active
 
@@ -135,6 +144,7 @@ async def reassign_run(session_id: str) -> Response:
 @blueprint.delete("/<session_id>")
 @authenticated
 @document_response(NoContent, 204)
+@document_problems("session_not_found")
 async def delete_session(session_id: str) -> Response:
     """Delete a session
 

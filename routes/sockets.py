@@ -17,6 +17,7 @@ from realtime.close_codes import CloseCode
 from realtime.page_socket import PageSocket, Visiting
 from realtime.session_socket import SessionSocket
 from realtime.wire import Wire
+from routes.codes import CODES
 from routes.problems import respond
 from routes.services import services
 from routes.visitors import presented_visitor, visitor_cookie
@@ -104,6 +105,6 @@ async def not_upgraded() -> Response:
     return respond(
         426,
         "upgrade_required",
-        "This is a WebSocket: connect to it with ws:// or wss://.",
+        CODES["upgrade_required"].meaning,
         headers={"Upgrade": "websocket", "Connection": "Upgrade"},
     )

@@ -7,6 +7,7 @@ from models.page_reports import PagesQuery, PagesReport, StatsRange, UsersReport
 from models.visitor_stats import VisitorQuery, VisitorReport
 from models.wire import WireModel
 from routes.bodies import answer, read_query
+from routes.codes import OF_A_TOKEN, document_problems
 from routes.identity import ADMIN, SCHEME, admin_only, bearer_token, verified_identity
 from routes.services import services
 from routes.visitors import presented_visitor
@@ -59,6 +60,7 @@ async def get_page_stats() -> Response:
 @security_scheme([{}, {SCHEME: []}])
 @document_querystring(VisitorQuery)
 @document_response(VisitorBody)
+@document_problems("visitor_not_found", *OF_A_TOKEN)
 async def get_visitor_stats(visitor: str) -> Response:
     """Tell what one visitor has viewed
 

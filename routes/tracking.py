@@ -10,6 +10,7 @@ from models.events import Event, TrackEvent
 from models.visits import TrackVisit
 from models.wire import WireModel
 from routes.bodies import answer, no_content, read_body
+from routes.codes import document_problems
 from routes.identity import SCHEME, authenticated, identity, identity_if_any
 from routes.openapi import NoContent
 from routes.services import services
@@ -27,6 +28,7 @@ class Cadence(WireModel):
 @blueprint.post("/track-visit")
 @document_request(TrackVisit)
 @document_response(Cadence)
+@document_problems("too_busy")
 async def track_visit() -> Response:
     """Report that a visit goes on
 
@@ -43,6 +45,7 @@ async def track_visit() -> Response:
 @blueprint.post("/heartbeat")
 @authenticated
 @document_response(Cadence)
+@document_problems("too_busy")
 async def heartbeat() -> Response:
     """Report that the user is there"""
     reporting = services().reporting
@@ -54,6 +57,7 @@ async def heartbeat() -> Response:
 @document_request(TrackEvent)
 @security_scheme([{}, {SCHEME: []}])
 @document_response(NoContent, 204)
+@document_problems("too_busy")
 async def track_event() -> Response:
     """Report what a user did
 

@@ -12,6 +12,7 @@ from models.accounts import Accounts
 from models.passwords import PasswordHashes
 from models.tokens import TokenAuthority
 from routes import auth
+from routes.answer_examples import EXAMPLES
 from routes.bodies import install_limits
 from routes.openapi import install_openapi
 from routes.problems import install_problems
@@ -54,5 +55,5 @@ def accounts_app(db: AsyncIOMotorDatabase[dict[str, Any]], clock: FakeClock) -> 
     install_problems(app)
     install_limits(app)
     app.register_blueprint(auth.blueprint)
-    install_openapi(app, "1.2.3")
+    install_openapi(app, "1.2.3", EXAMPLES)
     return app

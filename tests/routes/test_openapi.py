@@ -20,9 +20,10 @@ from quart_schema import document_querystring, document_request, document_respon
 
 from models.wire import UtcDatetime, WireModel
 from routes.bodies import answer, read_body, read_query
+from routes.codes import CODES, document_problems
 from routes.docs_page import FILES
 from routes.identity import authenticated
-from routes.openapi import Document, document_problems, install_openapi
+from routes.openapi import Document, install_openapi
 from tests.accounts_app import FakeClock, accounts_app
 from tests.requirements import missing
 
@@ -50,7 +51,7 @@ def other_routes(app: Quart) -> None:
     @app.post("/things")
     @document_request(Given)
     @document_response(Given, 201)
-    @document_problems(409, 429)
+    @document_problems("session_ended", "too_many_requests")
     async def make_thing() -> Response:
         return answer(await read_body(Given), 201)
 
@@ -138,14 +139,20 @@ def test_what_an_operation_can_answer(
 def test_problems_are_problem_json_with_their_headers(document: dict[str, Any]) -> None:
     responses = document["components"]["responses"]
     for name, response in responses.items():
-        content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-        assert response["content"] == content
+        status, *codes = name.removeprefix("Problem").split(".")
+        (media_type,) = response["content"]
+        assert media_type == "application/problem+json"
+        problem, narrowed = response["content"][media_type]["schema"]["allOf"]
+        assert problem == {"$ref": "#/components/schemas/Problem"}
+        assert narrowed["properties"]["code"] == {"enum": codes}
+        assert {str(CODES[code].status) for code in codes} == {status}
+        assert all(f"`{code}`" in response["description"] for code in codes)
         headers = {
-            "Problem401": ["WWW-Authenticate"],
-            "Problem429": ["Retry-After"],
-            "Problem503": ["Retry-After"],
+            "401": ["WWW-Authenticate"],
+            "429": ["Retry-After"],
+            "503": ["Retry-After"],
         }
-        assert list(response.get("headers", ())) == headers.get(name, [])
+        assert list(response.get("headers", ())) == headers.get(status, [])
     assert set(document["components"]["schemas"]["Problem"]["properties"]) == {
         *("type", "title", "status", "detail", "code", "errors")
     }
@@ -219,13 +226,22 @@ def test_one_name_stands_for_one_schema() -> None:
         b: int
 
     app = Quart("test", static_folder=None)
-    install_openapi(app, "1")
+    install_openapi(app, "1", {})
     provider = app.extensions["QUART_SCHEMA"].openapi_provider
     assert isinstance(provider, Document)
     for place, model in enumerate((first, Twin)):
         app.add_url_rule(f"/{place}", f"view{place}", document_response(model)(lambda: ""))
     with pytest.raises(ValueError, match="Twin"):
         provider.schema()
+
+
+def test_a_code_that_only_sockets_say_is_no_problem() -> None:
+    app = Quart("test", static_folder=None)
+    install_openapi(app, "1", {})
+    handler = document_problems("unknown_type")(document_response(Given)(lambda: ""))
+    app.add_url_rule("/given", "given", handler)
+    with pytest.raises(ValueError, match="unknown_type"):
+        app.extensions["QUART_SCHEMA"].openapi_provider.schema()
 
 
 async def test_the_document_is_made_once(app: Quart) -> None:
