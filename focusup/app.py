@@ -64,6 +64,7 @@ from routes.origins import Origins
 from routes.problems import install_problems
 from routes.reporting import Reporting
 from routes.services import Services, install_services, utc_now
+from routes.socket_page import install_socket_page
 
 VERSION = version("focusup")
 INDEXES: Mapping[str, tuple[IndexSpec, ...]] = {
@@ -190,6 +191,7 @@ def create_app(
     ):
         app.register_blueprint(module.blueprint)
     install_openapi(app, VERSION, EXAMPLES)
+    install_socket_page(app, VERSION)
     install_pages(app)
 
     @app.before_serving

@@ -35,6 +35,7 @@ PAGE = """<!doctype html>
   <link rel="icon" type="image/png" href="docs/favicon-32x32.png" sizes="32x32">
 </head>
 <body>
+  <p class="wrapper">The sockets: <a href="docs/socket">docs/socket</a></p>
   <div id="swagger-ui"></div>
   <noscript>This page needs JavaScript; the description itself is at openapi.json.</noscript>
   <script src="docs/swagger-ui-bundle.js"></script>

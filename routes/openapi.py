@@ -38,7 +38,7 @@ OPENAPI_PATH = "/openapi.json"
 REFERENCE = "#/components/schemas/{model}"
 DESCRIPTION = (
     "FocusUp counts the seconds of a focus session on the server. "
-    "This is its REST interface; its sockets are described in [docs/socket](docs/socket)."
+    "This is its REST interface; its sockets are described at `/docs/socket`."
 )
 DOCUMENT_ID = {"type": "string", "pattern": "^[0-9a-f]{24}$"}
 

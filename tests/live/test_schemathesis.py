@@ -25,11 +25,12 @@ from tests.live_server import SECRET, LiveServer
 
 ROOT = Path(__file__).parents[2]
 WITHIN_S = 180
-NEVER_ACCEPTED = {"POST /api/auth/login", "POST /api/auth/refresh"}
-"""Their valid bodies are credentials that nobody has."""
+NEED_CREDENTIALS = {"POST /api/auth/login", "POST /api/auth/refresh"}
+"""Few of their valid bodies are credentials that somebody has."""
 
 # Signing up costs a password hash: its coverage phase alone would try each time zone. That
-# of leaving takes the header away, and then sends the token by which all others ask.
+# of leaving takes the header away, as that of examples has none, and then sends the token by
+# which all others ask.
 CONFIGURATION = """
 hooks = "tests.live.test_schemathesis"
 continue-on-failure = true
@@ -54,6 +55,7 @@ generation.max-examples = 8
 [[operations]]
 include-operation-id = "leave"
 phases.coverage.enabled = false
+phases.examples.enabled = false
 
 [[operations]]
 include-operation-id = "get_visitor_stats"
@@ -149,5 +151,5 @@ def test_the_server_keeps_to_its_openapi_document(live_server: LiveServer, tmp_p
         for operation, phases in found["valid_rates"].items()
         if any(rates["accepted"] for rates in phases.values())
     }
-    assert accepted == operations - NEVER_ACCEPTED
+    assert operations - accepted <= NEED_CREDENTIALS
     assert "Traceback" not in live_server.log()
