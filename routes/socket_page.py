@@ -25,7 +25,6 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-
 BOUNDS = {
     "minimum": "at least {}",
     "exclusiveMinimum": "more than {}",

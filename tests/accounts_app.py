@@ -17,6 +17,7 @@ from routes.bodies import install_limits
 from routes.openapi import install_openapi
 from routes.problems import install_problems
 from routes.services import Services, install_services
+from routes.socket_page import install_socket_page
 
 SECRET = "a secret that is long enough for HS256"
 ACCESS_TTL_S = 3600.0
@@ -56,4 +57,5 @@ def accounts_app(db: AsyncIOMotorDatabase[dict[str, Any]], clock: FakeClock) -> 
     install_limits(app)
     app.register_blueprint(auth.blueprint)
     install_openapi(app, "1.2.3", EXAMPLES)
+    install_socket_page(app, "1.2.3")
     return app

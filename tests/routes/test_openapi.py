@@ -1,17 +1,10 @@
 """The OpenAPI document, and the page that shows it."""
 
-import asyncio
 import json
 import re
-import shutil
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import pytest
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
 from mongomock_motor import AsyncMongoMockClient
 from playwright.async_api import async_playwright
 from pydantic import Field
@@ -25,7 +18,7 @@ from routes.docs_page import FILES
 from routes.identity import authenticated
 from routes.openapi import Document, install_openapi
 from tests.accounts_app import FakeClock, accounts_app
-from tests.requirements import missing
+from tests.serving import chromium, served
 
 
 class Choice(WireModel):
@@ -283,28 +276,6 @@ async def test_no_other_file_is_served(app: Quart, name: str) -> None:
     response = await app.test_client().get(f"/docs/{name}")
     assert response.status_code == 404
     assert name not in FILES
-
-
-@asynccontextmanager
-async def served(app: Quart) -> AsyncIterator[str]:
-    listening = socket.create_server(("127.0.0.1", 0))
-    port = listening.getsockname()[1]
-    config = Config()
-    config.bind = [f"fd://{listening.detach()}"]
-    config.errorlog = None
-    stop = asyncio.Event()
-    serving = asyncio.create_task(serve(app, config, shutdown_trigger=stop.wait))
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        stop.set()
-        await serving
-
-
-def chromium() -> str:
-    names = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome")
-    paths = [path for name in names if (path := shutil.which(name))]
-    return paths[0] if paths else missing("no Chromium is installed: it looks at /docs")
 
 
 async def test_a_browser_shows_the_page_and_asks_nobody_else(app: Quart) -> None:
