@@ -13,10 +13,10 @@ from realtime.close_codes import CloseCode
 from realtime.messages import Auth, ClientMessage, Message, Pause, Resume, Start, Stop, TabSwitch
 from realtime.page_messages import Hidden, Leave, PageAnswer, PageMessage, View, Visible
 from realtime.server_messages import Error, ServerMessage, SessionAnswer
-from routes.codes import CODES, OF_A_TOKEN
+from routes.codes import CODES
+from routes.openapi import REFERENCE, Mode, add_schemas
 from routes.socket_examples import EXAMPLES
 
-SCHEMA_REFERENCE = "#/components/schemas/{model}"
 DESCRIPTION = (
     "FocusUp counts seconds on the server. These are its sockets, on the host that serves this "
     "document. Messages are JSON text frames of at most 16 KB; compression is never negotiated. "
@@ -47,32 +47,16 @@ SECURITY_SCHEMES: Mapping[str, dict[str, str]] = {
 OF_EVERY_MESSAGE = ("invalid_message",)
 OF_NO_MESSAGE = ("unknown_type",)
 OF_WHAT_IS_STORED = ("database_unavailable",)
-REFUSALS: Mapping[type[ClientMessage], tuple[str, ...]] = {
-    Start: (
-        *("session_not_found", "session_ended", "already_tracking"),
-        *("contended", "restarting", *OF_WHAT_IS_STORED),
-    ),
-    TabSwitch: ("not_started", "session_ended"),
-    Pause: ("not_started", "session_ended", "superseded", *OF_WHAT_IS_STORED),
-    Resume: ("not_started", "session_ended", "superseded", *OF_WHAT_IS_STORED),
-    Stop: (
-        *("not_started", "session_not_found", "session_ended", "superseded"),
-        *OF_WHAT_IS_STORED,
-    ),
-    Auth: (*OF_A_TOKEN, "wrong_subject"),
-    View: ("too_many_pages", *OF_WHAT_IS_STORED),
-    Visible: ("not_started",),
-    Hidden: ("not_started",),
-    Leave: ("not_started", *OF_WHAT_IS_STORED),
-}
-"""The codes of the errors that a message may get, beside `OF_EVERY_MESSAGE`."""
+OF_A_FRESH_TOKEN = ("token_invalid", "token_expired")
+OF_A_SESSION = ("not_started", "session_ended", "superseded", *OF_WHAT_IS_STORED)
 
 Json = dict[str, Any]
 
 
 class Channel(NamedTuple):
-    """One of the sockets: what it hears, and what it says. `query` describes what its
-    address may carry; `secured` says whether it needs a token."""
+    """One of the sockets: what it hears, and what it says. `refusals` are the codes of the
+    errors that a message may get, beside `OF_EVERY_MESSAGE`; `query` describes what its address
+    may carry; `secured` says whether it needs a token."""
 
     name: str
     address: str
@@ -80,6 +64,7 @@ class Channel(NamedTuple):
     description: str
     heard: tuple[type[ClientMessage], ...]
     said: tuple[type[ServerMessage], ...]
+    refusals: Mapping[type[ClientMessage], tuple[str, ...]]
     query: Mapping[str, str]
     secured: bool
 
@@ -94,6 +79,17 @@ CHANNELS = (
         "good one the connection is accepted and then closed with 4401.",
         heard=get_args(Message),
         said=get_args(SessionAnswer),
+        refusals={
+            Start: (
+                *("session_not_found", "session_ended", "already_tracking"),
+                *("contended", "restarting", *OF_WHAT_IS_STORED),
+            ),
+            TabSwitch: ("not_started", "session_ended"),
+            Pause: OF_A_SESSION,
+            Resume: OF_A_SESSION,
+            Stop: ("session_not_found", *OF_A_SESSION),
+            Auth: (*OF_A_FRESH_TOKEN, "wrong_subject"),
+        },
         query=TOKEN_IN_QUERY,
         secured=True,
     ),
@@ -106,6 +102,13 @@ CHANNELS = (
         "the visitor to its user; it is not needed, and a bad one counts as none.",
         heard=get_args(PageMessage),
         said=get_args(PageAnswer),
+        refusals={
+            View: ("too_many_pages", *OF_WHAT_IS_STORED),
+            Visible: ("not_started",),
+            Hidden: ("not_started",),
+            Leave: ("not_started", *OF_WHAT_IS_STORED),
+            Auth: OF_A_FRESH_TOKEN,
+        },
         query={"visitor": "The key that an earlier `viewing` gave.", **TOKEN_IN_QUERY},
         secured=False,
     ),
@@ -119,7 +122,8 @@ def asyncapi_document(version: str) -> Json:
     operations: Json = {}
     for channel in CHANNELS:
         operations |= _operations(channel)
-    codes = sorted({*OF_EVERY_MESSAGE, *OF_NO_MESSAGE}.union(*REFUSALS.values()))
+    refusals = [codes for channel in CHANNELS for codes in channel.refusals.values()]
+    codes = sorted({*OF_EVERY_MESSAGE, *OF_NO_MESSAGE}.union(*refusals))
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "FocusUp sockets", "version": version, "description": DESCRIPTION},
@@ -128,17 +132,11 @@ def asyncapi_document(version: str) -> Json:
         "operations": operations,
         "components": {
             "messages": {kind.__name__: _message(kind) for kind in _sorted(heard | said)},
-            "schemas": _schemas(_sorted(heard), "validation")
-            | _with_codes(_schemas(_sorted(said), "serialization"), codes),
+            "schemas": _schemas(_sorted(heard), _sorted(said), codes),
             "securitySchemes": dict(SECURITY_SCHEMES),
         },
         "x-error-codes": {code: CODES[code].meaning for code in codes},
     }
-
-
-def refusals_of(kind: type[ClientMessage]) -> tuple[str, ...]:
-    """The codes of all errors that this message may get."""
-    return (*REFUSALS.get(kind, ()), *OF_EVERY_MESSAGE)
 
 
 def _channel(channel: Channel) -> Json:
@@ -184,7 +182,7 @@ def _operations(channel: Channel) -> Json:
             "summary": _first_sentence(kind),
             "messages": _in(channel, [kind]),
             "reply": {"channel": here, "messages": _in(channel, [*answers, Error])},
-            "x-error-codes": list(refusals_of(kind)),
+            "x-error-codes": [*channel.refusals.get(kind, ()), *OF_EVERY_MESSAGE],
             **secured,
         }
     operations[f"{channel.name}.unasked"] = {
@@ -207,7 +205,7 @@ def _message(kind: type[ClientMessage | ServerMessage]) -> Json:
         "title": kind.__name__,
         "summary": _first_sentence(kind),
         "description": _description(kind),
-        "payload": {"$ref": SCHEMA_REFERENCE.format(model=kind.__name__)},
+        "payload": {"$ref": REFERENCE.format(model=kind.__name__)},
         "examples": [{"payload": EXAMPLES[kind]}],
     }
 
@@ -226,17 +224,20 @@ def _first_sentence(kind: type) -> str:
     return _description(kind).partition(". ")[0].rstrip(".") + "."
 
 
-def _schemas(kinds: Iterable[type[ClientMessage | ServerMessage]], mode: Any) -> Json:
+def _schemas(
+    heard: Iterable[type[ClientMessage]], said: Iterable[type[ServerMessage]], codes: list[str]
+) -> Json:
+    """Those of the messages, and of what is in them."""
+    modes: list[tuple[type[ClientMessage | ServerMessage], Mode]] = [
+        *((kind, "validation") for kind in heard),
+        *((kind, "serialization") for kind in said),
+    ]
     schemas: Json = {}
-    for kind in kinds:
-        schema = kind.model_json_schema(mode=mode, ref_template=SCHEMA_REFERENCE)
-        schemas |= schema.pop("$defs", {})
-        schemas[kind.__name__] = schema
-    return schemas
-
-
-def _with_codes(schemas: Json, codes: Iterable[str]) -> Json:
-    schemas[Error.__name__]["properties"]["code"]["enum"] = list(codes)
+    for kind, mode in modes:
+        schema = kind.model_json_schema(mode=mode, ref_template=REFERENCE)
+        add_schemas(schemas, schema.pop("$defs", {}))
+        add_schemas(schemas, {kind.__name__: schema})
+    schemas[Error.__name__]["properties"]["code"]["enum"] = codes
     return schemas
 
 

@@ -106,7 +106,7 @@ class Document(OpenAPIProvider):
 
     def build_paths(self, rule: Rule) -> tuple[dict[str, Any], dict[str, Any]]:
         paths, components = super().build_paths(rule)
-        _merge(self._components, components)
+        add_schemas(self._components, components)
         # Its own way to find `<kind:name>` swallows a `<name>` before it.
         (path_item,) = paths.values()
         special = problems_of(self._app.view_functions[rule.endpoint])
@@ -180,8 +180,8 @@ class Document(OpenAPIProvider):
     def _referenced(self, model: type[WireModel], mode: Mode) -> Schema:
         """A reference to the model's schema, which joins the components with its parts."""
         schema = model.model_json_schema(mode=mode, ref_template=REFERENCE)
-        _merge(self._components, schema.pop("$defs", {}))
-        _merge(self._components, {model.__name__: schema})
+        add_schemas(self._components, schema.pop("$defs", {}))
+        add_schemas(self._components, {model.__name__: schema})
         return {"$ref": REFERENCE.format(model=model.__name__)}
 
 
@@ -232,7 +232,8 @@ def _problem(status: int, code: str) -> Schema:
     return problem
 
 
-def _merge(components: Schema, more: Schema) -> None:
+def add_schemas(components: Schema, more: Schema) -> None:
+    """Let these join the components; raises ValueError when two differ under one name."""
     for name, schema in more.items():
         if components.setdefault(name, schema) != schema:
             raise ValueError(f"two different schemas are called {name}")

@@ -13,7 +13,7 @@ from realtime.close_codes import CloseCode
 from realtime.messages import ClientMessage, parse
 from realtime.page_messages import parse_page
 from realtime.server_messages import CountedMessage, Error, ServerMessage
-from routes.asyncapi import CHANNELS, asyncapi_document, refusals_of, type_of
+from routes.asyncapi import CHANNELS, asyncapi_document, type_of
 from routes.codes import CODES
 from routes.socket_examples import EXAMPLES
 from tests.documents import Json, resolved, rules
@@ -89,7 +89,8 @@ def test_each_message_has_an_operation_with_its_answers_and_errors(document: Jso
         for kind in channel.heard:
             operation = operations[f"{channel.name}.{type_of(kind)}"]
             assert operation["action"] == "receive"
-            assert operation["x-error-codes"] == list(refusals_of(kind))
+            refusals = channel.refusals.get(kind, ())
+            assert operation["x-error-codes"] == [*refusals, "invalid_message"]
             named = {m["$ref"].rpartition("/")[2] for m in operation["reply"]["messages"]}
             answers = {answer for answer in channel.said if kind in answer.answers}
             assert named == {answer.__name__ for answer in (*answers, Error)}
@@ -127,3 +128,13 @@ def test_a_message_is_of_one_type_on_its_socket() -> None:
         for kinds in (channel.heard, channel.said):
             assert len({type_of(kind) for kind in kinds}) == len(kinds)
             assert all(get_args(kind.model_fields["type"].annotation) for kind in kinds)
+
+
+def test_the_written_protocol_names_every_message_and_code(document: Json) -> None:
+    written = "".join((ROOT / "docs" / name).read_text() for name in ("protocol.md", "tracking.md"))
+    for message in document["components"]["messages"].values():
+        assert re.search(rf"[`\"]{message['name']}[`\"]", written), message["name"]
+    for code in document["x-error-codes"]:
+        assert f"`{code}`" in written
+    for code in CloseCode:
+        assert re.search(rf"^\|[ /0-9,]*\b{int(code)}\b", written, re.MULTILINE), code
