@@ -20,9 +20,11 @@ from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 from quart import Quart, Request
 from quart.asgi import ASGIHTTPConnection
 from quart.ctx import RequestContext
+from quart.typing import ResponseTypes
 
 from focusup.websockets import cut_off
 from models.storage import StatementRefused, StorageUnavailable, answered_within
+from routes.observing import RequestFigures, observed
 
 DRAIN_S = 2.0
 """How long the rest of a body may take; then the connection ends with the answer."""
@@ -36,7 +38,14 @@ log = structlog.get_logger(__name__)
 
 
 class App(Quart):
-    """Quart, with a time limit for each request."""
+    """Quart, with a time limit for each request, and figures of all of them."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.figures = RequestFigures()
+
+    async def handle_request(self, request: Request) -> ResponseTypes:
+        return await observed(self.figures, request, super().handle_request)
 
     async def dispatch_request(self, request_context: RequestContext | None = None) -> Any:
         async with answered_within(ANSWER_WITHIN_S):

@@ -14,12 +14,14 @@ from datetime import datetime
 from typing import Any, Generic, Literal
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from models.errors import DomainError, StorageUnavailable
 from models.storage import translated
 from realtime.clock import Clock
 from realtime.close_codes import CloseCode
 from realtime.engine import Engine
+from realtime.figures import SocketState
 from realtime.hub import Hub
 from realtime.messages import Activity, Auth, ClientMessage, Malformed, Ping
 from realtime.server_messages import Error, Pong
@@ -79,10 +81,13 @@ class Conversation(ABC, Generic[T]):
         self._allowance = float(FLOOD_BURST)
         self._allowance_at_us = clock.now_us()
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._state: SocketState | None = None
+        """As it is counted in the figures; None before it is opened and when it is gone."""
 
     def open(self) -> None:
         """Serve the connection from now on, or turn it away."""
         self._wire.listen(self)
+        self._enter("waiting")
         refused = self._hub.admit(self, self._member)
         if refused is not None:
             self.close(refused, "too many connections")
@@ -124,6 +129,7 @@ class Conversation(ABC, Generic[T]):
 
     def gone(self) -> None:
         self._leave()
+        self._enter(None)
         self._hub.dismiss(self, self._member)
 
     def received(self, text: str) -> None:
@@ -180,8 +186,11 @@ class Conversation(ABC, Generic[T]):
             self._obey(*self._inbox.popleft())
         if self._left_us is not None and self._busy is None:
             self._let_go(self._left_us)
+        self._show_state()
 
     async def _answered(self, message: ClientMessage, work: Coroutine[Any, Any, None]) -> None:
+        # Of all that is logged in this task.
+        bind_contextvars(connection=self._wire.connection_id)
         try:
             with translated():
                 await work
@@ -191,7 +200,7 @@ class Conversation(ABC, Generic[T]):
             self._fail()
 
     def _fail(self) -> None:
-        log.exception("socket_failed")
+        log.exception("socket_failed", connection=self._wire.connection_id)
         self.close(CloseCode.OUR_BUG, "internal error")
 
     def _refuse_malformed(self, message: Malformed) -> None:
@@ -228,7 +237,21 @@ class Conversation(ABC, Generic[T]):
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        self._show_state()
         self._let_go(self._left_us)  # what is still under way is let go after it
+
+    def _show_state(self) -> None:
+        if self._state is None:
+            return
+        if self._left_us is not None:
+            self._enter("closing")
+        else:
+            self._enter("waiting" if self._thing is None else "tracking")
+
+    def _enter(self, state: SocketState | None) -> None:
+        if state != self._state:
+            self._hub.figures.moved(self._state, state)
+            self._state = state
 
     def _within_allowance(self, now_us: int) -> bool:
         gained = (now_us - self._allowance_at_us) * FLOOD_PER_S / 1_000_000
@@ -241,6 +264,7 @@ class Conversation(ABC, Generic[T]):
     def _expect_begin(self) -> None:
         """Close with 4408 unless something is tracked in time."""
         self._cancel("begin")
+        self._show_state()
         if self._thing is None and self._left_us is None:
             self._after("begin", self._begin_within_s, self._nothing_begun)
 

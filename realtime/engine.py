@@ -186,6 +186,11 @@ class Engine(Generic[T]):
     def dirty_count(self) -> int:
         return len(self._dirty)
 
+    @property
+    def counting_count(self) -> int:
+        """How many things count now."""
+        return sum(map(len, self._wheel))
+
     def take_booked(self) -> list[T]:
         """Hand over what booked a second since the last call, each thing once."""
         taken, self._booked = self._booked, []

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from realtime.clock import Clock
 from realtime.close_codes import CloseCode
+from realtime.figures import SocketFigures
 from realtime.messages import MessageId
 from realtime.server_messages import Paused, Resumed, TargetReached, count_message
 from realtime.tracked import Tracked, TrackedSession, Viewer
@@ -33,6 +34,7 @@ class Socket(Viewer, Protocol):
 
 class Hub:
     def __init__(self, *, max_per_user: int, max_in_all: int) -> None:
+        self.figures = SocketFigures()
         self._max_per_user = max_per_user
         self._max_in_all = max_in_all
         self._by_user: dict[str, set[Socket]] = {}

@@ -18,7 +18,6 @@ What must always hold:
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import structlog
@@ -28,6 +27,7 @@ from models.storage import StatementRefused, StorageUnavailable
 from realtime.batch import Statement, compose
 from realtime.clock import Clock
 from realtime.engine import Engine
+from realtime.figures import Figures
 from realtime.tracked import T, Tracked
 from scoring.timeline import Counts
 
@@ -81,17 +81,6 @@ class Book(Protocol[Kind_contra]):
     def ended(self, document: dict[str, Any]) -> bool: ...
 
 
-@dataclass(slots=True)
-class Figures:
-    """What the ledger did since the start, for health and metrics."""
-
-    flushes: int = 0
-    statements: int = 0
-    doubts: int = 0
-    last_flush_ms: float = 0.0
-    slowest_flush_ms: float = 0.0
-
-
 class Ledger(Generic[T]):
     def __init__(
         self,
@@ -116,6 +105,10 @@ class Ledger(Generic[T]):
         """Since when the database has left a statement waiting."""
         self._refused = self._quarantined = 0
         """Statements and things, within one flush."""
+        self._current_us = clock.now_us()
+        """When the last flush began that left nothing unwritten but what is refused."""
+        self.in_flight = 0
+        """Things that the flush under way has taken."""
         self._waiting: dict[T, list[tuple[int, asyncio.Future[None]]]] = {}
         self._wake = asyncio.Event()
         self._flushing = asyncio.Lock()
@@ -125,6 +118,10 @@ class Ledger(Generic[T]):
     def in_trouble(self) -> bool:
         """Whether nothing could be written for a while."""
         return self._trouble_told
+
+    def behind_us(self, now_us: int) -> int:
+        """How old what is counted and not written is at most."""
+        return max(0, now_us - self._current_us)
 
     # --- for everybody --------------------------------------------------------------
 
@@ -192,7 +189,9 @@ class Ledger(Generic[T]):
         started_us = self._clock.now_us()
         things = self._engine.take_dirty()
         if not things:
+            self._current_us = started_us
             return True
+        self.in_flight = len(things)
         statements: list[Statement[T]] = []
         answered = False
         self._refused = self._quarantined = 0
@@ -219,10 +218,13 @@ class Ledger(Generic[T]):
         finally:
             for thing in things:
                 self._settle_account(thing)
-        self._note(len(statements), started_us)
+            self.in_flight = 0
+        self.figures.flushed(len(statements), self._clock.now_us() - started_us)
+        # Whoever refuses everything is not at work, though there are answers.
+        at_work = answered and (not statements or self._refused < len(statements))
+        if at_work:
+            self._current_us = started_us
         if statements or not answered:
-            # Whoever refuses everything is not at work, though there are answers.
-            at_work = answered and self._refused < len(statements)
             self._watch_answers(started_us, answered=at_work)
         return answered
 
@@ -309,6 +311,7 @@ class Ledger(Generic[T]):
         elif not self._stamps.ours(stamp):
             self.lose(thing, "ended" if self._book.ended(document) else "superseded")
         else:
+            self.figures.stored(thing.stored, stored)
             thing.stamp = stamp
             thing.stored = stored
             if not self._book.matches(thing, document):
@@ -333,6 +336,7 @@ class Ledger(Generic[T]):
         """Leave it alone for a while: what is wrong with it must not keep the others."""
         thing.quarantined_until_us = self._clock.now_us() + QUARANTINE_US
         self._quarantined += 1
+        self.figures.quarantines += 1
         if self._quarantined <= QUARANTINES_LOGGED:
             log.error("quarantined", thing=str(thing.thing_id), reason=reason)
 
@@ -340,6 +344,7 @@ class Ledger(Generic[T]):
         attempt = thing.attempt
         if attempt is None:
             raise AssertionError("only an attempt is acknowledged")
+        self.figures.stored(thing.stored, attempt.totals)
         thing.stamp = attempt.stamp
         thing.stored = attempt.totals
         thing.saved_revision = max(thing.saved_revision, attempt.revision)
@@ -374,13 +379,6 @@ class Ledger(Generic[T]):
                 rest.append((revision, future))
         if rest:
             self._waiting[thing] = rest
-
-    def _note(self, statements: int, started_us: int) -> None:
-        figures = self.figures
-        figures.flushes += 1
-        figures.statements += statements
-        figures.last_flush_ms = (self._clock.now_us() - started_us) / 1000
-        figures.slowest_flush_ms = max(figures.slowest_flush_ms, figures.last_flush_ms)
 
     def _watch_answers(self, started_us: int, *, answered: bool) -> None:
         """Tell once when the database has been failing for a while, and once when it is back."""

@@ -66,7 +66,7 @@ class PageService:
         self._counting = counting = Counting(
             self._book, clock, stamps, self.hub, announce=self._announce, on_lost=self._lost
         )
-        self.engine, self.ledger = counting.engine, counting.ledger
+        self.engine, self.ledger, self.ticker = counting.engine, counting.ledger, counting.ticker
         self.keep = counting.keep
 
     # --- life -------------------------------------------------------------------------

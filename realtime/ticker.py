@@ -14,6 +14,7 @@ import structlog
 
 from realtime.clock import Clock
 from realtime.engine import SLOT_US, Engine
+from realtime.figures import LAG_BOUNDS_US, Histogram
 from realtime.tracked import T
 
 FLUSH_US = 250_000
@@ -45,6 +46,8 @@ class Ticker(Generic[T]):
         self._clock = clock
         self._announce = announce
         self._last_us = clock.now_us()
+        self.lags = Histogram(LAG_BOUNDS_US)
+        """How late the wheel turned, each time since the start."""
         self._lags_us: deque[int] = deque(maxlen=LAG_SAMPLES)
 
     @property
@@ -58,8 +61,9 @@ class Ticker(Generic[T]):
             now_us = self._clock.now_us()
             slot_us = (now_us // SLOT_US + 1) * SLOT_US
             await asyncio.sleep((slot_us - now_us) / 1_000_000)
-            lag_us = self._clock.now_us() - slot_us
-            self._lags_us.append(max(lag_us, 0))
+            lag_us = max(self._clock.now_us() - slot_us, 0)
+            self._lags_us.append(lag_us)
+            self.lags.observe(lag_us)
             if lag_us > STALL_US:
                 for _ in range(READ_ROUNDS):
                     await asyncio.sleep(0)

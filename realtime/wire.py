@@ -27,6 +27,7 @@ from websockets.protocol import SEND_EOF, Side, State
 from websockets.protocol import Protocol as Framing
 
 from realtime.close_codes import CloseCode
+from realtime.figures import LOST, ClosedBy, SocketFigures
 
 MAX_MESSAGE_BYTES = 16 * 1024
 PING_EVERY_S = 10.0
@@ -75,9 +76,11 @@ class Frames(Framing):
 
 
 class Wire(asyncio.Protocol):
-    """One connection, after its handshake."""
+    """One connection, after its handshake; `connection_id` names it in the logs."""
 
-    def __init__(self) -> None:
+    def __init__(self, connection_id: str, figures: SocketFigures) -> None:
+        self.connection_id = connection_id
+        self._figures = figures
         self.kept: Any = None
         """Whatever must live as long as the connection."""
         self._framing = Frames(Side.SERVER, max_size=MAX_MESSAGE_BYTES, logger=_silent)
@@ -216,6 +219,7 @@ class Wire(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         self._leave()
+        self._note_end()
         self.kept = None
 
     # --- in ---------------------------------------------------------------------------
@@ -249,7 +253,7 @@ class Wire(asyncio.Protocol):
         try:
             self._listener.received(text)
         except Exception:
-            log.exception("socket_failed")
+            log.exception("socket_failed", connection=self.connection_id)
             self._fail(CloseCode.OUR_BUG, "internal error")
 
     def _throttle(self, size: int) -> None:
@@ -317,6 +321,18 @@ class Wire(asyncio.Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
         self._deadline = self._loop.call_later(CLOSE_GRACE_S, self.cut)
+
+    def _note_end(self) -> None:
+        framing = self._framing
+        received, sent = framing.close_rcvd, framing.close_sent
+        by: ClosedBy = "nobody"
+        code = LOST
+        if received is not None and framing.close_rcvd_then_sent is not False:
+            by, code = "client", int(received.code)
+        elif sent is not None:
+            by, code = "server", int(sent.code)
+        self._figures.closed(by, code)
+        log.debug("socket_closed", connection=self.connection_id, by=by, code=code)
 
     def _leave(self) -> None:
         listener, self._listener = self._listener, None

@@ -7,17 +7,21 @@ this module.
 
 from contextlib import suppress
 
+import structlog
 from quart import Blueprint, Response, Websocket, websocket
 from quart_cors import cors_exempt
 from quart_schema import hide
+from structlog.contextvars import bind_contextvars
 
 from models.errors import Unauthorized
 from models.tokens import Identity
 from realtime.close_codes import CloseCode
+from realtime.hub import Hub
 from realtime.page_socket import PageSocket, Visiting
 from realtime.session_socket import SessionSocket
 from realtime.wire import Wire
 from routes.codes import CODES
+from routes.observing import REQUEST_ID_HEADER, id_for
 from routes.problems import respond
 from routes.services import services
 from routes.visitors import presented_visitor, visitor_cookie
@@ -26,6 +30,7 @@ SUBPROTOCOL = "focusup.v1"
 TOKEN_PREFIX = "bearer."  # noqa: S105 - a prefix, no secret
 
 blueprint = Blueprint("sockets", __name__)
+log = structlog.get_logger(__name__)
 
 
 def offered_token(socket: Websocket) -> str | None:
@@ -44,7 +49,7 @@ def offered_token(socket: Websocket) -> str | None:
 @cors_exempt
 async def session_socket() -> None:
     socket: Websocket = websocket._get_current_object()  # type: ignore[attr-defined]
-    wire = await accepted(socket)
+    wire = await accepted(socket, services().tracking.hub)
     if wire is None:
         return
     try:
@@ -65,7 +70,7 @@ async def page_socket() -> None:
     key = keys.new() if presented is None else presented.key
     by_cookie = presented is not None and presented.by_cookie
     cookie = {} if by_cookie else {"Set-Cookie": visitor_cookie(socket, key)}
-    wire = await accepted(socket, cookie)
+    wire = await accepted(socket, services().pages.hub, cookie)
     if wire is None:
         return
     user_id = None
@@ -80,12 +85,21 @@ async def page_socket() -> None:
     PageSocket(wire, visiting, services().pages, services().sockets).open()
 
 
-async def accepted(socket: Websocket, headers: dict[str, str] | None = None) -> Wire | None:
-    """The connection, ours from now on; None if its origin may not have it."""
+async def accepted(
+    socket: Websocket, hub: Hub, headers: dict[str, str] | None = None
+) -> Wire | None:
+    """The connection, ours from now on and one of this hub's; None if its origin may not
+    have it."""
+    connection_id = id_for(socket.headers)
+    bind_contextvars(connection=connection_id)
     wanted = SUBPROTOCOL in socket.requested_subprotocols
-    await socket.accept(headers=headers or {}, subprotocol=SUBPROTOCOL if wanted else None)
-    wire = Wire()
+    await socket.accept(
+        headers={**(headers or {}), REQUEST_ID_HEADER: connection_id},
+        subprotocol=SUBPROTOCOL if wanted else None,
+    )
+    wire = Wire(connection_id, hub.figures)
     services().take_over(wire)  # nothing may be awaited between the two
+    log.debug("socket_opened", route=socket.path)
     if services().origins.allows(socket.headers.get("Origin")):
         return wire
     wire.close(CloseCode.FORBIDDEN, "origin not allowed")

@@ -11,6 +11,7 @@ from hypercorn.config import Config
 from quart import Quart, websocket
 
 from focusup import websockets
+from realtime.figures import SocketFigures
 from realtime.wire import Wire
 
 
@@ -33,7 +34,7 @@ def application() -> Quart:
     @app.websocket("/")
     async def echo() -> None:
         await websocket.accept()
-        wire = Wire()
+        wire = Wire("echo", SocketFigures())
         websockets.take_over(wire)
         wire.listen(Echo(wire))
 

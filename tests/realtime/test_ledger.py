@@ -147,6 +147,24 @@ async def test_a_database_that_leaves_us_waiting_is_told_of_before_the_flush_is_
     assert world.trouble == [True, False]
 
 
+async def test_how_far_booking_is_behind_grows_until_everything_is_written() -> None:
+    world = World(2)
+    await world.pass_time(3)
+    assert world.ledger.behind_us(world.clock.now_us()) == 0
+    world.book.faults = ["request_lost"] * 1000
+    await world.pass_time(10)
+    behind_us = world.ledger.behind_us(world.clock.now_us())
+    assert 9 * SECOND_US < behind_us <= 10 * SECOND_US
+    world.book.faults.clear()
+    await world.pass_time(0.5)
+    assert world.ledger.behind_us(world.clock.now_us()) == 0
+    assert sum(world.ledger.figures.flushes.counts) > 10
+    world.book.poisoned = {1}  # one that is refused keeps the others from nothing
+    await world.pass_time(6)
+    assert world.ledger.behind_us(world.clock.now_us()) == 0
+    assert world.ledger.figures.quarantines == 1
+
+
 async def test_a_database_that_refuses_everything_is_trouble() -> None:
     world = World(5)
     await world.pass_time(1)
@@ -458,6 +476,10 @@ async def _play(events: list[tuple[str, int, float, str]]) -> None:
         document = world.book.documents[number]
         assert document["owner"] is None
         assert (document["status"] == "completed") == oracle.ended
+    figures = world.ledger.figures
+    assert figures.active_seconds == sum(oracle.active for oracle in oracles)
+    assert figures.idle_seconds == sum(oracle.idle for oracle in oracles)
+    assert world.ledger.in_flight == 0
     assert not world.lost
     assert not engine.things
     before = {number: dict(document) for number, document in world.book.documents.items()}

@@ -28,6 +28,8 @@ TOKENS = TokenAuthority("a secret of at least 32 bytes....", 3600)
 class Wire:
     """Keeps what is pushed."""
 
+    connection_id = "c1"
+
     def __init__(self) -> None:
         self.said: list[str] = []
         self.closed_with: int | None = None

@@ -14,6 +14,7 @@ from websockets.protocol import Side
 
 from realtime import wire as module
 from realtime.close_codes import CloseCode
+from realtime.figures import OTHER, SocketFigures
 from realtime.wire import MAX_MESSAGE_BYTES, OUTBOX_BYTES, READ_BYTES, Wire
 
 
@@ -75,7 +76,11 @@ class Ear:
 
 
 def connected() -> tuple[Wire, FakeTransport, Ear]:
-    wire, transport, ear = Wire(), FakeTransport(), Ear()
+    return connected_with(SocketFigures())
+
+
+def connected_with(figures: SocketFigures) -> tuple[Wire, FakeTransport, Ear]:
+    wire, transport, ear = Wire("c1", figures), FakeTransport(), Ear()
     wire.listen(ear)
     wire.connection_made(transport)
     return wire, transport, ear
@@ -309,3 +314,39 @@ async def test_a_close_that_is_not_answered_is_followed_by_the_cut(
         await asyncio.sleep(0.01)
     assert transport.aborted
     assert ear.heard == []
+
+
+def close_frame(code: int) -> bytes:
+    return masked(Opcode.CLOSE, code.to_bytes(2, "big"))
+
+
+@pytest.mark.parametrize(
+    ("events", "counted"),
+    [
+        (["lost"], ("nobody", 1006)),
+        (["cut"], ("nobody", 1006)),
+        (["deleted"], ("server", 4404)),
+        (["deleted", close_frame(4404)], ("server", 4404)),
+        ([close_frame(1001)], ("client", 1001)),
+        ([masked(Opcode.CLOSE, b"")], ("client", 1005)),
+        ([close_frame(3999)], ("client", OTHER)),
+        ([masked(Opcode.BINARY, b"x")], ("server", 1003)),
+        ([masked(Opcode.CONT, b"x")], ("server", 1002)),
+    ],
+    ids=["lost", "cut", "ours", "ours, echoed", "theirs", "theirs, without a code",
+         "theirs, any number", "not text", "no beginning"],
+)  # fmt: skip
+async def test_each_end_is_counted_once_by_its_code(
+    events: list[str | bytes], counted: tuple[str, int]
+) -> None:
+    figures = SocketFigures()
+    wire, _, _ = connected_with(figures)
+    for event in events:
+        if event == "deleted":
+            wire.close(CloseCode.DELETED, "gone")
+        elif event == "cut":
+            wire.cut()
+        elif isinstance(event, bytes):
+            wire.data_received(event)
+    wire.connection_lost(None)
+    assert figures.closes == {counted: 1}

@@ -1,0 +1,91 @@
+"""What counting and its sockets have done since the start, for health and metrics. Pure.
+
+What must always hold: each figure costs the same to keep and to read however many sessions
+are tracked; and what can become a label is bounded, whatever clients send.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+from scoring.timeline import Counts
+
+SocketState = Literal["waiting", "tracking", "closing"]
+"""Nothing begun yet; begun; closed by one side, and not yet gone."""
+ClosedBy = Literal["server", "client", "nobody"]
+
+LOST = 1006
+"""The connection ended without a close frame (RFC 6455, section 7.1.5)."""
+OTHER = 0
+CLIENT_CODES = frozenset({1000, 1001, 1005})
+"""What browsers send: closed by the page, navigated away, closed without a code. Clients may
+send any of some thousands, which count as `OTHER`."""
+
+LAG_BOUNDS_US = (1_000, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+                 2_500_000)  # fmt: skip
+FLUSH_BOUNDS_US = (5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+                   2_500_000, 5_000_000, 10_000_000)  # fmt: skip
+
+
+class Histogram:
+    """How often a time was within each of some bounds, in microseconds."""
+
+    __slots__ = ("bounds_us", "counts", "sum_us")
+
+    def __init__(self, bounds_us: tuple[int, ...]) -> None:
+        """The bounds ascend; each is the largest time of its bucket."""
+        self.bounds_us = bounds_us
+        self.counts = [0] * (len(bounds_us) + 1)
+        """Not cumulative; the last is of what is over all bounds."""
+        self.sum_us = 0
+
+    def observe(self, time_us: int) -> None:
+        self.counts[bisect_left(self.bounds_us, time_us)] += 1
+        self.sum_us += time_us
+
+
+@dataclass(slots=True)
+class Figures:
+    """What a ledger did."""
+
+    active_seconds: int = 0
+    idle_seconds: int = 0
+    """Seconds that the database is known to hold."""
+    flushes: Histogram = field(default_factory=lambda: Histogram(FLUSH_BOUNDS_US))
+    statements: int = 0
+    doubts: int = 0
+    quarantines: int = 0
+    last_flush_ms: float = 0.0
+
+    def stored(self, before: Counts, now: Counts) -> None:
+        """The database holds these totals of a thing. What it has lost again is not taken
+        back: it is written anew, and a counter must not fall."""
+        self.active_seconds += max(0, now[0] - before[0])
+        self.idle_seconds += max(0, now[1] - before[1])
+
+    def flushed(self, statements: int, took_us: int) -> None:
+        self.flushes.observe(took_us)
+        self.statements += statements
+        self.last_flush_ms = took_us / 1000
+
+
+class SocketFigures:
+    """The sockets of one kind: how many are in which state, and how those before them ended."""
+
+    def __init__(self) -> None:
+        self.by_state: Counter[SocketState] = Counter()
+        self.closes: Counter[tuple[ClosedBy, int]] = Counter()
+
+    def moved(self, before: SocketState | None, after: SocketState | None) -> None:
+        """A socket came (from None), changed its state, or is gone (to None)."""
+        if before is not None:
+            self.by_state[before] -= 1
+        if after is not None:
+            self.by_state[after] += 1
+
+    def closed(self, by: ClosedBy, code: int) -> None:
+        """A connection ended, by whose close frame and with which code."""
+        if by == "client" and code not in CLIENT_CODES:
+            code = OTHER
+        self.closes[by, code] += 1
