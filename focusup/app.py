@@ -52,13 +52,15 @@ from realtime.reports import Reports
 from realtime.rolling_up import RollingUp
 from realtime.service import SessionService
 from realtime.session_socket import SocketSettings
-from routes import admin, auth, engagement, health, me, sessions, sockets, stats, tracking
+from routes import admin, auth, engagement, health, me, metrics, sessions, sockets, stats, tracking
 from routes import coefficients as coefficients_routes
 from routes import learners as learners_routes
 from routes.addresses import TrustedProxies
 from routes.answer_examples import EXAMPLES
 from routes.bodies import install_limits
-from routes.health import HealthCheck, Pinged
+from routes.exposition import Exposition, Kinds
+from routes.health import DatabaseWatch, HealthCheck, Pinged
+from routes.metrics import Metrics
 from routes.openapi import install_openapi
 from routes.origins import Origins
 from routes.problems import install_problems
@@ -147,6 +149,9 @@ def create_app(
         forget=(service.forget_user, pages.forget_user, records.forget_user),
         now=utc_now,
     )
+    watch = DatabaseWatch(database)
+    kinds: Kinds = {"session": service.counting, "view": pages.counting}
+    token = settings.metrics_token
     members = Services(
         accounts=Accounts(database.db, tokens, settings.refresh_token_days * 86_400),
         tokens=tokens,
@@ -176,6 +181,10 @@ def create_app(
         exports=Exports(database.db, learning.learners, service.view),
         leavers=leavers,
         health=HealthCheck(VERSION, database, service, pages),
+        metrics=Metrics(
+            [Exposition(VERSION, kinds, app.figures, watch)],
+            token=None if token is None else token.get_secret_value(),
+        ),
         origins=Origins(settings.allowed_origins),
         take_over=websockets.take_over,
     )
@@ -187,7 +196,7 @@ def create_app(
     requests.install(app)
     for module in (
         *(admin, auth, coefficients_routes, engagement, health, learners_routes),
-        *(me, sessions, sockets, stats, tracking),
+        *(me, metrics, sessions, sockets, stats, tracking),
     ):
         app.register_blueprint(module.blueprint)
     install_openapi(app, VERSION, EXAMPLES)
@@ -202,6 +211,7 @@ def create_app(
         await pages.start()
         background = (
             leavers,
+            watch,
             coefficients,
             RollingUp(periods, now=utc_now),
             Remembering(dashboard, utc_now),

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIN_SECRET_BYTES = 32
 """HS256 needs a key at least as long as its hash (RFC 7518, section 3.2)."""
+MIN_METRICS_TOKEN = 16
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/*?#@\s]+")
 
 RetentionDays = Annotated[int, Field(ge=2, le=36_500)] | None
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
     retention_days_presence: RetentionDays = None
     retention_days_events: RetentionDays = None
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    metrics_token: SecretStr | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("allowed_origins", mode="before")
@@ -88,6 +90,13 @@ class Settings(BaseSettings):
     def long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value().encode()) < MIN_SECRET_BYTES:
             raise ValueError(f"must be at least {MIN_SECRET_BYTES} bytes long")
+        return value
+
+    @field_validator("metrics_token")
+    @classmethod
+    def not_guessed(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < MIN_METRICS_TOKEN:
+            raise ValueError(f"must be at least {MIN_METRICS_TOKEN} characters long")
         return value
 
     @field_validator("now_ttl_minutes")

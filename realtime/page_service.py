@@ -63,24 +63,24 @@ class PageService:
         """What each visitor began to view last; the database learns of it a little later."""
         self._stamps = stamps = Stamps(process + "p")
         self._book = PageBook(db, clock, process)
-        self._counting = counting = Counting(
+        self.counting = counting = Counting(
             self._book, clock, stamps, self.hub, announce=self._announce, on_lost=self._lost
         )
-        self.engine, self.ledger, self.ticker = counting.engine, counting.ledger, counting.ticker
+        self.engine, self.ledger = counting.engine, counting.ledger
         self.keep = counting.keep
 
     # --- life -------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Begin to count."""
-        self._counting.start(self._read_names())
+        self.counting.start(self._read_names())
 
     async def stop(self, *, within_s: float) -> list[TrackedView]:
         """End every view, write everything, close every socket with 1012.
 
         Gives the views that could not be written in time.
         """
-        return await self._counting.stop(self._end_all, within_s=within_s)
+        return await self.counting.stop(self._end_all, within_s=within_s)
 
     async def _end_all(self) -> None:
         now_us = self.clock.now_us()

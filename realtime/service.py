@@ -69,7 +69,7 @@ class SessionService:
         self.direct_stamps = Stamps(stamps.process + "d")
         book = SessionBook(db, clock, stamps, interactive_s=idle_after_s)
         self._book = book
-        self._counting = counting = Counting(
+        self.counting = counting = Counting(
             book, clock, stamps, self.hub, announce=self.hub.announce, on_lost=self._lost
         )
         self.engine, self.ledger, self.ticker = counting.engine, counting.ledger, counting.ticker
@@ -116,14 +116,14 @@ class SessionService:
         with contextlib.suppress(StorageUnavailable):  # it is tried again
             async with answered_within(ANSWER_WITHIN_S):
                 await self.peers.meet()
-        self._counting.start(self.peers.run(), self._abandonment.run(), self.goals.run())
+        self.counting.start(self.peers.run(), self._abandonment.run(), self.goals.run())
 
     async def stop(self, *, within_s: float) -> list[TrackedSession]:
         """Join nobody any more, write everything, close every socket with 1012.
 
         Gives the sessions that could not be written in time.
         """
-        unwritten = await self._counting.stop(self._let_go, within_s=within_s)
+        unwritten = await self.counting.stop(self._let_go, within_s=within_s)
         if not unwritten:
             with contextlib.suppress(StorageUnavailable, StatementRefused):
                 await self.peers.leave()

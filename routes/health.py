@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from quart import Blueprint, Response
 from quart_schema import document_response, tag_blueprint
 
-from models.storage import StorageUnavailable, answered_within
+from models.storage import StatementRefused, StorageUnavailable, answered_within
 from models.wire import WireModel
 from realtime.page_service import PageService
 from realtime.service import SessionService
@@ -17,6 +17,7 @@ from routes.codes import document_problems
 from routes.services import services
 
 PING_WITHIN_S = 2.0
+WATCH_EVERY_S = 5.0
 
 blueprint = Blueprint("health", __name__, url_prefix="/api/health")
 tag_blueprint(blueprint, ["Health"])
@@ -72,7 +73,7 @@ class HealthCheck:
         tracking, pages = self.tracking, self.pages
         latency_ms: float | None = None
         with contextlib.suppress(StorageUnavailable):
-            latency_ms = round(await self._ping_ms(), 2)
+            latency_ms = round(await ping_ms(self.database), 2)
         well = latency_ms is not None and not (
             tracking.ledger.in_trouble or pages.ledger.in_trouble
         )
@@ -91,11 +92,31 @@ class HealthCheck:
     async def ready(self) -> None:
         """Raises StorageUnavailable while the database does not answer or it is stopping."""
         self.tracking.claims.refuse_if_closed()
-        await self._ping_ms()
+        await ping_ms(self.database)
 
-    async def _ping_ms(self) -> float:
-        async with answered_within(PING_WITHIN_S):
-            return await self.database.ping_ms()
+
+class DatabaseWatch:
+    """What the database last answered to a ping, for those who can't wait for it."""
+
+    def __init__(self, database: Pinged) -> None:
+        self.database = database
+        self.latency_ms: float | None = None
+        """Of the latest ping; None if it was not answered, or none was sent yet."""
+
+    async def run(self) -> None:
+        """Ping again and again, for as long as the task lives."""
+        while True:
+            try:
+                self.latency_ms = await ping_ms(self.database)
+            except (StatementRefused, StorageUnavailable):
+                self.latency_ms = None
+            await asyncio.sleep(WATCH_EVERY_S)
+
+
+async def ping_ms(database: Pinged) -> float:
+    """How long it takes to answer; raises StorageUnavailable."""
+    async with answered_within(PING_WITHIN_S):
+        return await database.ping_ms()
 
 
 @blueprint.get("")

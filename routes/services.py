@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol, cast
 
-from quart import Quart, current_app
+from quart import Quart, Request, current_app
 
 from models.accounts import Accounts
 from models.beacons import Beacons
@@ -45,6 +45,16 @@ class HealthChecks(Protocol):
         ...
 
 
+class ReadMetrics(Protocol):
+    def admit(self, asked: Request, presented: str | None) -> None:
+        """Raises Unauthorized or Forbidden for those who may not read."""
+        ...
+
+    def text(self) -> bytes:
+        """All figures in Prometheus' text format."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """Everything a handler needs; `now` gives aware UTC datetimes."""
@@ -66,6 +76,7 @@ class Services:
     exports: Exports
     leavers: Leavers
     health: HealthChecks
+    metrics: ReadMetrics
     origins: Origins
     take_over: Callable[[Wire], None]
     """Gives a wire the connection of the WebSocket that was accepted just now."""

@@ -1,0 +1,73 @@
+"""`/metrics`: the figures of the server for Prometheus.
+
+What must always hold: who has not been given the token reads nothing; where none is set,
+only programs of this machine do, and never through a proxy, behind which anybody can be.
+"""
+
+import hmac
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+from quart import Blueprint, Request, Response, request
+from quart_cors import cors_exempt
+from quart_schema import hide
+
+from models.errors import Forbidden, Unauthorized
+from routes.identity import bearer_token
+from routes.services import services
+
+FORWARDING = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+
+blueprint = Blueprint("metrics", __name__)
+
+
+class Metrics:
+    def __init__(self, collectors: Iterable[Collector], *, token: str | None) -> None:
+        """`token` is what readers must present; None lets in this machine alone."""
+        self._token = token
+        # One for each app: the library's own would be shared by all of a process.
+        self._registry = CollectorRegistry()
+        for collector in collectors:
+            self._registry.register(collector)
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def admit(self, asked: Request, presented: str | None) -> None:
+        """Raises Unauthorized or Forbidden for those who may not read."""
+        if self._token is None:
+            if not _from_this_machine(asked):
+                raise Forbidden("metrics_private", "Set METRICS_TOKEN to read from elsewhere.")
+        elif presented is None:
+            raise Unauthorized("token_missing", "The token of the metrics is needed.")
+        elif not hmac.compare_digest(presented.encode(), self._token.encode()):
+            raise Unauthorized("token_invalid", "This is not the token of the metrics.")
+
+    def text(self) -> bytes:
+        """All figures in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+def _from_this_machine(asked: Request) -> bool:
+    if any(name in asked.headers for name in FORWARDING):
+        return False
+    try:
+        return ip_address(asked.remote_addr or "").is_loopback
+    except ValueError:
+        return False
+
+
+@blueprint.get("/metrics")
+@cors_exempt
+@hide
+async def read_metrics() -> Response:
+    """For programs that watch, not for the interface's users: the OpenAPI leaves it out."""
+    metrics = services().metrics
+    metrics.admit(request, bearer_token())
+    return Response(metrics.text(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
