@@ -26,13 +26,13 @@ class TrustedProxies:
 
     def client(self, peer: str | None, forwarded: str) -> str:
         """The address, in one spelling, behind `peer` that sent this header."""
-        hop = _address(peer or "")
+        hop = parse_address(peer or "")
         if hop is None:
             return ""
         for written in reversed(forwarded.split(",") if forwarded else []):
             if not self._trusts(hop):
                 break
-            before = _address(written)
+            before = parse_address(written)
             if before is None:  # a trusted hop that hides who was before it
                 break
             hop = before
@@ -42,7 +42,7 @@ class TrustedProxies:
         return any(hop in network for network in self._networks)
 
 
-def _address(text: str) -> Address | None:
+def parse_address(text: str) -> Address | None:
     """An address, perhaps with a port; IPv4 within IPv6 is IPv4."""
     text = text.strip()
     if text.startswith("["):

@@ -6,7 +6,6 @@ only programs of this machine do, and never through a proxy, behind which anybod
 
 import hmac
 from collections.abc import Iterable
-from ipaddress import ip_address
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -19,6 +18,7 @@ from quart_cors import cors_exempt
 from quart_schema import hide
 
 from models.errors import Forbidden, Unauthorized
+from routes.addresses import parse_address
 from routes.identity import bearer_token
 from routes.services import services
 
@@ -57,10 +57,8 @@ class Metrics:
 def _from_this_machine(asked: Request) -> bool:
     if any(name in asked.headers for name in FORWARDING):
         return False
-    try:
-        return ip_address(asked.remote_addr or "").is_loopback
-    except ValueError:
-        return False
+    peer = parse_address(asked.remote_addr or "")
+    return peer is not None and peer.is_loopback
 
 
 @blueprint.get("/metrics")
