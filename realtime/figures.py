@@ -61,8 +61,12 @@ class Figures:
     def stored(self, before: Counts, now: Counts) -> None:
         """The database holds these totals of a thing. What it has lost again is not taken
         back: it is written anew, and a counter must not fall."""
-        self.active_seconds += max(0, now[0] - before[0])
-        self.idle_seconds += max(0, now[1] - before[1])
+        active, idle, _ = now
+        active_before, idle_before, _ = before
+        if active > active_before:
+            self.active_seconds += active - active_before
+        if idle > idle_before:
+            self.idle_seconds += idle - idle_before
 
     def flushed(self, statements: int, took_us: int) -> None:
         self.flushes.observe(took_us)

@@ -11,7 +11,6 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
-from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 from quart import Blueprint, Request, Response, request
 from quart_cors import cors_exempt
@@ -20,6 +19,7 @@ from quart_schema import hide
 from models.errors import Forbidden, Unauthorized
 from routes.addresses import parse_address
 from routes.identity import bearer_token
+from routes.process_figures import ProcessFigures
 from routes.services import services
 
 FORWARDING = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
@@ -35,7 +35,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         for collector in collectors:
             self._registry.register(collector)
-        ProcessCollector(registry=self._registry)
+        self._registry.register(ProcessFigures())
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
 

@@ -15,7 +15,7 @@ FLOORS = ("focusup", "routes", "realtime", "models", "scoring")
 """From top to bottom: imports only go down."""
 PURE = ("realtime/meter.py", "realtime/engine.py", "realtime/tracked.py", "realtime/batch.py",
         "realtime/messages.py", "realtime/server_messages.py", "realtime/page_messages.py",
-        "realtime/close_codes.py",
+        "realtime/close_codes.py", "realtime/figures.py",
         *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "scoring").glob("*.py")))  # fmt: skip
 IMPURE = {"asyncio", "time", "motor", "pymongo", "quart", "os", "socket", "threading", "random"}
 KNOW_MOTOR = {"models", "focusup"}
