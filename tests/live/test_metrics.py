@@ -54,6 +54,18 @@ def scrape(server: LiveServer, **headers: str) -> Scrape:
     return Scrape(answer.text)
 
 
+async def scrape_after(server: LiveServer, before: Scrape, *, closes: int) -> Scrape:
+    """Once so many sockets have ended since, and nothing is left of them."""
+    async with asyncio.timeout(8):
+        while True:
+            after = scrape(server)
+            ended = after.total("focusup_socket_closes_total")
+            left = after.total("focusup_sockets") + after.total("focusup_tracked")
+            if ended - before.total("focusup_socket_closes_total") >= closes and not left:
+                return after
+            await asyncio.sleep(0.05)
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """One whose figures nobody else moves, and which logs all it has to say."""
@@ -84,8 +96,7 @@ async def test_what_a_session_did_is_what_is_told(server: LiveServer) -> None:
             assert rest.get("/api/no/such/place").status_code == 404
     async with connected(server, token="nonsense") as refused:
         assert await refused.closed() == 4401
-    await asyncio.sleep(0.2)
-    after = scrape(server)
+    after = await scrape_after(server, before, closes=3)
 
     def grown(name: str, **labels: str) -> float:
         return after.total(name, **labels) - before.total(name, **labels)
@@ -98,7 +109,6 @@ async def test_what_a_session_did_is_what_is_told(server: LiveServer) -> None:
     assert grown("focusup_socket_closes_total", **closes, by="client", code="1000") == 2
     assert grown("focusup_socket_closes_total", **closes, by="server", code="4401") == 1
     assert grown("focusup_socket_closes_total") == 3
-    assert after.total("focusup_sockets") == after.total("focusup_tracked") == 0
     assert after.total("focusup_pending") == 0
     assert grown("focusup_http_requests_total", route=ROUTE, status="200") == 1
     assert grown("focusup_http_requests_total", route=ROUTE, status="404") == 1
@@ -125,14 +135,13 @@ async def test_page_views_are_told_apart_from_sessions(server: LiveServer) -> No
         assert during.value("focusup_sockets", kind="view", state="tracking") == 1
         assert during.value("focusup_tracked", kind="view", state="counting") == 1
         left = await client.ask("leave", "left")
-        assert left["visibleSeconds"] == 1
+        assert left["visibleSeconds"] >= 1
         assert scrape(server).value("focusup_sockets", kind="view", state="waiting") == 1
-    await asyncio.sleep(0.2)
-    after = scrape(server)
+    after = await scrape_after(server, before, closes=1)
     booked = {kind: after.total("focusup_booked_seconds_total", kind=kind)
               - before.total("focusup_booked_seconds_total", kind=kind)
               for kind in ("session", "view")}  # fmt: skip
-    assert booked == {"session": 0, "view": 1}
+    assert booked == {"session": 0, "view": left["visibleSeconds"]}
     assert "a-page-of-its-own" not in after.text
 
 
@@ -144,8 +153,7 @@ async def test_clients_cannot_make_up_labels(server: LiveServer) -> None:
     with server.rest(None) as rest:
         for number in range(5):
             rest.request(f"BREW{number}", f"/made/up/{number}")
-    await asyncio.sleep(0.2)
-    after = scrape(server)
+    after = await scrape_after(server, before, closes=3)
     others = {"by": "client", "code": "other"}
     name = "focusup_socket_closes_total"
     assert after.total(name, **others) - before.total(name, **others) == 3
@@ -186,7 +194,7 @@ def test_with_a_token_only_its_bearer_reads(tmp_path: Path) -> None:
 async def test_lines_of_a_request_and_of_a_socket_can_be_found_by_their_ids(
     server: LiveServer,
 ) -> None:
-    token = server.token()
+    token, before = server.token(), scrape(server)
     with server.rest() as rest:
         asked = rest.get("/api/sessions?q=hunter2", headers={"X-Request-ID": "from-the-proxy"})
         made = rest.get("/api/sessions", headers={"X-Request-ID": "not well formed"})
@@ -199,7 +207,7 @@ async def test_lines_of_a_request_and_of_a_socket_can_be_found_by_their_ids(
         await socket.send(b"binary")
         with pytest.raises(ConnectionClosed):
             await socket.recv()
-    await asyncio.sleep(0.2)
+    await scrape_after(server, before, closes=1)
     lines = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
     (answered,) = [line for line in lines if line.get("request") == "from-the-proxy"]
     assert (answered["event"], answered["route"]) == ("answered", "/api/sessions")
@@ -232,7 +240,7 @@ async def test_a_database_that_hangs_is_told_by_scrapes_that_do_not_wait(tmp_pat
             await client.next("recovered", within_s=15)
             await asyncio.sleep(6)
             well = scrape(server)
-    assert took_s < 0.5
+    assert took_s < 1  # a ping is given up after two
     assert hanging.value("focusup_booking_degraded", kind="session") == 1
     assert hanging.value("focusup_booking_behind_seconds", kind="session") > 5
     assert hanging.total("focusup_database_up") == 0
