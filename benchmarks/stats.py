@@ -22,11 +22,12 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from benchmarks.metrics import percentile, timed
 from benchmarks.servers import SECRET, running
 from models import study_periods
+from models.past_sessions import past_session
 from models.session_store import new_id
-from models.sessions import NewSession, ended_fields, new_document
+from models.sessions import NewSession, ended_fields
 from models.study_periods import StudyPeriods
 from models.tokens import TokenAuthority
-from scoring.timeline import SECOND_US, Kind, Run, counts_of, pack
+from scoring.timeline import SECOND_US, Kind, Run
 
 AIMS_MS = {5_000: 50, 50_000: 300}
 OTHERS, OTHERS_SESSIONS = 200, 50
@@ -55,19 +56,20 @@ def sessions_of(
             seconds = chance.randrange(20, 280) if part % 2 == 0 else chance.randrange(1, 20)
             runs.append(Run(Kind(part % 2), at_us, seconds * SECOND_US))
             at_us += seconds * SECOND_US
-        counts = counts_of(runs)
         body = NewSession(
-            content_id=f"chapter-{chance.randrange(40)}", tags=[f"tag-{chance.randrange(10)}"]
+            content_id=f"chapter-{chance.randrange(40)}",
+            tags=[f"tag-{chance.randrange(10)}"],
+            time_zone="Europe/Berlin",
         )
-        document = new_document(user, body, stamp="bench.1", now=began, zone="Europe/Berlin")
-        document |= {
-            "_id": new_id(began),
-            "startedAt": began,
-            "elapsedSeconds": counts.active + counts.idle,
-            "activeSeconds": counts.active,
-            "idleSeconds": counts.idle,
-            "timeline": pack(runs),
-        }
+        document = past_session(
+            user,
+            body,
+            runs,
+            session_id=new_id(began),
+            created_at=began,
+            started_at=began,
+            stamp="bench.1",
+        )
         end = began + timedelta(microseconds=at_us)
         yield document | ended_fields(document, "completed", end)
 

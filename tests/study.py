@@ -4,10 +4,11 @@ import random
 from datetime import datetime, timedelta
 from typing import Any
 
+from models import past_sessions
 from models.session_store import new_id
-from models.sessions import NewSession, ended_fields, new_document
+from models.sessions import NewSession, ended_fields
 from models.wire import milliseconds
-from scoring.timeline import SECOND_US, Kind, Run, counts_of, pack, paused_us_of
+from scoring.timeline import SECOND_US, Kind, Run
 
 ZONES = ("Europe/Berlin", "America/New_York", "Asia/Tokyo")
 
@@ -33,7 +34,6 @@ def past_session(
     body = NewSession(
         content_id=content, tags=list(tags), title=title, time_zone=zone, target_minutes=20
     )
-    document = new_document(user, body, stamp="past.1", now=at)
     runs: list[Run] = []
     at_us = 0
     for number in range(parts):
@@ -47,21 +47,12 @@ def past_session(
         at_us = runs[-1].end_us
     if runs and tab_switches:
         runs[0] = runs[0]._replace(tab_switches=tab_switches)
-    counts = counts_of(runs)
-    document |= {
-        "_id": new_id(at),
-        "startedAt": at,
-        "elapsedSeconds": counts.active + counts.idle,
-        "activeSeconds": counts.active,
-        "idleSeconds": counts.idle,
-        "tabSwitches": counts.tab_switches,
-        "pausedMs": paused_us_of(runs) / 1000,
-        "timeline": pack(runs),
-    }
-    end = at + timedelta(microseconds=at_us)
+    document = past_sessions.past_session(
+        user, body, runs, session_id=new_id(at), created_at=at, started_at=at, stamp="past.1"
+    )
     if status in ("active", "paused"):
         return document | {"status": status}
-    return document | ended_fields(document, status, end)
+    return document | ended_fields(document, status, at + timedelta(microseconds=at_us))
 
 
 def random_session(chance: random.Random, user: str, at: datetime) -> dict[str, Any]:
