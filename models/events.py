@@ -13,12 +13,13 @@ from bson import ObjectId
 from pydantic import StringConstraints
 
 from models.indexes import IndexSpec
-from models.running_counts import counted
+from models.running_counts import Count, counted, forget, is_whole
 from models.sightings import Database, insert_new
 from models.wire import WireModel, milliseconds
 from scoring.utc_days import Span
 
 COLLECTION = "activity_events"
+COUNTED_AS = "events"
 
 EventType = Literal["login", "signup", "app_open", "action"]
 ActionName = Annotated[str, StringConstraints(max_length=128)]
@@ -55,7 +56,20 @@ async def insert_events(db: Database, events: Mapping[ObjectId, Event], now: dat
 
 async def count_by_type(db: Database, spans: Sequence[Span], now: datetime) -> list[Counter[str]]:
     """How many events of each type there are in each span."""
+    return await counted(db, COUNTED_AS, spans, _counts(db), now)
 
+
+async def whole_days(db: Database, days: Sequence[Span]) -> list[Span]:
+    """Those of these days that may be forgotten: retention has removed nothing of them."""
+    return [day for day in days if await is_whole(db, COUNTED_AS, day, _counts(db))]
+
+
+async def forget_days(db: Database, days: Sequence[Span]) -> None:
+    """Events of these days were added or removed: they are counted anew."""
+    await forget(db, COUNTED_AS, days)
+
+
+def _counts(db: Database) -> Count:
     async def count(since: datetime, until: datetime) -> Counter[str]:
         found = db[COLLECTION].aggregate(
             [
@@ -65,4 +79,4 @@ async def count_by_type(db: Database, spans: Sequence[Span], now: datetime) -> l
         )
         return Counter({row["_id"]: row["rows"] for row in await found.to_list(None)})
 
-    return await counted(db, "events", spans, count, now)
+    return count

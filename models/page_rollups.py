@@ -1,9 +1,10 @@
 """Tallies of days and months that are over: collection `page_rollups`.
 
 What must always hold: a period is *closed* when its document (`_id` "2026-11-20" or
-"2026-11") is there. That is written last, once, and never changed; it names the build
-whose rows (`_id` "period/build/number", a page each) belong to it. So a build that was cut
-off, or that another process did at the same time, is seen by nobody.
+"2026-11") names a build, whose rows (`_id` "period/build/number", a page each) belong to it.
+That is written last, once, and not changed unless somebody `reopen`s the period, because
+views of the past were added or removed. So a build that was cut off, that another process
+did at the same time, or that was begun before the period was reopened, is seen by nobody.
 """
 
 import secrets
@@ -14,6 +15,7 @@ from typing import Any
 from motor.motor_asyncio import AsyncIOMotorCollection, AsyncIOMotorDatabase
 from pymongo.errors import DuplicateKeyError
 
+from models.fence import Stamps, fenced
 from models.page_views import page_views
 from models.sessions import Document
 from scoring.tallies import Breakdown, Counts, Tally
@@ -21,8 +23,11 @@ from scoring.tallies import Breakdown, Counts, Tally
 COLLECTION = "page_rollups"
 FIRST = "first"
 """`_id` of the document that names the first day of all."""
+REOPENED = "reopened"
+"""`_id` of the document whose stamp changes when periods are reopened."""
 CHUNK = 250
 SUMMARY = ("counts", "visitorCount", "visibleMedian", "engagedMedian")
+_STAMPS = Stamps()
 
 Database = AsyncIOMotorDatabase[Document]
 
@@ -63,14 +68,42 @@ async def first_day(db: Database) -> date | None:
     return day
 
 
+async def lower_first_day(db: Database, day: date) -> None:
+    """There are views of this day now, perhaps before the first one of all."""
+    known = await first_day(db)
+    if known is None or day < known:
+        await rollups(db).update_one(
+            {"_id": FIRST}, {"$set": {"day": day.isoformat()}}, upsert=True
+        )
+
+
 async def find_closed(db: Database, periods: Iterable[str]) -> set[str]:
     """Those of these periods that are closed."""
-    found = await _by_id(db, list(periods), {"_id": 1})
-    return {document["_id"] for document in found}
+    return set(await read_periods(db, periods, ()))
 
 
-async def close_period(db: Database, period: str, breakdown: Breakdown, now: datetime) -> bool:
-    """Store the tallies of a period that is over; False if it was closed already."""
+async def reopen(db: Database, periods: Iterable[str]) -> None:
+    """Views of these periods were added or removed: they are to be tallied again. Servers
+    hear of it when they look next."""
+    # Months last: who sees one reopened sees all of its days so.
+    for period in sorted(periods, key=len, reverse=True):
+        fresh = {"_id": period, "stamp": _STAMPS.fresh()}
+        await rollups(db).replace_one({"_id": period}, fresh, upsert=True)
+    stamp = {"$set": {"stamp": _STAMPS.fresh()}}
+    await rollups(db).update_one({"_id": REOPENED}, stamp, upsert=True)
+
+
+async def reopened(db: Database, id_: str = REOPENED) -> str | None:
+    """The stamp of the last reopening: of this period, or of any."""
+    found = await rollups(db).find_one({"_id": id_}, {"stamp": 1})
+    return None if found is None else found.get("stamp")
+
+
+async def close_period(
+    db: Database, period: str, breakdown: Breakdown, now: datetime, *, stamp: str | None = None
+) -> bool:
+    """Store the tallies of a period that is over. `stamp` is what `reopened` said of it
+    before its views were read; False if it was closed or reopened since."""
     build = secrets.token_hex(4)
     pages = sorted(breakdown.pages)
     rows = [
@@ -81,7 +114,6 @@ async def close_period(db: Database, period: str, breakdown: Breakdown, now: dat
         await rollups(db).insert_many(rows[start : start + CHUNK])
     total = breakdown.total
     document = {
-        "_id": period,
         "build": build,
         "closedAt": now,
         **_summary(total),
@@ -94,21 +126,27 @@ async def close_period(db: Database, period: str, breakdown: Breakdown, now: dat
         "pages": pages,
         "pageCounts": [list(breakdown.pages[page].counts.values()) for page in pages],
     }
-    try:
-        await rollups(db).insert_one(document)
-    except DuplicateKeyError:
-        done = False
-    else:
-        done = True
+    done = await _store(db, period, document, stamp)
     await _remove_other_builds(db, period)
     return done
 
 
+async def _store(db: Database, period: str, document: Document, stamp: str | None) -> bool:
+    if stamp is not None:
+        update = fenced(stamp, _STAMPS.fresh(), values=document)
+        return bool((await rollups(db).update_one({"_id": period}, update)).modified_count)
+    try:
+        await rollups(db).insert_one({"_id": period, **document})
+    except DuplicateKeyError:
+        return False
+    return True
+
+
 async def _remove_other_builds(db: Database, period: str) -> None:
-    """Of a closed period."""
-    closed = await rollups(db).find_one({"_id": period}, {"build": 1})
+    """Of a closed period; while it is open, any build may be the one to come."""
+    closed = (await read_periods(db, [period], ())).get(period)
     if closed is None:
-        raise AssertionError("only a closed period has a build to keep")
+        return
     found = await rollups(db).find(_rows_of(f"{period}/"), {"_id": 1}).to_list(None)
     kept = f"{period}/{closed['build']}/"
     gone = [row["_id"] for row in found if not row["_id"].startswith(kept)]
@@ -116,16 +154,18 @@ async def _remove_other_builds(db: Database, period: str) -> None:
         await rollups(db).delete_many({"_id": {"$in": gone}})
 
 
-async def read_whole(db: Database, period: str) -> Breakdown:
-    """A closed period with all its pages; without its hours."""
+async def read_whole(db: Database, period: str) -> Breakdown | None:
+    """A closed period with all its pages, without its hours; None if it is reopened."""
     document = await rollups(db).find_one({"_id": period})
-    if document is None:
-        raise AssertionError(f"{period} is not closed")
+    if document is None or "build" not in document:
+        return None
     found = Breakdown()
     found.total.merge_document(document)
     found.users.merge_bytes(document["users"])
     of_pages = _rows_of(f"{period}/{document['build']}/")
     rows = {row["_id"]: row async for row in rollups(db).find(of_pages)}
+    if len(rows) < len(document["pages"]):  # reopened, and closed again, just now
+        return None
     for number, page in enumerate(document["pages"]):
         found.pages[page] = tally = Tally()
         tally.merge_document(rows[_page_row(period, document["build"], number)])
@@ -136,8 +176,8 @@ async def read_periods(
     db: Database, periods: Iterable[str], fields: Iterable[str]
 ) -> dict[str, Document]:
     """These fields of closed periods."""
-    found = await _by_id(db, list(periods), dict.fromkeys(fields, 1))
-    return {document["_id"]: document for document in found}
+    found = await _by_id(db, list(periods), dict.fromkeys(("build", *fields), 1))
+    return {document["_id"]: document for document in found if "build" in document}
 
 
 def page_counts(period: Mapping[str, Any]) -> Iterable[tuple[str, Counts]]:

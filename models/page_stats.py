@@ -59,6 +59,7 @@ class PageStats:
         self._live: dict[date, LiveDay] = {}
         self._read_at: dict[date, datetime] = {}
         self._looked_at: datetime | None = None
+        self._reopened: str | None = None
         self._reading = asyncio.Lock()
 
     async def pages(self, query: PagesQuery, now: datetime) -> PagesReport:
@@ -121,6 +122,9 @@ class PageStats:
             if self._looked_at is None or now - self._looked_at >= FRESH_FOR:
                 await self._periods.look(now)
                 self._looked_at = now
+            if self._periods.reopened != self._reopened:
+                self._reopened = self._periods.reopened
+                self._past, self._live, self._read_at = Past(self._db), {}, {}
             begun = self._periods.first or now.date() + DAY
             found = sources(max(first, begun), min(end, now.date() + DAY), self._periods.is_closed)
             for day in [day for day in self._live if self._periods.is_closed(day_id(day))]:

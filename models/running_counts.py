@@ -3,18 +3,23 @@
 What must always hold: a count comes out as if every row of the span were counted now. What
 is remembered of a span is the count up to an instant `GRACE` or more ago; rows get their
 instants from the server that stores them, so none can join behind it any more. Rows that
-are removed for their age stay counted. What is remembered is true by itself, so it does not
-matter which of two processes writes it last.
+are removed for their age stay counted. What is remembered is true by itself, so of two
+processes that count the same it does not matter which one is remembered. Who adds or removes
+rows of the past calls `forget` afterwards; a count that was begun before that is remembered
+by nobody (`models.fence`).
 """
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorDatabase
+from pymongo.errors import DuplicateKeyError
 
+from models.fence import Stamps, fenced
 from scoring.utc_days import Span
 
 COLLECTION = "running_counts"
@@ -26,6 +31,7 @@ STEP = timedelta(minutes=10)
 Database = AsyncIOMotorDatabase[dict[str, Any]]
 Count = Callable[[datetime, datetime], Awaitable[Counter[str]]]
 """Counts the rows from one instant (included) to another (excluded)."""
+_STAMPS = Stamps()
 
 
 async def counted(
@@ -60,8 +66,37 @@ async def _count(
     if settled - until >= STEP or until < settled == span.until:
         total += await count(until, settled)
         until = settled
-        values = {"until": until, "counts": dict(total)}
-        await db[COLLECTION].update_one({"_id": id_}, {"$set": values}, upsert=True)
+        await _remember(db, id_, {"until": until, "counts": dict(total)}, known=known)
     if until < span.until:
         total += await count(until, span.until)
     return total
+
+
+async def _remember(
+    db: Database, id_: str, values: dict[str, Any], *, known: dict[str, Any] | None
+) -> None:
+    """Unless somebody else wrote it since it was read."""
+    stamp = _STAMPS.fresh()
+    if known is not None:
+        # One from before there were stamps stays as it is, and is counted on from there.
+        update = fenced(known.get("stamp", ""), stamp, values=values)
+        await db[COLLECTION].update_one({"_id": id_}, update)
+        return
+    with contextlib.suppress(DuplicateKeyError):
+        await db[COLLECTION].insert_one({"_id": id_, **values, "stamp": stamp})
+
+
+async def is_whole(db: Database, name: str, span: Span, count: Count) -> bool:
+    """Whether all rows that are remembered of this span are still there: only then it may be
+    forgotten, since what retention has removed can't be counted anew."""
+    known = await db[COLLECTION].find_one({"_id": f"{name}/{span.name}"})
+    return known is None or Counter(known["counts"]) <= await count(span.since, known["until"])
+
+
+async def forget(db: Database, name: str, spans: Sequence[Span]) -> None:
+    """Let these spans be counted anew."""
+    for span in spans:
+        nothing = {"until": span.since, "counts": {}, "stamp": _STAMPS.fresh()}
+        await db[COLLECTION].update_one(
+            {"_id": f"{name}/{span.name}"}, {"$set": nothing}, upsert=True
+        )

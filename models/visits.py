@@ -16,7 +16,7 @@ from typing import Annotated, NamedTuple
 from pydantic import StringConstraints
 
 from models.indexes import IndexSpec
-from models.running_counts import counted
+from models.running_counts import Count, counted, forget, is_whole
 from models.sessions import Document
 from models.sightings import Database, count_between, count_seen_within, note_sightings
 from models.wire import WireModel, milliseconds
@@ -100,9 +100,35 @@ async def count_within(db: Database, now: datetime, age: timedelta) -> int:
     return await count_seen_within(db[COLLECTION], now, age)
 
 
+async def are_whole(db: Database, now: datetime) -> bool:
+    """Whether `forget_counts` may be called: retention has removed no visit that is counted."""
+    for field, span in _remembered(now):
+        if not await is_whole(db, _name(field), span, _counts(db, field)):
+            return False
+    return True
+
+
+async def forget_counts(db: Database, now: datetime) -> None:
+    """Visits of the past were added or removed: they are counted anew."""
+    for field, span in _remembered(now):
+        await forget(db, _name(field), [span])
+
+
+def _remembered(now: datetime) -> tuple[tuple[str, Span], ...]:
+    return ("first_seen_at", EVER), ("day_seen_at", day_of(now))
+
+
 async def _running(db: Database, field: str, span: Span, now: datetime) -> int:
+    (total,) = await counted(db, _name(field), [span], _counts(db, field), now)
+    return total["rows"]
+
+
+def _name(field: str) -> str:
+    return f"visits.{field}"
+
+
+def _counts(db: Database, field: str) -> Count:
     async def count(since: datetime, until: datetime) -> Counter[str]:
         return Counter(rows=await count_between(db[COLLECTION], field, since, until))
 
-    (total,) = await counted(db, f"visits.{field}", [span], count, now)
-    return total["rows"]
+    return count

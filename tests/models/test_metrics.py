@@ -16,6 +16,7 @@ from models.events import Event, EventType
 from models.indexes import ensure_indexes
 from models.metrics import Dashboard, Metrics
 from models.visits import Visitor
+from scoring.utc_days import last_days
 from tests.embedded import embedded_database
 
 Database = AsyncIOMotorDatabase[dict[str, Any]]
@@ -296,3 +297,45 @@ async def test_two_processes_that_remember_do_not_disturb_each_other(db: Databas
     for now in (NOON, NOON - 30 * MINUTE, NOON + MINUTE):  # clocks apart, one behind
         await dashboard(db).remember(now)
     assert (await read(db, NOON + HOUR)).activity_by_day[-1].logins == 20
+
+
+async def test_what_was_forgotten_is_counted_anew(db: Database) -> None:
+    await event(db, "login", NOON - DAY)
+    await visit(db, NOON - DAY)
+    await dashboard(db).remember(NOON)
+    await event(db, "login", NOON - DAY - HOUR)  # rows of the past
+    await visit(db, NOON - DAY - HOUR)
+    assert (await read(db, NOON)).total_visits == 1
+    yesterday = last_days(NOON, 2)[0]
+    await events.forget_days(db, [yesterday])
+    await visits.forget_counts(db, NOON)
+    for _ in range(2):
+        found = await read(db, NOON + MINUTE)
+        assert (found.total_visits, found.activity_by_day[-2].logins) == (2, 2)
+    assert await events.whole_days(db, [yesterday]) == [yesterday]
+    assert await visits.are_whole(db, NOON)
+    await db[visits.COLLECTION].delete_many({})
+    await db[events.COLLECTION].delete_many({})
+    assert not await visits.are_whole(db, NOON)
+    assert await events.whole_days(db, [yesterday]) == []
+
+
+@pytest.mark.parametrize("remembered_before", [False, True])
+async def test_a_count_under_way_is_not_remembered_once_it_is_forgotten(
+    db: Database, remembered_before: bool
+) -> None:
+    (day,) = last_days(NOON, 1)
+    if remembered_before:
+        await event(db, "login", NOON - 5 * HOUR)
+        await dashboard(db).remember(NOON - 4 * HOUR)
+
+    async def slow(since: datetime, until: datetime) -> Counter[str]:
+        """Meanwhile somebody adds a row, and says so."""
+        await event(db, "login", NOON - HOUR)
+        await events.forget_days(db, [day])
+        return Counter(login=0)
+
+    await running_counts.counted(db, events.COUNTED_AS, [day], slow, NOON)
+    (count,) = await events.count_by_type(db, [day], NOON)
+    rows = await db[events.COLLECTION].count_documents({})
+    assert count["login"] == rows > 0
