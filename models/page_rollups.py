@@ -19,6 +19,7 @@ from models.fence import Stamps, fenced
 from models.page_views import page_views
 from models.sessions import Document
 from scoring.tallies import Breakdown, Counts, Tally
+from scoring.utc_days import midnight
 
 COLLECTION = "page_rollups"
 FIRST = "first"
@@ -80,6 +81,19 @@ async def lower_first_day(db: Database, day: date) -> None:
 async def find_closed(db: Database, periods: Iterable[str]) -> set[str]:
     """Those of these periods that are closed."""
     return set(await read_periods(db, periods, ()))
+
+
+async def whole_days(db: Database, days: Iterable[date]) -> list[date]:
+    """Those of these days that may be reopened: each view that they were closed with is
+    still there."""
+    whole = []
+    for day in days:
+        closed = (await read_periods(db, [day_id(day)], ("counts",))).get(day_id(day))
+        span = {"$gte": midnight(day), "$lt": midnight(day) + timedelta(days=1)}
+        there = await page_views(db).count_documents({"startedAt": span})
+        if closed is None or Counts(closed["counts"]).views <= there:
+            whole.append(day)
+    return whole
 
 
 async def reopen(db: Database, periods: Iterable[str]) -> None:

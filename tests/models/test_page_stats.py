@@ -15,7 +15,17 @@ from models.indexes import ensure_indexes
 from models.page_closing import Periods
 from models.page_days import BEACON_LIFE, DAY, FORGOTTEN_AFTER, LATE, SILENT_FOR
 from models.page_reports import PagesQuery, PagesReport, StatsRange, ViewStats, sources
-from models.page_rollups import FIRST, close_period, day_id, rollups
+from models.page_rollups import (
+    FIRST,
+    close_period,
+    day_id,
+    find_closed,
+    lower_first_day,
+    reopen,
+    reopened,
+    rollups,
+    whole_days,
+)
 from models.page_stats import FRESH_FOR, PageStats
 from models.page_views import COLLECTION, INDEXES, page_views
 from models.visitors import VISITORS
@@ -311,6 +321,64 @@ async def test_closed_days_do_not_need_their_views_any_more(db: Database) -> Non
     await page_views(db).delete_many({})
     first, end = date(2026, 3, 1), date(2026, 3, 2)
     assert_report(await stats_of(db).pages(asked(first, end), now), views, first, end)
+
+
+async def test_what_is_reopened_is_tallied_again_by_all_who_knew_it(db: Database) -> None:
+    first, today = date(2026, 1, 20), date(2026, 4, 10)
+    now = datetime(2026, 4, 10, 9, tzinfo=UTC)
+    views = random_views(6, datetime(2026, 2, 3, 7, tzinfo=UTC), now, 400)
+    await page_views(db).insert_many(views)
+    closing, other = periods_of(db), periods_of(db)
+    stats = stats_of(db, other)
+    await closing.close_due(lambda: now)
+    query = asked(first, today + DAY, limit=100)
+    assert_report(await stats.pages(query, now), views, first, query.to)
+
+    added = random_views(7, datetime(2026, 1, 20, 7, tzinfo=UTC), now, 300)
+    await page_views(db).insert_many(added)
+    days = {view["startedAt"].date() for view in added}
+    periods = {day_id(day) for day in days} | {day_id(day)[:7] for day in days}
+    await lower_first_day(db, first)
+    await reopen(db, periods)
+    now += FRESH_FOR
+    assert_report(await stats.pages(query, now), views + added, first, query.to)
+    assert await closing.close_due(lambda: now) >= len(days) - 1 + 3  # three months
+    assert_report(await stats.pages(query, now + FRESH_FOR), views + added, first, query.to)
+    assert_report(await stats_of(db).pages(query, now), views + added, first, query.to)
+    assert await whole_days(db, days) == list(days)
+
+    await page_views(db).delete_many({"_id": {"$in": [view["_id"] for view in added]}})
+    gone = [day for day in days if day != today]
+    assert not set(await whole_days(db, gone))
+    await reopen(db, periods)
+    now += 2 * FRESH_FOR
+    assert_report(await stats.pages(query, now), views, first, query.to)
+    await closing.close_due(lambda: now)
+    assert_report(await stats.pages(query, now + FRESH_FOR), views, first, query.to)
+    known = {row["build"] async for row in rollups(db).find({"build": {"$exists": True}})}
+    async for row in rollups(db).find({"_id": {"$regex": "/"}}):
+        assert row["_id"].split("/")[1] in known  # nothing is left of former builds
+
+
+@pytest.mark.parametrize("closed_before", [False, True])
+async def test_a_closing_under_way_is_not_stored_once_its_day_is_reopened(
+    db: Database, closed_before: bool
+) -> None:
+    views = random_views(8, MIDNIGHT, MIDNIGHT + DAY, 40)
+    await page_views(db).insert_many(views)
+    now, day = MIDNIGHT + 2 * DAY, day_id(MIDNIGHT.date())
+    if closed_before:
+        await periods_of(db).close_due(lambda: now)
+        await reopen(db, [day])
+    late = a_view(NOON)
+    stamp = await reopened(db, day)
+    await page_views(db).insert_one(late)
+    await reopen(db, [day])  # after the closing has read
+    assert not await close_period(db, day, Breakdown(), now, stamp=stamp)
+    assert await find_closed(db, [day]) == set()
+    assert await periods_of(db).close_due(lambda: now) == 1
+    first, end = date(2026, 3, 1), date(2026, 3, 2)
+    assert_report(await stats_of(db).pages(asked(first, end), now), [*views, late], first, end)
 
 
 async def test_pages_are_ranked_and_cut(db: Database) -> None:
