@@ -9,6 +9,7 @@ everything else to stderr; exit status 0 is success, 1 a failure, 2 wrong usage 
 import click
 
 from focusup.cli.admin import admin_command
+from focusup.cli.demo import demo_command
 from focusup.cli.serve import serve_command
 from focusup.cli.smoke import smoke_command
 from focusup.cli.token import token_command
@@ -22,6 +23,7 @@ def main() -> None:
 
 
 main.add_command(admin_command)
+main.add_command(demo_command)
 main.add_command(serve_command)
 main.add_command(smoke_command)
 main.add_command(token_command)

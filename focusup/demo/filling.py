@@ -1,0 +1,207 @@
+"""Storing a demonstration, and removing it, whether a server runs beside or not.
+
+What must always hold: nothing of an account that is no demonstration is touched; whatever is
+cut off is finished when it is asked for again; and what servers remember of days that are
+over (`running_counts`, `page_rollups`) says what it would if all were read. Days of which
+retention has removed rows can't be counted again, so no row is added to them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from motor.motor_asyncio import AsyncIOMotorCollection
+
+from focusup.demo.habits import NAME, ZONE
+from focusup.demo.site import PAGES_PREFIX, Days, Mark, Site, site_of
+from focusup.demo.year import first_day, goals_of, sessions_of
+from models import events, page_rollups, page_views, presence, visits
+from models.demos import Demo, count_demos, find_demo, insert_demo, set_demo
+from models.departures import Departures
+from models.errors import NotFound
+from models.known_users import COLLECTION as KNOWN_USERS
+from models.known_users import note_users
+from models.learners import Learners
+from models.leaving import remove_person
+from models.passwords import PasswordHashes
+from models.session_store import new_id, sessions
+from models.sessions import Document
+from models.tokens import Identity
+from models.users import Database, Signup, new_user
+from models.visitors import BROWSER_SESSIONS, VISITORS
+from scoring.local_days import at_instant, midnight_us
+from scoring.utc_days import Span, day_of, last_days, midnight
+
+SITE_DAYS = 14
+CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Made:
+    """What there is now."""
+
+    user_id: str
+    sessions: int
+    focused_s: int
+    visits: int
+    site: Site
+    replaced: bool
+
+
+async def add(
+    db: Database,
+    gone: Departures,
+    *,
+    email: str,
+    password: str,
+    seed: int,
+    until: datetime,
+    now: datetime,
+) -> Made:
+    """Make a learner whose year ends at `until`, and a site around them; instead of the one
+    that was there. Raises Conflict, StorageUnavailable, StatementRefused."""
+    replaced = await find_demo(db, email) is not None
+    if replaced:
+        await remove(db, gone, email=email, now=now)
+    demo, days = await _begin(db, email, password, until)
+    lived = list(sessions_of(demo.user_id, seed, until))
+    await _insert(sessions(db), lived)
+    site = site_of(Mark(demo.tag), demo.user_id, seed, until, days)
+    await _store_site(db, demo, site)
+    await _count_anew(db, demo)
+    focused_s = sum(each["activeSeconds"] for each in lived)
+    visited = len(site.visits) if demo.has_visits else 0
+    return Made(demo.user_id, len(lived), focused_s, visited, site, replaced)
+
+
+async def remove(db: Database, gone: Departures, *, email: str, now: datetime) -> None:
+    """Remove it with all its marked rows; who is signed in with it is signed out, and leaves
+    as anybody would. Raises NotFound "no_demo", Conflict "not_a_demo", StorageUnavailable,
+    StatementRefused."""
+    demo = await find_demo(db, email)
+    if demo is None:
+        raise NotFound("no_demo", "There is no demonstration with this address.")
+    if not demo.is_leaving:
+        demo = await _still_whole(db, demo)
+        await set_demo(db, demo)
+    await _remove_site(db, demo)
+    await _count_anew(db, demo)
+    # Servers finish the departure of whoever has left, and know nothing of the site.
+    await gone.begin(Identity(demo.user_id, now), now, had_account=True)
+    await remove_person(db, demo.user_id, now)
+
+
+async def _begin(db: Database, email: str, password: str, until: datetime) -> tuple[Demo, Days]:
+    """The account, its settings and goals."""
+    spans = last_days(until, SITE_DAYS)
+    dates = tuple(span.since.date() for span in spans)
+    began_at = first_day(until)
+    signup = Signup(email=email, password=password, name=NAME, time_zone=ZONE)
+    hashes = PasswordHashes()
+    try:
+        user = new_user(signup, await hashes.hash(password), began_at)
+    finally:
+        hashes.close()
+    user = user.model_copy(update={"id": new_id(began_at)})
+    demo = Demo(
+        user_id=str(user.id),
+        tag=Mark.of(str(user.id)).tag,
+        until=until,
+        event_days=tuple(span.since.date() for span in await events.whole_days(db, spans)),
+        view_days=tuple(await page_rollups.whole_days(db, dates)),
+        has_visits=await visits.are_whole(db, until),
+    )
+    await insert_demo(db, user, demo)
+    await note_users(db, [demo.user_id], began_at)
+    learners = Learners(db)
+    await learners.set_zone(demo.user_id, ZONE)
+    for each in goals_of(until):
+        at = at_instant(midnight_us(each.since, ZONE))
+        await learners.set_goals(demo.user_id, each.goals, at)
+    return demo, Days(dates, frozenset(demo.event_days), frozenset(demo.view_days))
+
+
+async def _store_site(db: Database, demo: Demo, site: Site) -> None:
+    """What leads to other rows comes first, so that `_remove_site` finds them all."""
+    seen = [{"_id": id_, "first_seen_at": at} for id_, at in site.first_seen.items()]
+    await _insert(db[KNOWN_USERS], [row for row in seen if row["_id"] != demo.user_id])
+    there = [{"_id": id_, "last_seen_at": at} for id_, at in site.last_seen.items()]
+    await _insert(db[presence.COLLECTION], there)
+    await _insert(db[events.COLLECTION], site.events)
+    if demo.has_visits:
+        await _insert(db[visits.COLLECTION], site.visits)
+    await _insert(db[VISITORS], list(site.visitors.values()))
+    await _insert(db[BROWSER_SESSIONS], site.browser_sessions)
+    await _insert(page_views.page_views(db), site.page_views)
+    pages = {view["page"] for view in site.page_views}
+    if pages:
+        await page_views.store_page_names(db, pages, demo.until)
+
+
+async def _remove_site(db: Database, demo: Demo) -> None:
+    of_it = {"_id": _starting_with(Mark(demo.tag).prefix)}
+    people = await _ids(db[KNOWN_USERS], of_it)
+    for user_id in (*people, demo.user_id):
+        await _delete(db[events.COLLECTION], await _events_of(db, user_id, demo.until))
+    for visitor_id in await _ids(db[VISITORS], of_it):
+        for collection in (page_views.page_views(db), db[BROWSER_SESSIONS]):
+            await _delete(collection, await _ids(collection, {"visitorId": visitor_id}))
+    for name in (VISITORS, visits.COLLECTION, presence.COLLECTION, KNOWN_USERS):
+        await _delete(db[name], await _ids(db[name], of_it))
+    if await count_demos(db) == 1:
+        pages = db[page_views.PAGES]
+        await _delete(pages, await _ids(pages, {"_id": _starting_with(PAGES_PREFIX)}))
+
+
+async def _events_of(db: Database, user_id: str, until: datetime) -> list[Any]:
+    """Up to then: what somebody did who signed in with it later, stays, without its user."""
+    found = db[events.COLLECTION].find({"user_id": user_id}, {"created_at": 1})
+    return [row["_id"] async for row in found if row["created_at"] <= until]
+
+
+async def _still_whole(db: Database, demo: Demo) -> Demo:
+    """It leaves, and this of it can be counted anew."""
+    spans = await events.whole_days(db, _spans(demo.event_days))
+    return demo._replace(
+        is_leaving=True,
+        event_days=tuple(span.since.date() for span in spans),
+        view_days=tuple(await page_rollups.whole_days(db, demo.view_days)),
+        has_visits=demo.has_visits and await visits.are_whole(db, demo.until),
+    )
+
+
+async def _count_anew(db: Database, demo: Demo) -> None:
+    """Rows of the past have come or gone."""
+    await events.forget_days(db, _spans(demo.event_days))
+    if demo.has_visits:
+        await visits.forget_counts(db, demo.until)
+    if demo.view_days:
+        await page_rollups.lower_first_day(db, min(demo.view_days))
+        days = {page_rollups.day_id(day) for day in demo.view_days}
+        months = {page_rollups.month_id(day) for day in demo.view_days}
+        await page_rollups.reopen(db, days | months)
+
+
+def _spans(days: Sequence[date]) -> list[Span]:
+    return [day_of(midnight(day)) for day in days]
+
+
+def _starting_with(prefix: str) -> Document:
+    return {"$gte": prefix, "$lt": prefix + "\x7f"}
+
+
+async def _ids(collection: AsyncIOMotorCollection[Document], wanted: Document) -> list[Any]:
+    return [row["_id"] async for row in collection.find(wanted, {"_id": 1})]
+
+
+async def _insert(
+    collection: AsyncIOMotorCollection[Document], documents: Sequence[Document]
+) -> None:
+    for start in range(0, len(documents), CHUNK):
+        await collection.insert_many(documents[start : start + CHUNK])
+
+
+async def _delete(collection: AsyncIOMotorCollection[Document], ids: Sequence[Any]) -> None:
+    for start in range(0, len(ids), CHUNK):
+        await collection.delete_many({"_id": {"$in": ids[start : start + CHUNK]}})
