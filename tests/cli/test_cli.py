@@ -49,7 +49,7 @@ def test_every_command_explains_itself(command: str) -> None:
 
 
 def test_there_are_the_promised_commands() -> None:
-    assert set(main.commands) == {"admin", "serve", "smoke", "token", "track"}
+    assert set(main.commands) == {"admin", "demo", "serve", "smoke", "token", "track"}
 
 
 def test_an_unknown_command_is_wrong_usage() -> None:

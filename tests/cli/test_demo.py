@@ -103,19 +103,19 @@ def test_a_learner_has_something_to_look_at(server: LiveServer) -> None:
         days = [
             day
             for year in (today.year - 1, today.year)
-            for day in get(rest, f"/api/stats/me/calendar?year={year}")["days"]
+            for day in get(rest, f"/api/stats/me/calendar?year={year}")["calendar"]["days"]
         ]
         assert 150 < sum(day["focusedSeconds"] > 0 for day in days) < 330
         span = f"from={today - timedelta(days=365)}&to={today + timedelta(days=1)}"
-        hours = get(rest, f"/api/stats/me/series?by=hourOfWeek&{span}")
+        hours = get(rest, f"/api/stats/me/series?by=hourOfWeek&{span}")["series"]
         assert hours["total"]["focusedSeconds"] == stats["focusedSeconds"]
-        contents = get(rest, f"/api/stats/me/series?by=content&{span}")
-        assert len(contents["points"]) == 5
-        found = get(rest, "/api/sessions?q=revision&limit=100")["sessions"]
+        contents = get(rest, f"/api/stats/me/series?by=content&{span}")["series"]
+        assert len(contents["shares"]) == 5
+        found = get(rest, "/api/sessions?q=PROBLEM&limit=100")["sessions"]
         assert found
-        assert all("revision" in str(each["title"]).lower() for each in found)
+        assert all("problem" in str(each["title"]).lower() for each in found)
         for session in get(rest, "/api/sessions?limit=100")["sessions"]:
-            timeline = get(rest, f"/api/sessions/{session['_id']}/timeline")
+            timeline = get(rest, f"/api/sessions/{session['_id']}/timeline")["timeline"]
             for kind in ("active", "idle", "paused", "away"):
                 told = sum(run["seconds"] for run in timeline["runs"] if run["kind"] == kind)
                 assert told == session[f"{kind}Seconds"], (kind, session)
