@@ -68,7 +68,7 @@ def add_command(email: str, seed: int, until: datetime | None, data_dir: Path | 
         ),
     )
     _tell(made)
-    click.echo(f"look at: http://127.0.0.1:{settings.port}/docs")
+    click.echo(f"look at: http://127.0.0.1:{settings.port}/me")
     click.echo(f"e-mail: {address}\npassword: {password}")
 
 

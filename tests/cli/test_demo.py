@@ -57,7 +57,7 @@ def made(*arguments: str) -> str:
     result = demo(*arguments)
     assert result.exit_code == 0, result.output
     assert time.monotonic() - began_s < LONGEST_S
-    assert "look at: http://127.0.0.1:" in result.stdout
+    assert "look at: http://127.0.0.1:5000/me\n" in result.stdout
     (password,) = re.findall(r"^password: (\S+)$", result.stdout, re.MULTILINE)
     return str(password)
 
@@ -95,6 +95,7 @@ def views(server: LiveServer, expected: int) -> None:
 
 def test_a_learner_has_something_to_look_at(server: LiveServer) -> None:
     with sign_in(server, made()) as rest:
+        assert rest.get("/me").status_code == 200
         stats = get(rest, "/api/stats/me")["stats"]
         assert 300 <= stats["endedSessions"] <= 600
         assert stats["currentStreak"] >= 22
