@@ -314,7 +314,17 @@ def test_odd_texts_in_a_filter_match_themselves_alone(rest: httpx.Client, text: 
 # --- addresses and methods ----------------------------------------------------------------
 
 UNKNOWN_PATHS = [
-    *("/", "/api", "/api/", "/api/session", "/api/sessions/", "/api/auth", "/api/auth/signup/"),
+    *(
+        "/x",
+        "/me/",
+        "/assets",
+        "/api",
+        "/api/",
+        "/api/session",
+        "/api/sessions/",
+        "/api/auth",
+        "/api/auth/signup/",
+    ),
     *("/api/sessions/x/y", f"/api/sessions/{'f' * 24}/", "/API/sessions", "/api//sessions"),
     *("/api/sessions/../../etc/passwd", "/%00", "/%ff", "/api/sessions/%2e%2e/x", "/" + "x" * 5000),
     *("/docs/..%2f..%2fetc%2fpasswd", "/ws", "/.env", "/api/health/x", "/%F0%9F"),

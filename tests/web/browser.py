@@ -83,15 +83,15 @@ async def sign_up(page: Page, url: str, email: str) -> None:
     await _enter(page, email, "Sign up")
 
 
-async def sign_in(page: Page, url: str, email: str) -> None:
+async def sign_in(page: Page, url: str, email: str, password: str = PASSWORD) -> None:
     await page.goto(f"{url}/")
     await page.get_by_role("tab", name="Sign in").click()
-    await _enter(page, email, "Sign in")
+    await _enter(page, email, "Sign in", password)
 
 
-async def _enter(page: Page, email: str, button: str) -> None:
+async def _enter(page: Page, email: str, button: str, password: str = PASSWORD) -> None:
     await page.get_by_label("E-mail").fill(email)
-    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_label("Password").fill(password)
     await page.get_by_role("button", name=button).click()
     await page.get_by_role("heading", name="What will you study?").wait_for()
 
