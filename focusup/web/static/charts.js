@@ -8,45 +8,76 @@ import { day, el, number, svg, t } from "./dom.js";
 
 const FONT = 12;
 const LINE = 18;
+const LETTER = 6.5; // the mean width of one
 const WEEKDAYS = ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04", "2024-01-05", "2024-01-06", "2024-01-07"];
 
 export const weekday = (index, style = "short") => day(WEEKDAYS[index], { weekday: style });
 
+const figures = new WeakMap();
+
 // Puts a chart into `place`: `title` names it, `summary` says it in a sentence, `table` is
 // `{head, rows}`, and `draw(width)` gives `{height, children}` for a width in pixels. Where
-// `least` is given it is never drawn narrower, and scrolls to its end.
-function figure(place, { title, summary, table, draw, least = 0 }) {
-  const id = `chart-${place.id}`;
-  const picture = svg("svg", { role: "img", "aria-labelledby": `${id}-title`, "aria-describedby": `${id}-summary` });
-  const frame = el("div", least ? { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": `${id}-title` } : {}, picture);
-  place.replaceChildren(el("figure", {},
-    el("figcaption", { id: `${id}-title`, class: "only-read" }, title),
-    el("p", { id: `${id}-summary`, class: "soft small" }, summary),
-    frame, numbers(title, table)));
-  let drawn = 0;
-  const redraw = () => {
-    const width = Math.max(least, Math.floor(frame.clientWidth));
-    if (!width || width === drawn) return;
-    const { height, children } = draw(width);
-    for (const [name, value] of Object.entries({ viewBox: `0 0 ${width} ${height}`, width, height })) picture.setAttribute(name, value);
-    picture.style.width = `${width}px`;
-    picture.replaceChildren(...children);
-    if (!drawn) frame.scrollLeft = frame.scrollWidth;
-    drawn = width;
-  };
-  redraw();
-  new ResizeObserver(redraw).observe(frame);
+// `least` is given it is never drawn narrower, and scrolls to its end. One that is there
+// already changes in its place: it does not flicker, and what was opened stays open.
+function figure(place, given) {
+  if (!figures.has(place)) figures.set(place, new Figure(place, given));
+  figures.get(place).show(given);
 }
 
-function numbers(title, { head, rows }) {
+class Figure {
+  #picture; #frame; #summary; #legend; #table; #given; #drawn = 0; #observer;
+
+  constructor(place, { title, least = 0 }) {
+    const id = `chart-${place.id}`;
+    this.#picture = svg("svg", { role: "img", "aria-labelledby": `${id}-title`, "aria-describedby": `${id}-summary` });
+    this.#frame = el("div", least ? { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": `${id}-title` } : {}, this.#picture);
+    this.#summary = el("p", { id: `${id}-summary`, class: "soft small" });
+    this.#legend = el("p", { class: "row small" });
+    this.#table = el("table");
+    place.replaceChildren(el("figure", {},
+      el("figcaption", { id: `${id}-title`, class: "only-read" }, title), this.#summary, this.#frame, this.#legend,
+      el("details", {}, el("summary", {}, t("all.numbers")),
+        el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": title }, this.#table))));
+    this.#observer = new ResizeObserver(() => this.#draw());
+    this.#observer.observe(this.#frame);
+  }
+
+  show(given) {
+    this.#given = given;
+    this.#summary.textContent = given.summary;
+    this.#legend.replaceChildren(...legend(given.series ?? []));
+    this.#legend.hidden = !this.#legend.children.length;
+    this.#table.replaceChildren(...numbers(given.table));
+    const before = this.#drawn;
+    this.#drawn = 0;
+    this.#draw();
+    if (!before) this.#frame.scrollLeft = this.#frame.scrollWidth;
+  }
+
+  leave() {
+    this.#observer.disconnect();
+  }
+
+  #draw() {
+    const width = Math.max(this.#given.least ?? 0, Math.floor(this.#frame.clientWidth));
+    if (!width || width === this.#drawn) return;
+    const { height, children } = this.#given.draw(width);
+    for (const [name, value] of Object.entries({ viewBox: `0 0 ${width} ${height}`, width, height })) this.#picture.setAttribute(name, value);
+    this.#picture.style.width = `${width}px`;
+    this.#picture.replaceChildren(...children);
+    this.#drawn = width;
+  }
+}
+
+function numbers({ head, rows }) {
   const cell = (tag) => (value, index) => el(tag, { class: index ? "n" : null, scope: tag === "th" ? "col" : null }, String(value));
-  return el("details", {}, el("summary", {}, t("all.numbers")),
-    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": title },
-      el("table", {}, el("thead", {}, el("tr", {}, head.map(cell("th")))),
-        el("tbody", {}, rows.map((row) => el("tr", {}, row.map(cell("td"))))))));
+  return [el("thead", {}, el("tr", {}, head.map(cell("th")))),
+    el("tbody", {}, rows.map((row) => el("tr", {}, row.map(cell("td")))))];
 }
 
 function empty(place, text) {
+  figures.get(place)?.leave();
+  figures.delete(place);
   place.replaceChildren(el("p", { class: "empty" }, text));
 }
 
@@ -57,23 +88,37 @@ export function roundUp(value) {
   return power * [1, 2, 2.5, 5, 10].find((step) => step * power >= value * (1 - 1e-9));
 }
 
-// Lines and labels of an axis from `low` to `high`.
-function axis(width, height, left, low, high, format) {
-  const steps = [0, 0.5, 1];
-  return steps.flatMap((share) => {
-    const y = height - share * height + FONT / 2;
+// An axis from 0 that holds all `values`: where it ends, and how far its lines are apart. Among
+// whole numbers there are no lines between.
+function scale(values, most = 0) {
+  const highest = Math.max(most, ...values);
+  const fine = roundUp(highest / 4);
+  const step = values.every(Number.isInteger) && fine % 1 ? (fine < 1 ? 1 : 5) : fine;
+  return { high: step * Math.max(1, Math.ceil(highest / step - 1e-9)), step };
+}
+
+// Its lines and labels, for a chart `height` tall from `left` to `width`.
+function axis(width, height, left, { high, step }, format) {
+  const values = Array.from({ length: Math.round(high / step) + 1 }, (_, index) => index * step);
+  return values.flatMap((value) => {
+    const y = height - (value / high) * height + FONT / 2;
     return [
       svg("line", { x1: left, x2: width, y1: y, y2: y, stroke: "var(--line)" }),
-      svg("text", { x: left - 6, y: y + FONT / 3, "text-anchor": "end" }, format(low + share * (high - low))),
+      svg("text", { x: left - 6, y: y + FONT / 3, "text-anchor": "end" }, format(value)),
     ];
   });
 }
 
-// Labels under the chart, as many as there is room for; the last is always there.
-function below(labels, at, y, room) {
-  const every = Math.max(1, Math.ceil(labels.length / Math.max(1, Math.floor(room / 64))));
-  return labels.flatMap((label, index) =>
-    (labels.length - 1 - index) % every ? [] : [svg("text", { x: at(index), y, "text-anchor": "middle" }, label)]);
+// Labels under a chart that ends at `right`, as many as there is room for; the last is always
+// there.
+function below(labels, at, y, left, right) {
+  const wide = Math.max(36, 16 + LETTER * Math.max(...labels.map(({ length }) => length)));
+  const every = Math.max(1, Math.ceil(labels.length / Math.max(1, Math.floor((right - left) / wide))));
+  return labels.flatMap((label, index) => {
+    if ((labels.length - 1 - index) % every) return [];
+    const outside = at(index) + wide / 2 > right + 16;
+    return [svg("text", { x: outside ? right : at(index), y, "text-anchor": outside ? "end" : "middle" }, label)];
+  });
 }
 
 // Bars by time. `points` are `{label, name, values}`: short and full name, and a number for each
@@ -81,13 +126,14 @@ function below(labels, at, y, room) {
 export function bars(place, { title, summary, points, series, format = number, goal = null }) {
   if (!points.some(({ values }) => values.some((value) => value > 0))) return empty(place, t("all.nothing"));
   const sum = ({ values }) => values.reduce((all, value) => all + value, 0);
-  const high = roundUp(Math.max(goal ?? 0, ...points.map(sum)));
+  const upTo = scale(points.map(sum), goal ?? 0);
+  const { high } = upTo;
   const draw = (width) => {
     const [left, tall] = [46, 170];
     const step = (width - left) / points.length;
     const thick = Math.max(1, Math.min(36, step * 0.72));
     const middle = (index) => left + step * (index + 0.5);
-    const children = axis(width, tall, left, 0, high, format);
+    const children = axis(width, tall, left, upTo, format);
     points.forEach((point, index) => {
       let y = tall + FONT / 2;
       const parts = point.values.map((value, which) => {
@@ -102,28 +148,28 @@ export function bars(place, { title, summary, points, series, format = number, g
       const y = tall - (goal / high) * tall + FONT / 2;
       children.push(svg("line", { x1: left, x2: width, y1: y, y2: y, stroke: "var(--accent)", "stroke-dasharray": "5 4", "stroke-width": 2 }, svg("title", {}, t("all.goalLine", { goal: format(goal) }))));
     }
-    children.push(...below(points.map(({ label }) => label), middle, tall + LINE + FONT / 2, width - left));
+    children.push(...below(points.map(({ label }) => label), middle, tall + LINE + FONT / 2, left, width));
     return { height: tall + LINE + FONT, children };
   };
   const table = { head: ["", ...series.map(({ name }) => name)], rows: points.map(({ name, values }) => [name, ...values.map(format)]) };
-  figure(place, { title, summary, table, draw });
-  if (series.length > 1) place.querySelector("figure").insertBefore(legend(series), place.querySelector("details"));
+  figure(place, { title, summary, table, draw, series: series.length > 1 ? series : [] });
 }
 
 function legend(series) {
-  return el("p", { class: "row small" }, series.map(({ name, colour }) => {
+  return series.map(({ name, colour }) => {
     const item = el("span", { class: "dot" }, name);
     item.style.setProperty("--dot", `var(${colour})`);
     return item;
-  }));
+  });
 }
 
 // A line through the points that have a value; `points` are `{label, name, value}`, where null
-// is a gap.
-export function line(place, { title, summary, points, format = number, column }) {
+// is a gap. The axis goes up to `most` at least.
+export function line(place, { title, summary, points, format = number, column, most = 0 }) {
   const known = points.filter(({ value }) => value !== null);
   if (!known.length) return empty(place, t("all.nothing"));
-  const high = roundUp(Math.max(...known.map(({ value }) => value)));
+  const upTo = scale(known.map(({ value }) => value), most);
+  const { high } = upTo;
   const draw = (width) => {
     const [left, tall] = [46, 170];
     const x = (index) => left + ((width - left - 10) * (index + 0.5)) / points.length;
@@ -132,12 +178,12 @@ export function line(place, { title, summary, points, format = number, column })
     return {
       height: tall + LINE + FONT,
       children: [
-        ...axis(width, tall, left, 0, high, format),
+        ...axis(width, tall, left, upTo, format),
         svg("path", { d: `M${path.join("L")}`, fill: "none", stroke: "var(--accent)", "stroke-width": 2.5, "stroke-linejoin": "round" }),
         ...points.flatMap(({ name, value }, index) => (value === null ? [] : [
           svg("circle", { cx: x(index), cy: y(value), r: points.length > 60 ? 2 : 4, fill: "var(--accent)" }, svg("title", {}, `${name}: ${format(value)}`)),
         ])),
-        ...below(points.map(({ label }) => label), x, tall + LINE + FONT / 2, width - left),
+        ...below(points.map(({ label }) => label), x, tall + LINE + FONT / 2, left, width),
       ],
     };
   };
