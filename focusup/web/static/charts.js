@@ -1,4 +1,4 @@
-// All charts: plain SVG, drawn anew when their width changes. Each is a figure that says in
+// Charts: plain SVG, drawn anew when their width changes. Each is a figure that says in
 // words what it shows, and has its numbers as a table behind "Show numbers".
 //
 // What must always hold: nothing is told by colour alone; a chart of nothing says so; a chart
@@ -6,8 +6,9 @@
 
 import { day, el, number, svg, t } from "./dom.js";
 
-const FONT = 12;
+export const FONT = 12;
 const LINE = 18;
+const THINNEST = 2.5; // a bar and the gap after it
 const LETTER = 6.5; // the mean width of one
 const WEEKDAYS = ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04", "2024-01-05", "2024-01-06", "2024-01-07"];
 
@@ -16,27 +17,29 @@ export const weekday = (index, style = "short") => day(WEEKDAYS[index], { weekda
 const figures = new WeakMap();
 
 // Puts a chart into `place`: `title` names it, `summary` says it in a sentence, `table` is
-// `{head, rows}`, and `draw(width)` gives `{height, children}` for a width in pixels. Where
-// `least` is given it is never drawn narrower, and scrolls to its end. One that is there
-// already changes in its place: it does not flicker, and what was opened stays open.
-function figure(place, given) {
+// `{head, rows}` and may have a `label`, and `draw(width)` gives `{height, children}` for a width
+// in pixels. Where `least` is given it is never drawn narrower, and scrolls: to what `draw`
+// gives as `end`, or to its end. One that is there already changes in its place: it does not
+// flicker, and what was opened stays open.
+export function figure(place, given) {
   if (!figures.has(place)) figures.set(place, new Figure(place, given));
   figures.get(place).show(given);
 }
 
 class Figure {
-  #picture; #frame; #summary; #legend; #table; #given; #drawn = 0; #observer;
+  #picture; #frame; #title; #summary; #legend; #table; #given; #drawn = 0; #observer;
 
-  constructor(place, { title, least = 0 }) {
+  constructor(place, { title, table: { label = t("all.numbers") } }) {
     const id = `chart-${place.id}`;
     this.#picture = svg("svg", { role: "img", "aria-labelledby": `${id}-title`, "aria-describedby": `${id}-summary` });
-    this.#frame = el("div", least ? { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": `${id}-title` } : {}, this.#picture);
+    this.#frame = el("div", {}, this.#picture);
+    this.#title = el("figcaption", { id: `${id}-title`, class: "only-read" });
     this.#summary = el("p", { id: `${id}-summary`, class: "soft small" });
     this.#legend = el("p", { class: "row small" });
     this.#table = el("table");
     place.replaceChildren(el("figure", {},
-      el("figcaption", { id: `${id}-title`, class: "only-read" }, title), this.#summary, this.#frame, this.#legend,
-      el("details", {}, el("summary", {}, t("all.numbers")),
+      this.#title, this.#summary, this.#frame, this.#legend,
+      el("details", {}, el("summary", {}, label),
         el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": title }, this.#table))));
     this.#observer = new ResizeObserver(() => this.#draw());
     this.#observer.observe(this.#frame);
@@ -44,14 +47,15 @@ class Figure {
 
   show(given) {
     this.#given = given;
+    this.#title.textContent = given.title;
     this.#summary.textContent = given.summary;
     this.#legend.replaceChildren(...legend(given.series ?? []));
     this.#legend.hidden = !this.#legend.children.length;
     this.#table.replaceChildren(...numbers(given.table));
     const before = this.#drawn;
     this.#drawn = 0;
-    this.#draw();
-    if (!before) this.#frame.scrollLeft = this.#frame.scrollWidth;
+    const end = this.#draw();
+    if (this.#drawn !== before) this.#frame.scrollLeft = end - this.#frame.clientWidth;
   }
 
   leave() {
@@ -59,23 +63,35 @@ class Figure {
   }
 
   #draw() {
-    const width = Math.max(this.#given.least ?? 0, Math.floor(this.#frame.clientWidth));
-    if (!width || width === this.#drawn) return;
-    const { height, children } = this.#given.draw(width);
+    const room = Math.floor(this.#frame.clientWidth);
+    const width = Math.max(this.#given.least ?? 0, room);
+    if (!room || width === this.#drawn) return width;
+    const { height, children, end = width } = this.#given.draw(width);
     for (const [name, value] of Object.entries({ viewBox: `0 0 ${width} ${height}`, width, height })) this.#picture.setAttribute(name, value);
     this.#picture.style.width = `${width}px`;
     this.#picture.replaceChildren(...children);
     this.#drawn = width;
+    this.#scrolls(width > room);
+    return end;
+  }
+
+  // What scrolls has to be reached by keyboard, and only that.
+  #scrolls(really) {
+    const attributes = { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": this.#title.id };
+    for (const [name, value] of Object.entries(attributes)) {
+      if (really) this.#frame.setAttribute(name, value);
+      else this.#frame.removeAttribute(name);
+    }
   }
 }
 
 function numbers({ head, rows }) {
-  const cell = (tag) => (value, index) => el(tag, { class: index ? "n" : null, scope: tag === "th" ? "col" : null }, String(value));
+  const cell = (tag) => (value, index) => el(tag, { class: index ? "n" : null, scope: tag === "th" ? "col" : null }, value instanceof Node ? value : String(value));
   return [el("thead", {}, el("tr", {}, head.map(cell("th")))),
     el("tbody", {}, rows.map((row) => el("tr", {}, row.map(cell("td")))))];
 }
 
-function empty(place, text) {
+export function empty(place, text) {
   figures.get(place)?.leave();
   figures.delete(place);
   place.replaceChildren(el("p", { class: "empty" }, text));
@@ -122,18 +138,20 @@ function below(labels, at, y, left, right) {
 }
 
 // Bars by time. `points` are `{label, name, values}`: short and full name, and a number for each
-// of `series`, `{name, colour}`, which are stacked. `goal` is a line across.
-export function bars(place, { title, summary, points, series, format = number, goal = null }) {
+// of `series`, `{name, colour}`, which are stacked. `goal` is a line across. The axis goes in
+// round numbers of `unit`, told by `axisFormat`.
+export function bars(place, { title, summary, points, series, format = number, unit = 1, axisFormat = format, goal = null }) {
   if (!points.some(({ values }) => values.some((value) => value > 0))) return empty(place, t("all.nothing"));
   const sum = ({ values }) => values.reduce((all, value) => all + value, 0);
-  const upTo = scale(points.map(sum), goal ?? 0);
-  const { high } = upTo;
+  const upTo = scale(points.map((point) => sum(point) / unit), (goal ?? 0) / unit);
+  const high = upTo.high * unit;
+  const left = 46;
   const draw = (width) => {
-    const [left, tall] = [46, 170];
+    const tall = 170;
     const step = (width - left) / points.length;
     const thick = Math.max(1, Math.min(36, step * 0.72));
     const middle = (index) => left + step * (index + 0.5);
-    const children = axis(width, tall, left, upTo, format);
+    const children = axis(width, tall, left, upTo, (value) => axisFormat(value * unit));
     points.forEach((point, index) => {
       let y = tall + FONT / 2;
       const parts = point.values.map((value, which) => {
@@ -152,7 +170,7 @@ export function bars(place, { title, summary, points, series, format = number, g
     return { height: tall + LINE + FONT, children };
   };
   const table = { head: ["", ...series.map(({ name }) => name)], rows: points.map(({ name, values }) => [name, ...values.map(format)]) };
-  figure(place, { title, summary, table, draw, series: series.length > 1 ? series : [] });
+  figure(place, { title, summary, table, draw, series: series.length > 1 ? series : [], least: left + points.length * THINNEST });
 }
 
 function legend(series) {
@@ -188,76 +206,5 @@ export function line(place, { title, summary, points, format = number, column, m
     };
   };
   const table = { head: ["", column ?? title], rows: known.map(({ name, value }) => [name, format(value)]) };
-  figure(place, { title, summary, table, draw });
-}
-
-// 0 for nothing, else 1 to 4 by quarters of the most.
-const level = (value, most) => (value > 0 ? Math.min(4, 1 + Math.floor((value / most) * 4)) : 0);
-
-// A year, a column for each week. `days` are `{date, value, counts}` in order; `counts` marks
-// the days of a streak with a dot.
-export function heatMap(place, { title, summary, days, format, columns }) {
-  const most = Math.max(1, ...days.map(({ value }) => value));
-  const offset = (new Date(`${days[0].date}T00:00:00Z`).getUTCDay() + 6) % 7;
-  const weeks = Math.ceil((days.length + offset) / 7);
-  const [left, top] = [34, 20];
-  const draw = (width) => {
-    const cell = Math.min(20, (width - left) / weeks);
-    const children = [0, 2, 4].map((row) => svg("text", { x: 0, y: top + cell * (row + 0.5) + 4 }, weekday(row)));
-    days.forEach(({ date, value, counts }, index) => {
-      const [column, row] = [Math.floor((index + offset) / 7), (index + offset) % 7];
-      const [x, y] = [left + column * cell, top + row * cell];
-      if (date.endsWith("-01")) children.push(svg("text", { x, y: FONT }, day(date, { month: "short" })));
-      children.push(svg("g", {},
-        svg("title", {}, t(counts ? "all.dayCounts" : "all.day", { day: day(date), value: format(value) })),
-        svg("rect", { x: x + 1, y: y + 1, width: cell - 2, height: cell - 2, rx: 2.5, fill: `var(--heat-${level(value, most)})` }),
-        counts ? svg("circle", { cx: x + cell / 2, cy: y + cell / 2, r: cell / 7, fill: "var(--card)" }) : null));
-    });
-    return { height: top + cell * 7 + 2, children };
-  };
-  const rows = days.filter(({ value, counts }) => value || counts).map(({ date, value, counts }) => [day(date), format(value), counts ? t("all.yes") : ""]);
-  figure(place, { title, summary, table: { head: columns, rows }, draw, least: left + weeks * 13 });
-}
-
-// The hours of a week: a row for each weekday. `hours` are `{weekday, hour, value}`, 168 of them.
-export function hourGrid(place, { title, summary, hours, format, columns }) {
-  const most = Math.max(...hours.map(({ value }) => value));
-  if (!most) return empty(place, t("all.nothing"));
-  const [left, top, tall] = [34, 18, 22];
-  const draw = (width) => {
-    const cell = (width - left) / 24;
-    const children = [0, 6, 12, 18].map((hour) => svg("text", { x: left + hour * cell, y: FONT }, `${hour}:00`));
-    for (let row = 0; row < 7; row += 1) children.push(svg("text", { x: 0, y: top + row * tall + 15 }, weekday(row)));
-    for (const { weekday: number_, hour, value } of hours) {
-      children.push(svg("rect", { x: left + hour * cell + 0.5, y: top + (number_ - 1) * tall + 1, width: Math.max(1, cell - 1), height: tall - 2, rx: 2, fill: `var(--heat-${level(value, most)})` },
-        svg("title", {}, `${weekday(number_ - 1, "long")} ${hour}:00: ${format(value)}`)));
-    }
-    return { height: top + 7 * tall, children };
-  };
-  const rows = hours.filter(({ value }) => value).map(({ weekday: number_, hour, value }) => [`${weekday(number_ - 1, "long")} ${hour}:00`, format(value)]);
-  figure(place, { title, summary, table: { head: columns, rows }, draw });
-}
-
-// What a session was made of, run by run. `runs` are `{kind, seconds, told}`; idle, paused and
-// away differ in height as well as in colour. `choose`, if given, is called with a run's index.
-const TALL = { active: 1, idle: 0.65, paused: 0.3, away: 0.15 };
-
-export function strip(place, { title, summary, runs, table, choose = null }) {
-  const all = runs.reduce((sum, { seconds }) => sum + seconds, 0);
-  if (!all) return empty(place, t("all.nothing"));
-  const tall = 44;
-  const draw = (width) => {
-    let x = 0;
-    const children = runs.map(({ kind, seconds, told }, index) => {
-      const wide = (seconds / all) * width;
-      const height = tall * TALL[kind];
-      const part = svg("rect", { x, y: tall - height, width: Math.max(1, wide), height, fill: `var(--${kind})` }, svg("title", {}, told));
-      if (choose) part.addEventListener("click", () => choose(index));
-      x += wide;
-      return part;
-    });
-    children.push(svg("line", { x1: 0, x2: width, y1: tall, y2: tall, stroke: "var(--line)" }));
-    return { height: tall + 1, children };
-  };
   figure(place, { title, summary, table, draw });
 }
