@@ -1,0 +1,24 @@
+// Dates such as "2026-01-31", which have no zone, and where they begin in one. Pure.
+
+const DAY_MS = 86_400_000;
+
+export const daysAfter = (date, days) => new Date(Date.parse(date) + days * DAY_MS).toISOString().slice(0, 10);
+
+// The date and the minute that clocks in this zone show at an instant, as if they were UTC, in ms.
+function shown(instant, zone) {
+  const style = { timeZone: zone, hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric" };
+  const parts = new Intl.DateTimeFormat("en-u-ca-iso8601", style).formatToParts(instant);
+  const { year, month, day, hour, minute } = Object.fromEntries(parts.map(({ type, value }) => [type, Number(value)]));
+  return Date.UTC(year, month - 1, day, hour, minute);
+}
+
+// The year of an instant in a zone.
+export const yearOf = (instant, zone) => new Date(shown(new Date(instant), zone)).getUTCFullYear();
+
+// The instant at which a date begins in a zone. Twice, because the offset may have changed
+// between midnight UTC and midnight there.
+export function beginOf(date, zone) {
+  const wanted = Date.parse(date);
+  const first = wanted - (shown(wanted, zone) - wanted);
+  return new Date(first - (shown(first, zone) - wanted)).toISOString();
+}
