@@ -23,9 +23,10 @@ class Watch:
     """What went wrong in the pages of a context: errors of scripts, what the console warns of
     (a breach of the content security policy too), requests that left the server's origin."""
 
-    def __init__(self, *origins: str) -> None:
+    def __init__(self, *origins: str, expected: str | None = None) -> None:
         self.wrong: list[str] = []
         self._origins = origins
+        self._expected = LOST if expected is None else re.compile(f"{LOST.pattern}|{expected}")
 
     def page(self, page: Page) -> None:
         page.on("console", self._console)
@@ -35,7 +36,7 @@ class Watch:
 
     def _console(self, message: ConsoleMessage) -> None:
         # A browser itself tells of each connection that fails, which no page can help.
-        if message.type in ("error", "warning") and not LOST.search(message.text):
+        if message.type in ("error", "warning") and not self._expected.search(message.text):
             self.wrong.append(f"console: {message.text} ({message.location['url']})")
 
     def _request(self, request: Request) -> None:
@@ -47,13 +48,16 @@ class Watch:
 
 
 @asynccontextmanager
-async def at(*origins: str, **options: Any) -> AsyncIterator[BrowserContext]:
-    """A browser context that may speak to these origins alone; nothing may go wrong in it."""
+async def at(
+    *origins: str, expected: str | None = None, **options: Any
+) -> AsyncIterator[BrowserContext]:
+    """A browser context that may speak to these origins alone; nothing may go wrong in it, but
+    what the console is `expected` to tell (a regular expression)."""
     executable = require("chromium", "our pages are shown in it")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
         context = await browser.new_context(**options)
-        watch = watched(context, *origins)
+        watch = watched(context, *origins, expected=expected)
         yield context
         await browser.close()
     assert not watch.wrong, watch.wrong
@@ -69,8 +73,8 @@ async def window(profile: Path, *origins: str) -> AsyncIterator[BrowserContext]:
     assert not watch.wrong, watch.wrong
 
 
-def watched(context: BrowserContext, *origins: str) -> Watch:
-    watch = Watch(*origins)
+def watched(context: BrowserContext, *origins: str, expected: str | None = None) -> Watch:
+    watch = Watch(*origins, expected=expected)
     context.on("page", watch.page)
     for page in context.pages:
         watch.page(page)
