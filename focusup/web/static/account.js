@@ -47,6 +47,9 @@ async function token({ fresh = false } = {}) {
   });
 }
 
+// Another token, which says what its user may do now.
+export const renew = () => token({ fresh: true });
+
 // Without a token of its own: it is how tokens are got.
 async function post(path, body) {
   let response;
