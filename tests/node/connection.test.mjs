@@ -193,6 +193,7 @@ test("a socket that was cut while the page was frozen is made again at once, the
   world.socket.ends(1006);
   await world.settle();
   assert.equal(opened(), 2);
+  world.socket.opens();
   world.page.fire("resume");
   world.socket.ends(1006);
   await world.pass(999);
@@ -314,4 +315,28 @@ test("without a page there is nothing to listen to, and all else goes on", async
   await world.settle();
   assert.equal(opened(), 2);
   assert.equal(asked.length, 2);
+});
+
+test("a page that is left while it waits goes on to wait", async () => {
+  await started(world, session);
+  world.socket.ends(1006);
+  world.window.fire("pagehide", { persisted: true });
+  assert.equal(last(told), "waiting");
+  await world.pass(500);
+  assert.equal(opened(), 2);
+});
+
+test("what failed before a release does not count after it", async () => {
+  for (let turn = 0; turn < 2; turn += 1) {
+    await started(world, session);
+    const before = opened();
+    world.socket.ends(1006);
+    await world.pass(500);
+    assert.equal(opened(), before + 1);
+    world.socket.ends(4401);
+    await world.settle();
+    world.socket.ends(4401);
+    assert.equal(last(told), "closed");
+  }
+  assert.equal(fresh(), 2);
 });

@@ -61,8 +61,46 @@ test("an ended session is not started again and again", async () => {
   world.socket.answers("start", { type: "error", code: "session_ended", message: "It has ended.", retryable: false });
   await assert.rejects(promise, { code: "session_ended" });
   await world.pass(600_000);
-  assert.equal(world.sockets.length, 1);
+  assert.deepEqual([world.sockets.length, world.calls.length, count("error")], [1, 0, 1]);
   nothingLeft();
+});
+
+test("what is started again after a release begins anew", async () => {
+  await started(world, session);
+  world.socket.ends(1006);
+  await world.show("hidden");
+  session.release();
+  await started(world, session);
+  assert.equal(world.socket.count("tabSwitch"), 0);
+  session.release();
+  const promise = session.start();
+  await world.settle();
+  world.socket.opens();
+  world.socket.answers("start", { type: "error", code: "session_ended", message: "It has ended.", retryable: false });
+  await assert.rejects(promise, { code: "session_ended" });
+  assert.equal(world.calls.length, 0);
+});
+
+test("a release in the instant of the answer leaves nothing", async () => {
+  session.start();
+  await world.settle();
+  world.socket.opens();
+  world.socket.answers("start", { type: "started", session: { _id: ID }, idleThresholdSeconds: 15 });
+  session.release();
+  await world.settle();
+  nothingLeft();
+});
+
+test("starting while it waits connects at once, unless the server has too much to do", async () => {
+  for (const [code, sockets] of [[1006, 2], [4429, 1]]) {
+    const before = world.sockets.length;
+    await started(world, session);
+    world.socket.ends(code);
+    session.start();
+    await world.settle();
+    assert.equal(world.sockets.length - before, sockets);
+    session.release();
+  }
 });
 
 test("what ended while the connection was lost is told as stopped", async () => {
@@ -94,7 +132,7 @@ test("release during a handshake leaves nothing, and the start is told", async (
 });
 
 test("release and start in one breath make one connection", async () => {
-  session.start().catch(() => {});
+  session.start();
   session.release();
   session.start();
   await world.settle();

@@ -163,3 +163,12 @@ test("with listen: false signs come from the app alone, and the connection is ca
   await world.settle();
   assert.equal(world.sockets.length, 2);
 });
+
+test("no more switches are held back than the server takes at once", async () => {
+  await started(world, session);
+  world.socket.ends(1006);
+  for (let turn = 0; turn < 150; turn += 1) session.tabSwitch();
+  await world.pass(500);
+  await joined(world);
+  assert.equal(world.socket.count("tabSwitch"), 100);
+});

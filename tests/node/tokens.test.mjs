@@ -189,3 +189,81 @@ test("the token is asked for each time, so that the app's newest is used", async
   await focusup.request("GET", "/two");
   assert.deepEqual(asked, ["any", "any"]);
 });
+
+test("a token that comes too late to fail has failed nobody", async () => {
+  let fail;
+  ({ world, focusup } = inhabited({ token: () => new Promise((_, reject) => { fail = reject; }) }));
+  session = focusup.session(ID);
+  const told = listening(session);
+  session.start();
+  await world.settle();
+  session.release();
+  fail(new Error("no"));
+  await world.settle();
+  assert.equal(told.filter(([type]) => type === "error").length, 0);
+  assert.equal(world.timers.size, 0);
+});
+
+test("who lets go when told of a failed token is not kept", async () => {
+  ({ world, focusup } = inhabited({ token: () => { throw new Error("signed out"); } }));
+  session = focusup.session(ID);
+  session.on("error", () => session.release());
+  session.start();
+  await world.pass(60_000);
+  assert.equal(world.timers.size, 0);
+});
+
+test("a renewal that comes after the connection was lost is not sent on the next one", async () => {
+  let give, calls = 0;
+  const token = ({ fresh: another }) => {
+    calls += 1;
+    return another && calls === 2 ? new Promise((resolve) => { give = resolve; }) : `token${calls}`;
+  };
+  ({ world, focusup } = inhabited({ token }));
+  session = focusup.session(ID);
+  await started(world, session);
+  world.socket.hears({ type: "expiring", expiresAt: "" });
+  world.socket.ends(1006);
+  await world.pass(500);
+  await joined(world);
+  give("late");
+  await world.settle();
+  assert.equal(world.socket.count("auth"), 0);
+});
+
+test("each renewal is in place of the one before", async () => {
+  await started(world, session);
+  for (const expected of ["token2", "token3"]) {
+    world.socket.hears({ type: "expiring", expiresAt: "" });
+    await world.settle();
+    assert.equal(world.socket.sent.findLast(({ type }) => type === "auth").token, expected);
+    world.socket.answers("auth", { type: "authenticated" });
+    await world.pass(11_000);
+  }
+});
+
+test("a token that was refused once and is given again is asked for again when it is refused", async () => {
+  const next = ["two", "one", "three"];
+  let current = "one";
+  ({ world, focusup } = inhabited({ token: ({ fresh: another }) => (another ? (current = next.shift()) : current) }));
+  for (const expected of ["two", "one", "three"]) {
+    world.answers.push(EXPIRED);
+    await focusup.request("GET", "/");
+    assert.equal(used().at(-1), `Bearer ${expected}`);
+  }
+});
+
+test("who was nobody at first is nobody again after signing out", async () => {
+  let own = null;
+  ({ world, focusup } = inhabited({ token: ({ fresh: another }) => (another ? "ada" : own) }));
+  session = focusup.session(ID);
+  await started(world, session);
+  world.socket.ends(4401);
+  await world.settle();
+  assert.equal(world.socket.protocols[1], "bearer.ada");
+  await focusup.request("GET", "/");
+  assert.equal(used().at(-1), undefined);
+  own = "ada";
+  await focusup.request("GET", "/");
+  assert.equal(used().at(-1), "Bearer ada");
+});

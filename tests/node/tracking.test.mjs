@@ -90,8 +90,32 @@ test("who changed the history after us keeps the change", async () => {
   tracker.stop();
   assert.equal(world.window.history.pushState, theirs);
   pushState("/b");
-  await world.pass(0);
-  assert.equal(world.sockets.length, 1);
+  assert.equal(world.timers.size, 0);
+});
+
+test("an answer to a view that is over changes nothing", async () => {
+  const tracker = await tracked();
+  const seen = [];
+  tracker.on("viewing", ({ viewId }) => seen.push(viewId));
+  tracker.view("/b");
+  assert.equal(tracker.viewId, null);
+  const { id: second } = world.socket.sent.at(-1);
+  tracker.view("/c");
+  const { id: third } = world.socket.sent.at(-1);
+  tracker.view("/d");
+  world.socket.hears({ type: "viewing", id: second, viewId: "b" });
+  world.socket.hears({ type: "error", id: third, code: "too_many_pages", message: "No.", retryable: false });
+  await world.settle();
+  assert.equal(world.socket.closedWith, undefined);
+  await viewing({ viewId: "d" });
+  assert.deepEqual(seen, ["d"]);
+});
+
+test("long names and titles are cut to what the server takes", async () => {
+  const tracker = await tracked();
+  tracker.view("p".repeat(300), {}, "t".repeat(300));
+  const { page, title } = world.socket.sent.at(-1);
+  assert.deepEqual([page.length, title.length], [200, 200]);
 });
 
 test("hidden and visible are told, also of a page that is hidden from the beginning", async () => {
@@ -297,4 +321,15 @@ test("a request that hangs is given up", async () => {
 
 test("where the module has no origin the server's address is needed", () => {
   assert.throws(() => connect({}), /connect\(\{ url \}\)/);
+});
+
+test("who stops while a call is under way makes no other", async () => {
+  let answer;
+  world.answers.push(() => new Promise((resolve) => { answer = resolve; }));
+  const stop = focusup.trackVisit("visit");
+  await world.settle();
+  stop();
+  answer([200, { nextInSeconds: 300 }]);
+  await world.settle();
+  assert.equal(world.timers.size, 0);
 });

@@ -286,7 +286,6 @@ class Link extends Emitter {
 
   #opened() {
     this.#cancel("open");
-    this.#silent = 0;
     this.#look(this.env.now());
     this.#tell("open");
     this.emit("open");
@@ -779,10 +778,10 @@ class FocusUp {
       const token = await this.#ask(false);
       return this.#refused.has(token) ? this.#fresh : token;
     }
-    if (this.#refused.has(refused) && this.#fresh && this.#fresh !== refused) return this.#fresh;
+    if (this.#refused.has(refused) && this.#fresh) return this.#fresh;
     this.#refreshing ??= this.#ask(true)
       .then((token) => {
-        if (refused && refused !== token) this.#refused.add(refused);
+        if (refused) this.#refused.add(refused).delete(token);
         return (this.#fresh = token);
       })
       .finally(() => { this.#refreshing = null; });
