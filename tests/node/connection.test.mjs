@@ -339,4 +339,9 @@ test("what failed before a release does not count after it", async () => {
     assert.equal(last(told), "closed");
   }
   assert.equal(fresh(), 2);
+  session.start().catch(() => {});
+  await world.settle();
+  world.socket.ends(4401);
+  await world.settle();
+  assert.equal(fresh(), 3);
 });

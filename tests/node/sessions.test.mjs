@@ -78,6 +78,7 @@ test("what is started again after a release begins anew", async () => {
   world.socket.opens();
   world.socket.answers("start", { type: "error", code: "session_ended", message: "It has ended.", retryable: false });
   await assert.rejects(promise, { code: "session_ended" });
+  await world.settle();
   assert.equal(world.calls.length, 0);
 });
 
