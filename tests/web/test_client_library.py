@@ -16,6 +16,10 @@ from typing import Any
 
 import pytest
 
+from models.sessions import NewSession, ScoreBreakdown, SessionView
+from models.study_reports import PeriodProgress, Progress, UserStats
+from models.wire import WireModel
+from realtime import page_messages, server_messages
 from realtime.close_codes import CloseCode
 from tests.live_server import LiveServer, running_server
 from tests.requirements import missing, require
@@ -66,6 +70,42 @@ def test_its_own_tests() -> None:
 @pytest.mark.timeout(120)
 def test_its_types() -> None:
     run(node("typescript"), "--test", "types.test.mjs")
+
+
+DECLARED: dict[str, type[WireModel]] = {
+    **{
+        name: getattr(server_messages, name)
+        for name in (
+            *("Started", "Tick", "State", "Paused", "Resumed", "Stopped", "TargetReached"),
+            *("GoalReached", "Superseded", "Degraded", "Recovered"),
+        )
+    },
+    "Viewing": page_messages.Viewing,
+    "PageTick": page_messages.PageTick,
+    "Session": SessionView,
+    "ScoreBreakdown": ScoreBreakdown,
+    "UserStats": UserStats,
+    "PeriodProgress": PeriodProgress,
+    "Progress": Progress,
+    "NewSession": NewSession,
+}
+"""What the server calls what the library declares."""
+ANSWERS = {"Paused", "Resumed", "Stopped", "Started", "Viewing"}
+"""What the library asks for, with an `id`; the others are told unasked."""
+
+
+def test_what_is_declared_of_messages_is_what_the_server_sends() -> None:
+    told = json.loads(run(node("typescript"), "declared.mjs", *DECLARED))
+    for name, model in DECLARED.items():
+        schema = model.model_json_schema(mode="serialization")["properties"]
+        if name not in ANSWERS:
+            schema.pop("id", None)
+        assert set(told[name]) == set(schema), name
+        for field, how in told[name].items():
+            nulls = {"type": "null"} in schema[field].get("anyOf", [])
+            assert how["nullable"] == nulls, (name, field)
+            left_out = name == "NewSession" or (field == "id" and model.unasked)
+            assert how["optional"] == left_out, (name, field)
 
 
 def test_it_is_small() -> None:

@@ -137,19 +137,20 @@ export interface Count<Type extends "tick" | "state"> extends Counters {
 export type Tick = Count<"tick">;
 export type State = Count<"state">;
 
-/** By this page, by another one, or by REST; then without `serverTime`. */
+/** By this page (then with an `id`), by another one, or by REST. */
 export interface Paused extends Counters {
   type: "paused";
-  sessionId: Id;
   id?: string;
-  serverTime?: Instant;
+  sessionId: Id;
+  serverTime: Instant;
 }
 export interface Resumed extends Counters {
   type: "resumed";
-  sessionId: Id;
   id?: string;
-  nextSecondInMs?: number | null;
-  serverTime?: Instant;
+  sessionId: Id;
+  /** Null if it is paused again. */
+  nextSecondInMs: number | null;
+  serverTime: Instant;
 }
 
 /** The session has ended, whoever ended it. Told once. */
@@ -187,9 +188,11 @@ export interface Superseded {
 /** For two seconds the database could not be written, and it can again. Counting goes on. */
 export interface Degraded {
   type: "degraded";
+  serverTime: Instant;
 }
 export interface Recovered {
   type: "recovered";
+  serverTime: Instant;
 }
 
 /**
