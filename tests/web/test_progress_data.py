@@ -93,7 +93,11 @@ globalThis.fetch = async (...asked) => {
 async def test_half_an_export_is_thrown_away(learner: Learner, way: str) -> None:
     async with progress(learner, script=BREAKING + way) as page:
         downloads: list[Any] = []
-        page.on("download", lambda download: downloads.append(download))
+
+        def downloaded(download: Any) -> None:
+            downloads.append(download)
+
+        page.on("download", downloaded)
         await page.get_by_role("button", name="Download JSON").click()
         await expect(page.locator("#export-wrong")).to_contain_text("broke off")
         await expect(page.get_by_role("button", name="Download JSON")).to_be_enabled()
