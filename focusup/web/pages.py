@@ -17,7 +17,7 @@ from focusup.web.texts import Texts, language_of, load_texts, of_page
 
 HERE = Path(__file__).parent
 PAGES: Mapping[str, str] = {"/": "study", "/me": "progress", "/admin": "admin"}
-LIBRARY = "focusup.js"
+LIBRARY = ("focusup.js", "focusup.d.ts")
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -58,12 +58,13 @@ def install_pages(app: Quart) -> None:
 
     @hide
     async def library() -> Response:
-        return send(request, assets.files[LIBRARY], {"Cache-Control": ASK_EACH_TIME})
+        return send(request, assets.files[request.path[1:]], {"Cache-Control": ASK_EACH_TIME})
 
     for path, name in PAGES.items():
         app.add_url_rule(path, f"page_{name}", page)
     app.add_url_rule("/assets/<version>/<name>", "asset", asset_file)
-    app.add_url_rule(f"/{LIBRARY}", "library", library)
+    for name in LIBRARY:
+        app.add_url_rule(f"/{name}", name.replace(".", "_"), library)
 
 
 def _render(page: str, language: str, texts: Texts, version: str) -> Asset:

@@ -75,6 +75,10 @@ def test_the_pages_are_no_part_of_the_rest_interface(plain: httpx.Client) -> Non
     assert not {*PAGES, "/focusup.js"} & set(paths)
 
 
+def test_the_types_lie_beside_the_library(plain: httpx.Client) -> None:
+    assert plain.get("/focusup.d.ts").content == (STATIC / "focusup.d.ts").read_bytes()
+
+
 async def weight(page: Page, url: str) -> int:
     """Bytes that are sent for a page and all it loads, when nothing is kept from before."""
     sent: list[int] = []

@@ -4,10 +4,7 @@ The pictures are for people, in `artifacts/screens`; what a program can tell is 
 nothing is wider than the window, and nothing went wrong.
 """
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +12,8 @@ from typing import NamedTuple
 import pytest
 from playwright.async_api import Page
 
-from tests.live_server import SECRET, LiveServer, running_server
+from tests.commands import focusup
+from tests.live_server import LiveServer, running_server
 from tests.web.browser import PASSWORD, at, begin, moving, sign_in, stop
 
 ROOT = Path(__file__).parents[2]
@@ -41,25 +39,6 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
                 client.post("/api/auth/signup", json={"email": email, "password": PASSWORD})
         focusup(server, "admin", "add", "fresh@example.com")
         yield Stage(server, re.findall(r"^password: (\S+)$", told, re.MULTILINE)[0])
-
-
-def focusup(server: LiveServer, *arguments: str) -> str:
-    """Run a command of ours beside the server."""
-    settings = {
-        "DATA_DIR": str(server.data_dir),
-        "MONGODB_DATABASE": server.database,
-        "MONGODB_URI": server.mongodb_uri,
-        "JWT_SECRET": SECRET,
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "focusup.cli", *arguments],
-        env=os.environ | settings,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    return done.stdout
 
 
 async def take(page: Page, name: str, scheme: str) -> None:

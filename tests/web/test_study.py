@@ -4,15 +4,18 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import CDPSession, Page
+from playwright.async_api import CDPSession, Page, expect
 
 from scoring.focus import focus_score
+from tests.commands import focusup
 from tests.live_server import LiveServer, running_server
+from tests.web.axe import violations
 from tests.web.browser import (
     PASSWORD,
     at,
@@ -209,6 +212,22 @@ async def test_reload_second_tab_and_a_lost_network(
             assert away <= session["awaySeconds"] <= away + 1
             assert "A streak of 1 day" in await page.locator("#result-stats").inner_text()
 
+            await page.get_by_role("link", name="See your progress").click()
+            reached = page.locator(".dial", has_text="Sessions today")
+            await expect(reached).to_contain_text("1 of 1")
+            calendar = page.locator("#calendar")
+            await calendar.get_by_text("Show numbers").click()
+            today = calendar.locator("tbody tr", has_text=f"{datetime.now(UTC):%b} ")
+            await expect(today).to_have_count(1)
+            await expect(today).to_contain_text(f"{session['activeSeconds']} s")
+
+            focusup(server, "admin", "add", email)
+            await page.goto(f"{wire.url}/admin")
+            await page.get_by_role("button", name="Check again").click()
+            ended = page.get_by_role("heading", name="Sessions that ended").locator("..")
+            day = server.rest(role="admin").get("/api/admin/metrics/sessions").json()["byDay"][-1]
+            await expect(ended).to_contain_text(f"{day['ended']} ended")
+
 
 async def test_the_same_page_on_another_origin(server: LiveServer, email: str) -> None:
     with copied(server) as elsewhere, signed_up(server, email) as client:
@@ -245,3 +264,24 @@ async def test_nobody_notices_that_a_token_ends(tmp_path: Path, email: str) -> N
                 session = await shown_is_stored(page, client)
             assert session["activeSeconds"] >= 49
             assert session["awaySeconds"] == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_nothing(server: LiveServer, email: str, scheme: str) -> None:
+    async with at(server.url, color_scheme=scheme, reduced_motion="reduce") as context:
+        page = await context.new_page()
+        await page.goto(server.url)
+        await page.locator("#welcome").wait_for()
+        assert await violations(page) == []
+        await page.get_by_role("button", name="Sign up").click()
+        assert await violations(page) == []
+        await sign_up(page, server.url, email)
+        assert await violations(page) == []
+        await begin(page, 0.1, Title="Chapter 3")
+        assert await violations(page) == []
+        await page.keyboard.press("Escape")
+        assert await violations(page) == []
+        await page.keyboard.press("Escape")
+        await stop(page)
+        await page.locator("#recent li").first.wait_for()
+        assert await violations(page) == []

@@ -1,0 +1,26 @@
+"""Commands of ours, run as programs beside a server."""
+
+import os
+import subprocess
+import sys
+
+from tests.live_server import SECRET, LiveServer
+
+
+def focusup(server: LiveServer, *arguments: str) -> str:
+    """What the command says on stdout."""
+    settings = {
+        "DATA_DIR": str(server.data_dir),
+        "MONGODB_DATABASE": server.database,
+        "MONGODB_URI": server.mongodb_uri,
+        "JWT_SECRET": SECRET,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "focusup.cli", *arguments],
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout
