@@ -128,7 +128,7 @@ function axis(width, height, left, { high, step }, format) {
 // Labels under a chart that ends at `right`, as many as there is room for; the last is always
 // there.
 function below(labels, at, y, left, right) {
-  const wide = Math.max(36, 16 + LETTER * Math.max(...labels.map(({ length }) => length)));
+  const wide = Math.max(36, 30 + LETTER * Math.max(...labels.map(({ length }) => length)));
   const every = Math.max(1, Math.ceil(labels.length / Math.max(1, Math.floor((right - left) / wide))));
   return labels.flatMap((label, index) => {
     if ((labels.length - 1 - index) % every) return [];
