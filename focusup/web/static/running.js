@@ -169,10 +169,10 @@ class Running {
 
   // Before a silence counts, so that something can be done about it.
   #warn(ticking) {
-    const left = Math.ceil(this.#idleAfter - (Date.now() - this.#signedAt) / 1000);
+    const left = this.#idleAfter - (Date.now() - this.#signedAt) / 1000;
     const soon = ticking && !this.#idle && left <= Math.min(WARN_BEFORE_S, this.#idleAfter / 2);
     const idle = ticking && this.#idle;
-    say($("#warning"), idle ? t("study.isIdle") : soon ? t("study.soonIdle", { count: Math.max(1, left) }) : "");
+    say($("#warning"), idle ? t("study.isIdle") : soon ? t("study.soonIdle") : "");
     show($("#warning"), idle || soon);
   }
 
