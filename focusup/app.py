@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from quart import Quart
 
 from focusup import requests, websockets
+from focusup.foreign import foreign_issuer
 from focusup.settings import Settings
 from focusup.web.pages import install_pages
 from models import (
@@ -100,13 +101,14 @@ def create_app(
 ) -> Quart:
     """The application, not yet counting: its `before_serving` starts that.
 
-    The database must be prepared (`prepare`).
+    The database must be prepared (`prepare`). Raises SecretError.
     """
+    foreign = foreign_issuer(settings)
     app = requests.App("focusup")
     app.url_map.merge_slashes = False  # its redirect would be a page of HTML, not a problem
     access_ttl_s = settings.access_token_minutes * 60
     gone = Departures(database.db, secret, access_ttl_s)
-    tokens = TokenAuthority(secret, access_ttl_s, gone.is_gone)
+    tokens = TokenAuthority(secret, access_ttl_s, gone.is_gone, foreign)
     learning = Learning(database.db)
     service = SessionService(
         database.db,
@@ -212,6 +214,7 @@ def create_app(
         background = (
             leavers,
             watch,
+            *((foreign.keys,) if foreign is not None else ()),
             coefficients,
             RollingUp(periods, now=utc_now),
             Remembering(dashboard, utc_now),

@@ -5,9 +5,10 @@ Lower floors never see this object: the wiring hands them plain values.
 """
 
 import re
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -33,6 +34,10 @@ class Settings(BaseSettings):
     mongodb_uri: str | None = None
     mongodb_database: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,38}$")] = "focusup"
     jwt_secret: SecretStr | None = None
+    jwt_public_key: str | None = None
+    jwks_url: str | None = None
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
     access_token_minutes: Annotated[float, Field(gt=0, le=1440)] = 60
     refresh_token_days: Annotated[float, Field(gt=0, le=365)] = 30
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
@@ -99,6 +104,32 @@ class Settings(BaseSettings):
             raise ValueError(f"must be at least {MIN_METRICS_TOKEN} characters long")
         return value
 
+    @field_validator("jwks_url")
+    @classmethod
+    def safe_to_fetch(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            return None
+        if info.data.get("jwt_public_key") is not None:
+            raise ValueError("and JWT_PUBLIC_KEY: set one of the two")
+        try:
+            url = urlsplit(value)
+            is_safe = url.scheme == "https" and url.hostname is not None
+            is_ours = url.scheme == "http" and _is_loopback(url.hostname)
+        except ValueError:
+            is_safe = is_ours = False
+        if not (is_safe or is_ours) or "@" in value:
+            raise ValueError("must be an https:// address without credentials (http:// only here)")
+        return value
+
+    @field_validator("jwt_issuer", "jwt_audience")
+    @classmethod
+    def has_keys(cls, value: str | None, info: ValidationInfo) -> str | None:
+        # Tokens signed with JWT_SECRET are not compared with it: nobody shall think they are.
+        given = (info.data.get("jwt_public_key"), info.data.get("jwks_url"))
+        if value is not None and given == (None, None):
+            raise ValueError("is for tokens of JWT_PUBLIC_KEY or JWKS_URL: set one of them too")
+        return value
+
     @field_validator("now_ttl_minutes")
     @classmethod
     def outlasts_a_heartbeat(cls, value: float, info: ValidationInfo) -> float:
@@ -106,6 +137,15 @@ class Settings(BaseSettings):
         if every_s is not None and value * 60 <= every_s:
             raise ValueError("must be longer than HEARTBEAT_INTERVAL_SECONDS")
         return value
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host is None or host == "localhost":
+        return host is not None
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Access tokens: issued here, or by a study app's own login that shares our secret.
+"""Access tokens: issued here, or by a study app that shares our secret or has a key of its own.
 
 What must always hold: the algorithm is ours to choose, never the token's; a token without
 an expiry or a subject is refused; `now` is an argument, so time is tested with a fake
@@ -6,13 +6,13 @@ clock; whatever the text, `verify` gives an Identity or raises Unauthorized, not
 no token, and no part of one, gets into an error message or a log.
 
 Verifying has two halves: `_signed_claims` trusts a key, `identity_from_claims` reads what
-the key has vouched for. Another kind of key is another first half.
+the key has vouched for. Another kind of key is another first half: `models.foreign_tokens`.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol, TypeGuard
 
 import jwt
 
@@ -24,11 +24,12 @@ MAX_TOKEN_CHARS = 8192  # beyond any real token, within what fits in a request's
 MAX_SUBJECT_CHARS = 255
 LEEWAY_S = 5.0  # how far the clocks of issuer and server may be apart
 LATEST_EXPIRY_S = 253_402_300_799.0  # the end of the year 9999, the last a datetime holds
+MAX_LIFE_S = 366 * 86_400.0  # issuers that mean well stay within a year
 SUBJECT_CLAIMS = ("sub", "id", "userId")
 
 # PyJWT checks times by its own clock, and refuses numeric subjects and audiences that
 # other issuers set: it verifies the signature, all claims are read below.
-_SIGNATURE_ONLY: Any = {
+SIGNATURE_ONLY: Any = {
     "verify_signature": True,
     "enforce_minimum_key_length": True,
     **{f"verify_{claim}": False for claim in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")},
@@ -47,23 +48,38 @@ class Identity:
     role: str | None = None
 
 
+class OtherIssuer(Protocol):
+    """Whoever signs by a key of their own (`models.foreign_tokens`)."""
+
+    def signs(self, token: str) -> bool: ...
+
+    def identity(self, token: str, now: datetime) -> Identity: ...
+
+    def lacks_key(self, token: str) -> bool: ...
+
+    async def learn_key(self, token: str) -> None: ...
+
+
 class TokenAuthority:
-    """Issues and verifies HS256 tokens with one secret of at least 32 bytes."""
+    """Issues and verifies HS256 tokens with one secret of at least 32 bytes, and verifies
+    those of another issuer."""
 
     def __init__(
         self,
         secret: str,
         access_ttl_s: float,
         is_gone: Callable[[Identity], bool] = lambda _: False,
+        other: OtherIssuer | None = None,
     ) -> None:
         """`is_gone` tells of a good token whether its user has left since."""
         if len(secret.encode()) < MIN_SECRET_BYTES:
             raise ValueError(f"the token secret must be at least {MIN_SECRET_BYTES} bytes long")
-        if not 1 <= access_ttl_s < LATEST_EXPIRY_S:
-            raise ValueError("access tokens must live for at least a second")
+        if not 1 <= access_ttl_s <= MAX_LIFE_S:
+            raise ValueError("access tokens must live for a second at least, a year at most")
         self._secret = secret
         self._access_ttl_s = access_ttl_s
         self._is_gone = is_gone
+        self._other = other
         jwt.encode({}, secret, ALGORITHM)  # refuses what looks like a public key, at start
 
     def issue(
@@ -86,37 +102,55 @@ class TokenAuthority:
         `may_be_gone`."""
         if not token:
             raise Unauthorized("token_missing", "A bearer token is needed.")
-        identity = identity_from_claims(self._signed_claims(token), now)
+        # PyJWT encodes the text before it looks at it, and that can fail.
+        if not _could_be_one(token):
+            raise refused("it is not a token")
+        identity = self._identity(token, now)
         if not may_be_gone and self._is_gone(identity):
-            raise _invalid("its user has left")
+            raise refused("its user has left")
         return identity
 
+    def lacks_key(self, token: str | None) -> bool:
+        """Whether `learn_key` would have to wait: nobody knows yet if the token is good."""
+        other = self._other
+        return other is not None and _could_be_one(token) and other.lacks_key(token)
+
+    async def learn_key(self, token: str | None) -> None:
+        """Be ready to verify this token: its key may be a new one of another issuer's, which
+        is looked for, seconds at most. Never raises."""
+        if self._other is not None and _could_be_one(token):
+            await self._other.learn_key(token)
+
+    def _identity(self, token: str, now: datetime) -> Identity:
+        if self._other is not None and self._other.signs(token):
+            return self._other.identity(token, now)
+        return identity_from_claims(self._signed_claims(token), now)
+
     def _signed_claims(self, token: str) -> Mapping[str, Any]:
-        # PyJWT encodes the text before it looks at it, and that can fail.
-        if len(token) > MAX_TOKEN_CHARS or not token.isascii():
-            raise _invalid("it is not a token")
         try:
-            return jwt.decode(token, self._secret, algorithms=[ALGORITHM], options=_SIGNATURE_ONLY)
+            return jwt.decode(token, self._secret, algorithms=[ALGORITHM], options=SIGNATURE_ONLY)
         except jwt.PyJWTError:
             # Its message may quote the token; `from None` keeps it out of tracebacks too.
-            raise _invalid("it is not one that this server trusts") from None
+            raise refused("it is not one that this server trusts") from None
 
 
 def identity_from_claims(claims: Mapping[str, Any], now: datetime) -> Identity:
     """Read the claims of a token whose signature is good.
 
-    An `aud` is not compared: sharing the secret is what makes an issuer trusted.
+    `iss` and `aud` are not compared: sharing the secret is what makes an issuer trusted.
     """
     now_s = now.timestamp()
     expires_s = _seconds(claims, "exp")
     if expires_s is None:
-        raise _invalid("it has no expiry (exp)")
+        raise refused("it has no expiry (exp)")
     if expires_s + LEEWAY_S <= now_s:
         raise Unauthorized("token_expired", "The token has expired.")
+    if expires_s > now_s + MAX_LIFE_S:
+        raise refused("it expires more than a year from now (exp)")
     issued_s = _seconds(claims, "iat")
     begins = (issued_s, _seconds(claims, "nbf"))
     if any(begin is not None and begin - LEEWAY_S > now_s for begin in begins):
-        raise _invalid("it is not valid yet (iat, nbf)")
+        raise refused("it is not valid yet (iat, nbf)")
     return Identity(
         user_id=_subject(claims),
         expires_at=_instant(expires_s),
@@ -132,10 +166,10 @@ def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _invalid(f"{name} is not a number")
+        raise refused(f"{name} is not a number")
     # Compare before converting, as an int may be too large for a float; NaN is in no range.
     if not 0 <= value <= LATEST_EXPIRY_S:
-        raise _invalid(f"{name} is out of range; it counts seconds, not milliseconds")
+        raise refused(f"{name} is out of range; it counts seconds, not milliseconds")
     return float(value)
 
 
@@ -150,7 +184,7 @@ def _subject(claims: Mapping[str, Any]) -> str:
         value = str(value) if abs(value) < 10**MAX_SUBJECT_CHARS else None
     subject = _text(value)
     if subject is None:
-        raise _invalid("it names no subject (sub, id or userId)")
+        raise refused("it names no subject (sub, id or userId)")
     return subject
 
 
@@ -164,5 +198,10 @@ def _text(value: object) -> str | None:
     return value
 
 
-def _invalid(reason: str) -> Unauthorized:
+def _could_be_one(token: str | None) -> TypeGuard[str]:
+    return token is not None and len(token) <= MAX_TOKEN_CHARS and token.isascii()
+
+
+def refused(reason: str) -> Unauthorized:
+    """A token that is refused, and why: without a word of the token itself."""
     return Unauthorized("token_invalid", f"The token is refused: {reason}.")

@@ -18,6 +18,7 @@ from structlog.contextvars import bind_contextvars
 
 from models.errors import DomainError, StorageUnavailable
 from models.storage import translated
+from models.tokens import TokenAuthority
 from realtime.clock import Clock
 from realtime.close_codes import CloseCode
 from realtime.engine import Engine
@@ -56,6 +57,7 @@ class Conversation(ABC, Generic[T]):
         engine: Engine[T],
         clock: Clock,
         parse: Callable[[str], ClientMessage | Malformed],
+        tokens: TokenAuthority,
         begin_within_s: float,
     ) -> None:
         self.push = wire.push
@@ -67,6 +69,7 @@ class Conversation(ABC, Generic[T]):
         self._engine = engine
         self._clock = clock
         self._parse = parse
+        self._tokens = tokens
         self._begin_within_s = begin_within_s
         self._loop = asyncio.get_running_loop()
         self._thing: T | None = None
@@ -74,6 +77,8 @@ class Conversation(ABC, Generic[T]):
         """When it was closed or lost; nothing is tracked from then on."""
         self._busy: asyncio.Task[None] | None = None
         """What is under way; what needs its outcome waits in the inbox."""
+        self._renewing: asyncio.Task[None] | None = None
+        """A fresh token whose key is looked for; another of that kind is refused meanwhile."""
         self._inbox: deque[tuple[ClientMessage, int]] = deque()
         self._sign_us: int | None = None
         """The latest activity read meanwhile."""
@@ -164,6 +169,9 @@ class Conversation(ABC, Generic[T]):
     def _obey(self, message: ClientMessage, now_us: int) -> None:
         try:
             match message:
+                case Auth() if self._tokens.lacks_key(message.token) and not self._renewing:
+                    work = self._answered(message, self._learn_and_renew(message))
+                    self._renewing = asyncio.create_task(work)
                 case Auth():
                     self._renew(message)
                 case Ping():
@@ -198,6 +206,14 @@ class Conversation(ABC, Generic[T]):
             self._refuse(message, error)
         except Exception:
             self._fail()
+
+    async def _learn_and_renew(self, message: Auth) -> None:
+        try:
+            await self._tokens.learn_key(message.token)
+        finally:
+            self._renewing = None
+        if self._left_us is None:
+            self._renew(message)
 
     def _fail(self) -> None:
         log.exception("socket_failed", connection=self._wire.connection_id)

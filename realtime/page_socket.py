@@ -53,6 +53,7 @@ class PageSocket(Conversation[TrackedView]):
             engine=service.engine,
             clock=service.clock,
             parse=parse_page,
+            tokens=settings.tokens,
             begin_within_s=settings.start_within_s,
         )
         self.updates: PageUpdates = "none"
@@ -144,7 +145,7 @@ class PageSocket(Conversation[TrackedView]):
         self.push(answer.text())
 
     def _renew(self, message: Auth) -> None:
-        identity = self._settings.tokens.verify(message.token, self._settings.now())
+        identity = self._tokens.verify(message.token, self._settings.now())
         self._user_id = identity.user_id
         if self._arrival is not None:
             self._service.join(

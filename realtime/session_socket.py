@@ -62,6 +62,7 @@ class SessionSocket(Conversation[TrackedSession]):
             engine=service.engine,
             clock=service.clock,
             parse=parse,
+            tokens=s.tokens,
             begin_within_s=s.start_within_s,
         )
         self.updates: Updates = "tick"
@@ -158,7 +159,7 @@ class SessionSocket(Conversation[TrackedSession]):
         self._service.keep(asyncio.create_task(self._answered(message, tell())))
 
     def _renew(self, message: Auth) -> None:
-        identity = self._settings.tokens.verify(message.token, self._settings.now())
+        identity = self._tokens.verify(message.token, self._settings.now())
         if identity.user_id != self._identity.user_id:
             self._error(message.id, "wrong_subject", "The token is for somebody else.")
             self.close(CloseCode.FORBIDDEN, "the token is for somebody else")

@@ -75,7 +75,7 @@ async def logout() -> Response:
     """
     body = await read_body(Logout)
     # A refresh token is enough; then an expired bearer beside it does no harm.
-    who = verified_identity() if body.refresh_token is None else identity_if_any()
+    who = await (verified_identity() if body.refresh_token is None else identity_if_any())
     await services().accounts.logout(body.refresh_token, who)
     return no_content()
 

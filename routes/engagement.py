@@ -45,7 +45,7 @@ async def track_engagement() -> Response:
     keys = services().visitor_keys
     presented = presented_visitor(request, keys, body.visitor)
     key = keys.new() if presented is None else presented.key
-    who = identity_if_any()
+    who = await identity_if_any()
     stored = await services().beacons.take(
         body,
         visitor_id=key.partition(".")[0],

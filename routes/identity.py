@@ -27,7 +27,7 @@ def authenticated(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R
 
     @wraps(handler)
     async def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        g.identity = verified_identity()
+        g.identity = await verified_identity()
         return await handler(*args, **kwargs)
 
     return security_scheme([{SCHEME: []}])(checked)
@@ -50,7 +50,7 @@ def leaving(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
 
     @wraps(handler)
     async def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        g.identity = verified_identity(may_be_gone=True)
+        g.identity = await verified_identity(may_be_gone=True)
         return await handler(*args, **kwargs)
 
     return security_scheme([{SCHEME: []}])(checked)
@@ -61,16 +61,17 @@ def identity() -> Identity:
     return cast(Identity, g.identity)
 
 
-def verified_identity(*, may_be_gone: bool = False) -> Identity:
+async def verified_identity(*, may_be_gone: bool = False) -> Identity:
     """Verify the bearer token of the request; raises Unauthorized."""
-    now = services().now()
-    return services().tokens.verify(bearer_token(), now, may_be_gone=may_be_gone)
+    token, tokens = bearer_token(), services().tokens
+    await tokens.learn_key(token)
+    return tokens.verify(token, services().now(), may_be_gone=may_be_gone)
 
 
-def identity_if_any() -> Identity | None:
+async def identity_if_any() -> Identity | None:
     """The same where a token is optional; a bad one counts as none."""
     try:
-        return verified_identity()
+        return await verified_identity()
     except Unauthorized:
         return None
 

@@ -49,6 +49,7 @@ def offered_token(socket: Websocket) -> str | None:
 @cors_exempt
 async def session_socket() -> None:
     socket: Websocket = websocket._get_current_object()  # type: ignore[attr-defined]
+    await services().tokens.learn_key(offered_token(socket))
     wire = await accepted(socket, services().tracking.hub)
     if wire is None:
         return
@@ -70,6 +71,7 @@ async def page_socket() -> None:
     key = keys.new() if presented is None else presented.key
     by_cookie = presented is not None and presented.by_cookie
     cookie = {} if by_cookie else {"Set-Cookie": visitor_cookie(socket, key)}
+    await services().tokens.learn_key(offered_token(socket))
     wire = await accepted(socket, services().pages.hub, cookie)
     if wire is None:
         return

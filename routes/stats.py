@@ -72,7 +72,7 @@ async def get_visitor_stats(visitor: str) -> Response:
     itself = presented is not None and presented.visitor_id == visitor
     who = None
     if not itself and (bearer_token() is not None or presented is None):
-        who = verified_identity()
+        who = await verified_identity()
     report = await services().visitor_stats(
         visitor,
         query,

@@ -65,7 +65,7 @@ async def track_event() -> Response:
     here reports nothing by itself.
     """
     body = await read_body(TrackEvent)
-    who = identity_if_any()
+    who = await identity_if_any()
     event = Event(body.type, body.action_name, None if who is None else who.user_id)
     await services().reporting.reports.event(event)
     return no_content()
