@@ -38,6 +38,7 @@ from models.leaving import remove_person
 from models.metrics import Dashboard
 from models.page_closing import Periods
 from models.page_stats import PageStats
+from models.revocations import Revocations
 from models.storage import StatementRefused, StorageUnavailable, translated
 from models.tokens import TokenAuthority
 from models.visitor_stats import VisitorStats
@@ -53,6 +54,7 @@ from realtime.reports import Reports
 from realtime.rolling_up import RollingUp
 from realtime.service import SessionService
 from realtime.session_socket import SocketSettings
+from realtime.sign_outs import SignOuts
 from routes import admin, auth, engagement, health, me, metrics, sessions, sockets, stats, tracking
 from routes import coefficients as coefficients_routes
 from routes import learners as learners_routes
@@ -108,7 +110,8 @@ def create_app(
     app.url_map.merge_slashes = False  # its redirect would be a page of HTML, not a problem
     access_ttl_s = settings.access_token_minutes * 60
     gone = Departures(database.db, secret, access_ttl_s)
-    tokens = TokenAuthority(secret, access_ttl_s, gone.is_gone, foreign)
+    revocations = Revocations(database.db)
+    tokens = TokenAuthority(secret, access_ttl_s, gone.is_gone, foreign, revocations.is_revoked)
     learning = Learning(database.db)
     service = SessionService(
         database.db,
@@ -154,6 +157,7 @@ def create_app(
     watch = DatabaseWatch(database)
     kinds: Kinds = {"session": service.counting, "view": pages.counting}
     token = settings.metrics_token
+    sign_outs = SignOuts(revocations, (service.hub, pages.hub), utc_now)
     members = Services(
         accounts=Accounts(database.db, tokens, settings.refresh_token_days * 86_400),
         tokens=tokens,
@@ -182,6 +186,7 @@ def create_app(
         visitor_stats=VisitorStats(database.db, is_alive=is_alive),
         exports=Exports(database.db, learning.learners, service.view),
         leavers=leavers,
+        sign_outs=sign_outs,
         health=HealthCheck(VERSION, database, service, pages),
         metrics=Metrics(
             [Exposition(VERSION, kinds, app.figures, watch)],
@@ -209,11 +214,13 @@ def create_app(
     async def begin() -> None:
         with contextlib.suppress(StorageUnavailable, StatementRefused):  # it is tried again
             await leavers.hear()
+            await sign_outs.hear()
         await service.start()
         await pages.start()
         background = (
             leavers,
             watch,
+            sign_outs,
             *((foreign.keys,) if foreign is not None else ()),
             coefficients,
             RollingUp(periods, now=utc_now),

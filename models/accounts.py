@@ -1,17 +1,18 @@
 """Signing up, signing in, staying signed in and signing out: what the routes may ask for.
 
 What must always hold: a wrong password and an unknown address give the same answer after
-the same time; an access token names its login, but is not looked up at each request, so
-after a sign-out it works on until it expires (an hour by default).
+the same time; an access token names its login and ends with it, on all servers, without
+being looked up at each request (`models.revocations`).
 """
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 
+from bson import ObjectId
 from pydantic import Field
 
-from models import logins, users
+from models import logins, revocations, users
 from models.errors import Forbidden, Unauthorized
 from models.indexes import IndexSpec
 from models.known_users import note_users
@@ -26,6 +27,7 @@ from models.wire import UtcDatetime, WireModel
 INDEXES: Mapping[str, tuple[IndexSpec, ...]] = {
     users.COLLECTION: users.INDEXES,
     logins.COLLECTION: logins.INDEXES,
+    revocations.COLLECTION: revocations.INDEXES,
 }
 
 RefreshToken = Annotated[str, Field(min_length=1, max_length=512)]
@@ -95,7 +97,7 @@ class Accounts:
         login = await logins.find_login(self._db, refresh_token, now)
         user = await users.find_user(self._db, str(login.user_id))
         if user is None:
-            await logins.end_login(self._db, login.id)
+            await logins.end_login(self._db, login.id, now)
             raise Unauthorized("refresh_token_invalid", "The account is gone.")
         # Last, so that nothing can fail once the token at hand is spent.
         following = await logins.rotate_login(
@@ -103,13 +105,23 @@ class Accounts:
         )
         return self._signed_in(user, login, following, now)
 
-    async def logout(self, refresh_token: str | None, identity: Identity | None) -> None:
+    async def logout(
+        self, refresh_token: str | None, identity: Identity | None, now: datetime
+    ) -> None:
         """End the login of the refresh token, and that of the access token; both may be
         gone already, and a token of another issuer has none."""
         if refresh_token is not None:
-            await logins.end_login_of_token(self._db, refresh_token)
+            await logins.end_login_of_token(self._db, refresh_token, now)
         if identity is not None and identity.login_id is not None:
-            await logins.end_login(self._db, identity.login_id)
+            await logins.end_login(self._db, identity.login_id, now)
+
+    async def logout_everywhere(self, identity: Identity, now: datetime) -> None:
+        """End every login of this user, and every token that is out, whoever issued it."""
+        await revocations.revoke_user(self._db, identity, now)
+        if identity.login_id is not None:
+            await logins.end_login(self._db, identity.login_id, now)
+        if ObjectId.is_valid(identity.user_id):
+            await logins.end_all_logins(self._db, ObjectId(identity.user_id), now)
 
     async def me(self, identity: Identity) -> UserView:
         """The user of a token; without an account here, what the token itself says."""

@@ -86,6 +86,7 @@ class ExportHead(WireModel):
     account: UserView
     first_seen_at: UtcDatetime | None
     last_seen_at: UtcDatetime | None
+    signed_out_everywhere_at: UtcDatetime | None
     settings: LearnerSettings
     goals: list[ExportedGoals]
 

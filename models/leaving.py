@@ -22,6 +22,7 @@ from models import (
     learners,
     logins,
     presence,
+    revocations,
     servers,
     study_periods,
     users,
@@ -53,6 +54,7 @@ async def remove_person(db: Database, user_id: str, now: datetime) -> None:
     await _set(db[events.COLLECTION], theirs, {"user_id": None})
     await _leave_browsers(db, user_id, now)
     await _delete(db[known_users.COLLECTION], {"_id": user_id})
+    await _delete(db[revocations.COLLECTION], {"_id": revocations.USER + user_id})
     if ObjectId.is_valid(user_id):
         account = ObjectId(user_id)
         await _delete(db[logins.COLLECTION], {"userId": account})

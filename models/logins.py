@@ -3,7 +3,7 @@
 What must always hold: a refresh token reads `<login id>.<secret>`, and the database knows
 only the hash of its secret; each use replaces the secret by compare-and-set, so of two
 uses at once one rotates; a secret that was replaced is proof that somebody has a copy,
-and ends the login for both.
+and ends the login for both, access tokens included (`models.revocations`).
 
 Two honest uses of one secret do happen: two tabs at once, or a reply that got lost. So
 for `REUSE_GRACE_S` the secret before the current one still works, and gives the *same*
@@ -25,6 +25,7 @@ from pydantic import Field
 
 from models.errors import Unauthorized
 from models.indexes import IndexSpec
+from models.revocations import revoke_logins
 from models.wire import DocumentId, StoredModel, UtcDatetime
 
 Database = AsyncIOMotorDatabase[dict[str, Any]]
@@ -36,7 +37,7 @@ INDEXES: tuple[IndexSpec, ...] = (
         query="none of ours: the database removes what has expired",
         expire_after_s=0,
     ),
-    IndexSpec(keys=(("userId", 1),), query="one user's logins: export, leaving"),
+    IndexSpec(keys=(("userId", 1),), query="one user's logins: export, leaving, end_all_logins"),
 )
 
 REUSE_GRACE_S = 10.0  # longer than a client waits before it asks again, too short for a thief
@@ -89,7 +90,7 @@ async def find_login(db: Database, refresh_token: str, now: datetime) -> Login:
     if login.expires_at <= now:
         raise _refused()
     if not _is_current(login, secret) and not _is_in_grace(login, secret, now):
-        await end_login(db, login_id)
+        await end_login(db, login_id, now)
         raise _refused()
     return login
 
@@ -121,17 +122,28 @@ async def rotate_login(
     return f"{login.id}.{_next_secret(secret, login.salt)}"
 
 
-async def end_login(db: Database, login_id: str) -> None:
-    """Delete a login, so that it cannot be refreshed any more; whether it is there or not."""
+async def end_login(db: Database, login_id: str, now: datetime) -> None:
+    """Delete a login, so that neither its refresh token nor its access tokens are good any
+    more; whether it is there or not."""
+    await revoke_logins(db, [login_id], now)
     await db[COLLECTION].delete_one({"_id": login_id})
 
 
-async def end_login_of_token(db: Database, refresh_token: str) -> None:
-    """Delete the login of a refresh token, whichever of its secrets it carries: only who
-    holds its tokens knows the id. Unknown ones change nothing."""
+async def end_login_of_token(db: Database, refresh_token: str, now: datetime) -> None:
+    """End the login of a refresh token, whichever of its secrets it carries: only who holds
+    its tokens knows the id. Unknown ones change nothing, and leave nothing behind."""
     match = _TOKEN.fullmatch(refresh_token)
-    if match:
-        await end_login(db, match[1])
+    if match and await db[COLLECTION].find_one({"_id": match[1]}, {"_id": 1}) is not None:
+        await end_login(db, match[1], now)
+
+
+async def end_all_logins(db: Database, user_id: ObjectId, now: datetime) -> None:
+    """End every login that this user has now."""
+    found = await db[COLLECTION].find({"userId": user_id}, {"_id": 1}).to_list(None)
+    ids = [document["_id"] for document in found]
+    await revoke_logins(db, ids, now)
+    if ids:
+        await db[COLLECTION].delete_many({"_id": {"$in": ids}})
 
 
 async def _replace_secret(db: Database, login: Login, values: dict[str, Any]) -> bool:

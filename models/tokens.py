@@ -70,8 +70,10 @@ class TokenAuthority:
         access_ttl_s: float,
         is_gone: Callable[[Identity], bool] = lambda _: False,
         other: OtherIssuer | None = None,
+        is_revoked: Callable[[Identity], bool] = lambda _: False,
     ) -> None:
-        """`is_gone` tells of a good token whether its user has left since."""
+        """Of a good token, `is_gone` tells whether its user has left since, `is_revoked`
+        whether it was signed out."""
         if len(secret.encode()) < MIN_SECRET_BYTES:
             raise ValueError(f"the token secret must be at least {MIN_SECRET_BYTES} bytes long")
         if not 1 <= access_ttl_s <= MAX_LIFE_S:
@@ -80,6 +82,7 @@ class TokenAuthority:
         self._access_ttl_s = access_ttl_s
         self._is_gone = is_gone
         self._other = other
+        self._is_revoked = is_revoked
         jwt.encode({}, secret, ALGORITHM)  # refuses what looks like a public key, at start
 
     def issue(
@@ -96,10 +99,17 @@ class TokenAuthority:
         token = jwt.encode(claims, self._secret, ALGORITHM)
         return token, datetime.fromtimestamp(expires_at, UTC)
 
-    def verify(self, token: str | None, now: datetime, *, may_be_gone: bool = False) -> Identity:
+    def verify(
+        self,
+        token: str | None,
+        now: datetime,
+        *,
+        may_be_gone: bool = False,
+        may_be_revoked: bool = False,
+    ) -> Identity:
         """Who the token names; raises Unauthorized with the code `token_missing`,
         `token_invalid` or `token_expired`. Those who have left are refused, unless they
-        `may_be_gone`."""
+        `may_be_gone`, and so are tokens that were signed out."""
         if not token:
             raise Unauthorized("token_missing", "A bearer token is needed.")
         # PyJWT encodes the text before it looks at it, and that can fail.
@@ -108,6 +118,8 @@ class TokenAuthority:
         identity = self._identity(token, now)
         if not may_be_gone and self._is_gone(identity):
             raise refused("its user has left")
+        if not may_be_revoked and self._is_revoked(identity):
+            raise refused("it was signed out")
         return identity
 
     def lacks_key(self, token: str | None) -> bool:

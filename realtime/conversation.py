@@ -18,7 +18,7 @@ from structlog.contextvars import bind_contextvars
 
 from models.errors import DomainError, StorageUnavailable
 from models.storage import translated
-from models.tokens import TokenAuthority
+from models.tokens import Identity, TokenAuthority
 from realtime.clock import Clock
 from realtime.close_codes import CloseCode
 from realtime.engine import Engine
@@ -120,6 +120,11 @@ class Conversation(ABC, Generic[T]):
     @abstractmethod
     def is_of(self, user_id: str) -> bool:
         """Whether this user is at the other end."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> Identity | None:
+        """Whose token was given last; None if there was none."""
 
     @abstractmethod
     def released(self, thing: Tracked, *, ended: bool) -> None: ...

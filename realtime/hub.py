@@ -6,9 +6,10 @@ bounded, per user and in all.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Literal, Protocol
 
+from models.tokens import Identity
 from realtime.clock import Clock
 from realtime.close_codes import CloseCode
 from realtime.figures import SocketFigures
@@ -29,6 +30,11 @@ class Socket(Viewer, Protocol):
 
     def is_of(self, user_id: str) -> bool:
         """Whether this user is at the other end."""
+        ...
+
+    @property
+    def identity(self) -> Identity | None:
+        """Whose token was given last; None if there was none."""
         ...
 
 
@@ -79,6 +85,15 @@ class Hub:
         """Close every socket of this user."""
         for viewer in self._all():
             if viewer.is_of(user_id):
+                viewer.close(code, reason)
+
+    def close_if(
+        self, is_refused: Callable[[Identity], bool], code: CloseCode, reason: str
+    ) -> None:
+        """Close every socket whose token is refused by now."""
+        for viewer in self._all():
+            identity = viewer.identity
+            if identity is not None and is_refused(identity):
                 viewer.close(code, reason)
 
     def cut_all(self) -> None:

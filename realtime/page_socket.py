@@ -8,6 +8,7 @@ bad one does no harm to what is counted.
 from dataclasses import dataclass
 
 from models.errors import NotFound
+from models.tokens import Identity
 from models.visitors import GAP, Arrival
 from realtime.conversation import Conversation
 from realtime.messages import Auth, ClientMessage
@@ -38,7 +39,7 @@ class Visiting:
     visitor_id: str
     key: str | None
     """What a front end that can't use our cookie has to keep; None if the cookie is there."""
-    user_id: str | None
+    identity: Identity | None
     user_agent: str
 
 
@@ -60,13 +61,18 @@ class PageSocket(Conversation[TrackedView]):
         self._service = service
         self._settings = settings
         self._visiting = visiting
-        self._user_id = visiting.user_id
+        self._identity = visiting.identity
+        self._user_id = None if visiting.identity is None else visiting.identity.user_id
         self._arrival: Arrival | None = None
         self._previous: TrackedView | None = None
         """What was viewed last on this connection."""
 
     def is_of(self, user_id: str) -> bool:
         return self._user_id == user_id
+
+    @property
+    def identity(self) -> Identity | None:
+        return self._identity
 
     def released(self, thing: Tracked, *, ended: bool) -> None:
         if self._thing is thing and ended:
@@ -146,7 +152,7 @@ class PageSocket(Conversation[TrackedView]):
 
     def _renew(self, message: Auth) -> None:
         identity = self._tokens.verify(message.token, self._settings.now())
-        self._user_id = identity.user_id
+        self._identity, self._user_id = identity, identity.user_id
         if self._arrival is not None:
             self._service.join(
                 self._arrival.visitor_id, self._arrival.browser_session_id, identity.user_id

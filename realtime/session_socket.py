@@ -84,6 +84,10 @@ class SessionSocket(Conversation[TrackedSession]):
     def is_of(self, user_id: str) -> bool:
         return self._identity.user_id == user_id
 
+    @property
+    def identity(self) -> Identity:
+        return self._identity
+
     def released(self, thing: Tracked, *, ended: bool) -> None:
         if self._thing is thing:
             self._thing = None

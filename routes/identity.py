@@ -61,11 +61,13 @@ def identity() -> Identity:
     return cast(Identity, g.identity)
 
 
-async def verified_identity(*, may_be_gone: bool = False) -> Identity:
+async def verified_identity(*, may_be_gone: bool = False, may_be_revoked: bool = False) -> Identity:
     """Verify the bearer token of the request; raises Unauthorized."""
     token, tokens = bearer_token(), services().tokens
     await tokens.learn_key(token)
-    return tokens.verify(token, services().now(), may_be_gone=may_be_gone)
+    return tokens.verify(
+        token, services().now(), may_be_gone=may_be_gone, may_be_revoked=may_be_revoked
+    )
 
 
 async def identity_if_any() -> Identity | None:

@@ -23,6 +23,7 @@ from realtime.page_service import PageService
 from realtime.records import SessionRecords
 from realtime.service import SessionService
 from realtime.session_socket import SocketSettings
+from realtime.sign_outs import SignOuts
 from realtime.wire import Wire
 from routes.origins import Origins
 from routes.reporting import Reporting
@@ -75,6 +76,7 @@ class Services:
     visitor_stats: VisitorStats
     exports: Exports
     leavers: Leavers
+    sign_outs: SignOuts
     health: HealthChecks
     metrics: ReadMetrics
     origins: Origins

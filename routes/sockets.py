@@ -75,13 +75,13 @@ async def page_socket() -> None:
     wire = await accepted(socket, services().pages.hub, cookie)
     if wire is None:
         return
-    user_id = None
+    identity = None
     with suppress(Unauthorized):
-        user_id = offered_identity(socket).user_id
+        identity = offered_identity(socket)
     visiting = Visiting(
         visitor_id=key.partition(".")[0],
         key=None if by_cookie else key,
-        user_id=user_id,
+        identity=identity,
         user_agent=socket.headers.get("User-Agent", ""),
     )
     PageSocket(wire, visiting, services().pages, services().sockets).open()

@@ -10,7 +10,9 @@ from quart import Quart
 
 from models.accounts import Accounts
 from models.passwords import PasswordHashes
+from models.revocations import Revocations
 from models.tokens import TokenAuthority
+from realtime.sign_outs import SignOuts
 from routes import auth
 from routes.answer_examples import EXAMPLES
 from routes.bodies import install_limits
@@ -48,8 +50,14 @@ def accounts_of(db: AsyncIOMotorDatabase[dict[str, Any]]) -> Accounts:
 
 def accounts_app(db: AsyncIOMotorDatabase[dict[str, Any]], clock: FakeClock) -> Quart:
     app = Quart("focusup", static_folder=None)
-    tokens = TokenAuthority(SECRET, ACCESS_TTL_S)
-    given: dict[str, Any] = {"accounts": accounts_of(db), "tokens": tokens, "now": clock}
+    revocations = Revocations(db)
+    tokens = TokenAuthority(SECRET, ACCESS_TTL_S, is_revoked=revocations.is_revoked)
+    given: dict[str, Any] = {
+        "accounts": accounts_of(db),
+        "tokens": tokens,
+        "sign_outs": SignOuts(revocations, (), clock),
+        "now": clock,
+    }
     # The accounts ask for nothing else of the house.
     absent = {field.name: None for field in fields(Services) if field.name not in given}
     install_services(app, Services(**(given | absent)))

@@ -2,10 +2,12 @@
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.faults.database import Database
 from tests.live_server import LiveServer, running_server
 
 
@@ -25,3 +27,14 @@ def user() -> str:
 def rest(live_server: LiveServer, user: str) -> Iterator[httpx.Client]:
     with live_server.rest(user) as client:
         yield client
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """A running database with nothing in it, gone afterwards."""
+    database = Database(tmp_path)
+    database.start()
+    try:
+        yield database
+    finally:
+        database.remove()

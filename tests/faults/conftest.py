@@ -1,11 +1,8 @@
 """What the fault tests share. Each prints its figures at the end of the run."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-
-from tests.faults.database import Database
 
 _figures: list[str] = []
 
@@ -22,17 +19,6 @@ def figures(request: pytest.FixtureRequest) -> Callable[..., None]:
         _figures.append(f"{request.node.name}: {shown}")
 
     return note
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    """A running database with nothing in it, gone afterwards."""
-    database = Database(tmp_path)
-    database.start()
-    try:
-        yield database
-    finally:
-        database.remove()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

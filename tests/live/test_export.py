@@ -97,6 +97,7 @@ async def test_an_export_has_everything(tmp_path: Path) -> None:
         assert [goals["dailyMinutes"] for goals in whole["goals"]] == [30]
         assert whole["firstSeenAt"] is not None
         assert whole["lastSeenAt"] is not None
+        assert whole["signedOutEverywhereAt"] is not None
         assert len(whole["logins"]) == 1
         assert [
             {k: v for k, v in s.items() if k not in ("timeline", "edits")}

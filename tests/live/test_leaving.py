@@ -41,6 +41,7 @@ COLLECTIONS = {
     "learners": ALONE,
     "known_users": ALONE,
     "user_presence": ALONE,
+    "revocations": ALONE,
     "departures": SHARED,
     "activity_events": SHARED,
     "visitors": SHARED,
@@ -94,6 +95,7 @@ class Person:
 
     async def live(self, db: Db) -> None:
         """Leave a trace everywhere."""
+        self._sign_out_and_in()
         with self.rest() as rest:
             done = [
                 rest.put("/api/goals", json={"dailyMinutes": 30, "sessionsPerDay": 1}),
@@ -124,6 +126,13 @@ class Person:
             await client.ask("leave", "left")
         notice = {"to": "nobody", "sessionId": ObjectId(tracked), "what": "look", "value": None}
         db["notices"].insert_one({**notice, "at": datetime.now(UTC)})
+
+    def _sign_out_and_in(self) -> None:
+        with self.rest() as rest:
+            assert rest.post("/api/auth/logout-everywhere").status_code == 204
+            credentials = {"email": self.email, "password": PASSWORD}
+            signed_in = rest.post("/api/auth/login", json=credentials).json()
+        self.token, self.refresh_token = signed_in["accessToken"], signed_in["refreshToken"]
 
     def _lived_long_ago(self, db: Db) -> None:
         at = datetime.now(UTC) - timedelta(days=70)

@@ -128,15 +128,15 @@ async def test_ending_is_idempotent_and_touches_no_other_login(db: Database) -> 
     _, other = await start_login(db, USER, NOW, TTL_S)
     second = await use(db, first, NOW)
     for _ in range(2):
-        await end_login_of_token(db, second)
-        await end_login(db, login.id)
+        await end_login_of_token(db, second, NOW)
+        await end_login(db, login.id, NOW)
     await refused(db, second, NOW)
     assert await use(db, other, NOW)
 
 
 async def test_a_login_that_ends_between_finding_and_rotating_is_refused(db: Database) -> None:
     login, token = await start_login(db, USER, NOW, TTL_S)
-    await end_login(db, login.id)
+    await end_login(db, login.id, NOW)
     with pytest.raises(Unauthorized, match="refresh_token_invalid"):
         await rotate_login(db, login, token, NOW, TTL_S)
     assert await count(db) == 0
@@ -167,7 +167,7 @@ async def test_used_twice_at_once_it_rotates_once(embedded: Database) -> None:
 async def test_what_is_no_refresh_token(token: str) -> None:
     memory: Database = AsyncMongoMockClient(tz_aware=True)["focusup"]
     await refused(memory, token, NOW)
-    await end_login_of_token(memory, token)
+    await end_login_of_token(memory, token, NOW)
 
 
 @given(st.text(max_size=80) | st.from_regex(r"[\w-]{22}\.[\w-]{43}", fullmatch=True))

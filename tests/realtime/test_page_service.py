@@ -68,7 +68,7 @@ class World:
 
     def socket(self, visitor: str = "v") -> tuple[Wire, PageSocket]:
         wire = Wire()
-        visiting = Visiting(visitor, key=None, user_id=None, user_agent="Mozilla")
+        visiting = Visiting(visitor, key=None, identity=None, user_agent="Mozilla")
         settings = SocketSettings(tokens=TOKENS, now=lambda: NOW)
         socket = PageSocket(wire, visiting, self.pages, settings)  # type: ignore[arg-type]
         socket.open()

@@ -85,6 +85,7 @@ def test_every_account_route_is_described(document: dict[str, Any]) -> None:
         ("login", "post"),
         ("refresh", "post"),
         ("logout", "post"),
+        ("logout-everywhere", "post"),
         ("me", "get"),
     }
 
@@ -97,7 +98,7 @@ def test_every_operation_has_a_name_of_its_own_a_tag_and_a_summary(app: Quart) -
     # Without `other_routes`, whose handlers have neither.
     document = app.extensions["QUART_SCHEMA"].openapi_provider.schema()
     names = [operation["operationId"] for operation in operations(document)]
-    assert sorted(names) == ["login", "logout", "me", "refresh", "signup"]
+    assert sorted(names) == ["login", "logout", "logout_everywhere", "me", "refresh", "signup"]
     assert all(operation["tags"] == ["Accounts"] for operation in operations(document))
     assert all(operation["summary"] for operation in operations(document))
 

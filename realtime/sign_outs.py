@@ -1,0 +1,52 @@
+"""Signing out, here or on another server, reaches the sockets that are open.
+
+What must always hold: whatever was signed out is refused and cut off on every server within
+`HEAR_EVERY_S` and the time of one reading; and a socket whose token is still good is left
+alone.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import structlog
+
+from models.errors import StorageUnavailable
+from models.revocations import Revocations
+from models.storage import StatementRefused, answered_within
+from realtime.close_codes import CloseCode
+from realtime.hub import Hub
+
+HEAR_EVERY_S = 0.5
+ANSWER_WITHIN_S = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class SignOuts:
+    def __init__(
+        self, revocations: Revocations, hubs: Sequence[Hub], now: Callable[[], datetime]
+    ) -> None:
+        self._revocations = revocations
+        self._hubs = hubs
+        self._now = now
+
+    async def hear(self) -> None:
+        """Learn what was signed out, and close its sockets. Raises StorageUnavailable,
+        StatementRefused."""
+        async with answered_within(ANSWER_WITHIN_S):
+            is_news = await self._revocations.read_new(self._now())
+        if is_news:
+            for hub in self._hubs:
+                hub.close_if(self._revocations.is_revoked, CloseCode.UNAUTHORIZED, "signed out")
+
+    async def run(self) -> None:
+        """Hear it for as long as the task lives."""
+        while True:
+            try:
+                await self.hear()
+            except (StorageUnavailable, StatementRefused):
+                pass  # it is tried again
+            except Exception:
+                log.exception("sign_outs_not_read")
+            await asyncio.sleep(HEAR_EVERY_S)
