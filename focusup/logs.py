@@ -12,22 +12,29 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+(\.[\w-]*)?|(?<=token=)[^&\s\"']+|(?<=://)[^/@\s]+(?=@)")
-"""A JWT, a `token=` parameter, or the credentials within an address."""
+TOKEN = re.compile(
+    r"e[wy][\w-]{8,}\.[\w-]{6,}(\.[\w-]*)?"  # a JWT: base64 of `{`, and what JSON allows then
+    r"|(?<![\w-])[\w-]{22}\.[\w-]{43}(?![\w-])"  # a refresh token
+    r"|(?<=token=)[^&\s\"'\\]+|(?<=visitor=)[^&\s\"'\\]+|(?<=Bearer )[^\s\"',\\]+"
+    r"|(?<=://)[^/@\s]+(?=@)"  # the credentials within an address
+)
 
 
 def redact(value: Any) -> Any:
+    """The same without secrets; what is neither text nor number becomes text."""
     if isinstance(value, str):
         return TOKEN.sub("[redacted]", value)
+    if value is None or isinstance(value, int | float):
+        return value
     if isinstance(value, dict):
         return {key: redact(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [redact(item) for item in value]
-    return value
+    return TOKEN.sub("[redacted]", repr(value))
 
 
 def _redacted(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    return {key: value if key == "exc_info" else redact(value) for key, value in event.items()}
+    return {key: redact(value) for key, value in event.items()}
 
 
 def configure_logs(level: str, *, terminal: bool | None = None) -> None:
@@ -41,16 +48,9 @@ def configure_logs(level: str, *, terminal: bool | None = None) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if terminal:
-        last: list[Any] = [
-            _redacted,
-            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
-        ]
+        last: Any = structlog.dev.ConsoleRenderer()
     else:
-        last = [
-            structlog.processors.format_exc_info,
-            _redacted,
-            structlog.processors.JSONRenderer(),
-        ]
+        last = structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -61,11 +61,19 @@ def configure_logs(level: str, *, terminal: bool | None = None) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.StackInfoRenderer(),
+                structlog.processors.format_exc_info,
+                _redacted,
+                last,
+            ],
         )
     )
+    # Of what can't be written Python would print the bare arguments.
+    logging.raiseExceptions = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("pymongo", "hypercorn.error", "quart.app", "asyncio"):
+    for noisy in ("pymongo", "hypercorn.error", "quart.app", "asyncio", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

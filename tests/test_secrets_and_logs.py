@@ -88,7 +88,7 @@ def test_secrets_are_taken_out_wherever_they_stand(text: str) -> None:
 
 
 def test_every_logger_writes_redacted_json(capsys: pytest.CaptureFixture[str]) -> None:
-    before = logging.getLogger().handlers[:]
+    before, raises = logging.getLogger().handlers[:], logging.raiseExceptions
     try:
         configure_logs("info", terminal=False)
         structlog.get_logger("ours").info("hello", url=f"/?token={TOKEN}")
@@ -100,6 +100,7 @@ def test_every_logger_writes_redacted_json(capsys: pytest.CaptureFixture[str]) -
         lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     finally:
         logging.getLogger().handlers[:] = before
+        logging.raiseExceptions = raises
         structlog.reset_defaults()
     assert [line["event"] for line in lines] == ["hello", "refused [redacted]", "failed"]
     assert all(TOKEN not in json.dumps(line) for line in lines)
