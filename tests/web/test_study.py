@@ -12,7 +12,7 @@ import httpx
 import pytest
 from playwright.async_api import CDPSession, Page, expect
 
-from scoring.focus import focus_score
+from models.sessions import score_of
 from tests.commands import focusup
 from tests.live_server import LiveServer, running_server
 from tests.web.axe import violations
@@ -74,14 +74,7 @@ async def shown_is_stored(page: Page, client: httpx.Client) -> Json:
     session, shown = latest(client), await result(page)
     stored = {name: session[f"{name}Seconds"] for name in ("active", "idle", "paused", "away")}
     assert shown == {**stored, "switches": session["tabSwitches"], "score": session["focusScore"]}
-    score = focus_score(
-        elapsed_seconds=session["elapsedSeconds"],
-        active_seconds=session["activeSeconds"],
-        idle_seconds=session["idleSeconds"],
-        tab_switches=session["tabSwitches"],
-        target_minutes=session["targetMinutes"],
-    )
-    assert session["focusScore"] == score.focus_score
+    assert session["focusScore"] == score_of(session).focus_score
     return session
 
 
