@@ -105,6 +105,7 @@ _EXPORT = Export(
     account=of.USER,
     first_seen_at=of.STARTED_AT,
     last_seen_at=of.NOW,
+    signed_out_everywhere_at=None,
     settings=of.SETTINGS,
     goals=[of.EXPORTED_GOALS],
     logins=[of.EXPORTED_LOGIN],

@@ -347,6 +347,7 @@ METHODS = {
     "/api/auth/login": {"POST"},
     "/api/auth/refresh": {"POST"},
     "/api/auth/logout": {"POST"},
+    "/api/auth/logout-everywhere": {"POST"},
     "/api/auth/me": {"GET"},
     "/api/health": {"GET"},
     "/api/health/live": {"GET"},

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.live_server import LiveServer, running_server
@@ -26,6 +27,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
 
 
 # --- REST -------------------------------------------------------------------------------
+
+
+def signed_in_again(client: httpx.Client, account: dict[str, str]) -> dict[str, str]:
+    token = client.post("/api/auth/login", json=account).json()["token"]
+    return {"Authorization": f"Bearer {token}"}
 
 
 def accounts(requests: Requests) -> None:
@@ -47,6 +53,10 @@ def accounts(requests: Requests) -> None:
         assert client.post("/api/auth/logout").status_code == 401
         given = {"refreshToken": fresh["refreshToken"]}
         assert client.post("/api/auth/logout", json=given).status_code == 204
+        assert client.post("/api/auth/logout-everywhere", headers=bearer).status_code == 401
+        bearer = signed_in_again(client, account)
+        assert client.post("/api/auth/logout-everywhere", headers=bearer).status_code == 204
+        bearer = signed_in_again(client, account)
         refused = client.request("DELETE", "/api/me", headers=bearer, json={"password": "no"})
         assert refused.status_code == 403
         left = client.request("DELETE", "/api/me", headers=bearer, json={"password": PASSWORD})
