@@ -23,6 +23,10 @@ KINDS = {
 }
 
 
+OF_COMMANDS = ("not_a_demo",)
+"""What no route and no socket can come to."""
+
+
 def status_of(kind: type[DomainError]) -> int:
     return next(status for parent, status in STATUS_OF if issubclass(kind, parent))
 
@@ -44,6 +48,7 @@ def test_every_code_that_is_raised_is_in_the_table_with_its_status() -> None:
             elif name == "respond" and isinstance(call.args[1], ast.Constant):
                 raised[ast.literal_eval(call.args[1])] = ast.literal_eval(call.args[0])
     raised |= {code: status for status, code in HTTP_CODES.items()}
+    assert raised.pop(*OF_COMMANDS)
     assert {code: CODES[code].status for code in raised} == raised
     assert {code for code, (status, _) in CODES.items() if status is not None} == set(raised)
 
