@@ -27,6 +27,7 @@ CODES: Mapping[str, Code] = {
     "token_missing": Code(401, "A bearer token is needed."),
     "token_invalid": Code(401, "The token is refused."),
     "token_expired": Code(401, "The token has expired."),
+    "metrics_private": Code(403, "The figures are for this machine, or for METRICS_TOKEN."),
     "admin_only": Code(403, "Only an admin may do this."),
     "origin_not_allowed": Code(403, "Pages of this origin may not do this."),
     "password_wrong": Code(403, "The password of the account is needed."),
