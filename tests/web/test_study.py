@@ -106,6 +106,26 @@ async def test_what_is_wrong_is_said_where_it_is(server: LiveServer, email: str)
         assert await page.evaluate("document.activeElement.id") == "email"
 
 
+RECORD = """globalThis.told = [];
+globalThis.Notification = class { static permission = "granted";
+  static requestPermission = async () => "granted";
+  constructor(title, { body }) { told.push([title, body]); } }"""
+
+
+async def test_the_desktop_is_told_that_time_is_up(server: LiveServer, email: str) -> None:
+    async with at(server.url) as context:
+        page = await context.new_page()
+        await page.add_init_script(RECORD)
+        await sign_up(page, server.url, email)
+        await begin(page, 0.05)
+        await counted(page, 4)
+        assert await page.locator("#left").inner_text() >= "+0:01"
+        (told,) = await page.evaluate("told")
+        assert told[0] == "FocusUp"
+        assert "Time is up" in told[1]
+        await stop(page)
+
+
 async def test_space_pauses_and_escape_stops(server: LiveServer, email: str) -> None:
     async with at(server.url) as context:
         page = await context.new_page()

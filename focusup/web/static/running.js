@@ -205,7 +205,10 @@ const signed = (points) => (points > 0 ? `+${number(points)}` : number(points));
 // To the desktop if that is allowed and wanted, and to the page in any case.
 function announce(text) {
   say($("#moved"), text);
-  if (globalThis.Notification?.permission === "granted" && $("#notify").checked) {
+  if (globalThis.Notification?.permission !== "granted" || !$("#notify").checked) return;
+  try {
     new Notification("FocusUp", { body: text, icon: $("link[rel=icon]").href, tag: "focusup" });
+  } catch {
+    // Browsers of phones have none for pages; the text is on the page.
   }
 }
