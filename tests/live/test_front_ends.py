@@ -1,20 +1,16 @@
 """Front ends as they are: the published client, and a page on another localhost port."""
 
 import asyncio
-import functools
 import json
 import subprocess
-import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from tests.live_server import LiveServer
 from tests.requirements import missing, require
+from tests.sites import HTML, site
 from tests.socket_client import stored
 
 NODE = Path(__file__).parents[1] / "node"
@@ -69,21 +65,6 @@ try {
 </script>"""
 
 
-@contextmanager
-def served(directory: Path) -> Iterator[str]:
-    """A static file server: another origin on this machine."""
-    (directory / "index.html").write_text(PAGE)
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *arguments: object) -> None: ...
-
-    handler = functools.partial(Quiet, directory=str(directory))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://localhost:{server.server_port}"
-        server.shutdown()
-
-
 async def run_page(executable: str, url: str) -> str:
     """What the page has put into its title in the end."""
     from playwright.async_api import async_playwright
@@ -102,10 +83,10 @@ async def run_page(executable: str, url: str) -> str:
 
 
 @pytest.mark.timeout(90)
-async def test_a_page_on_another_localhost_port(live_server: LiveServer, tmp_path: Path) -> None:
+async def test_a_page_on_another_localhost_port(live_server: LiveServer) -> None:
     chromium = require("chromium", "a page of another origin is shown in it")
     user = uuid.uuid4().hex
-    with served(tmp_path) as origin:
+    with site({"/": (HTML, PAGE.encode())}) as origin:
         target = f"{origin}/#{live_server.url}|{live_server.token(user)}"
         session = json.loads(await asyncio.wait_for(run_page(chromium, target), 60))
     assert (session["title"], session["status"]) == ("from another port", "completed")

@@ -2,10 +2,8 @@
 
 import asyncio
 import re
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from playwright.async_api import Page
 from tests.chromium import browsing, set_window
 from tests.live_server import LiveServer
 from tests.requirements import require
+from tests.sites import HTML, site
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20
@@ -41,19 +40,9 @@ def study_app(server: LiveServer) -> Iterator[str]:
     """Another origin: a page with the lines of README, and one without."""
     app = PAGE % snippet().replace("http://localhost:5000", server.url)
 
-    class App(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.end_headers()
-            self.wfile.write((app if self.path == "/" else "<title>Elsewhere</title>").encode())
-
-        def log_message(self, *arguments: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), App) as site:
-        threading.Thread(target=site.serve_forever, daemon=True).start()
-        yield f"http://localhost:{site.server_port}"
-        site.shutdown()
+    files = {"/": app, "/elsewhere": "<title>Elsewhere</title>"}
+    with site({path: (HTML, text.encode()) for path, text in files.items()}) as url:
+        yield url
 
 
 @asynccontextmanager
