@@ -3,13 +3,14 @@
 // What must always hold: one refresh at a time, whichever tab needs it, and all tabs get what
 // it gave; who signs out in one tab is signed out in all.
 
-import { connect, FocusUpError } from "./focusup.js";
-import { $, $$, say, show } from "./dom.js";
+import { connect } from "./focusup.js";
+import { $, $$, say, show, t } from "./dom.js";
 
 const KEY = "focusup.account";
+export const CURRENT = "focusup.session";
 const EARLY_MS = 5_000; // a token that ends while it is on its way helps nobody
 // A copy of these pages on another host names the server in `<meta name="focusup-server">`.
-const SERVER = $("meta[name=focusup-server]")?.content ?? location.origin;
+export const SERVER = $("meta[name=focusup-server]")?.content ?? location.origin;
 
 export const focusup = connect({ url: SERVER, token });
 
@@ -28,6 +29,9 @@ function keep(signedIn) {
 
 export const user = () => stored()?.user ?? null;
 
+// The session that this browser tracks, in all of its tabs.
+export const current = () => localStorage.getItem(CURRENT);
+
 // The token that holds now; `fresh` asks for another than the last one.
 async function token({ fresh = false } = {}) {
   const before = stored();
@@ -38,12 +42,14 @@ async function token({ fresh = false } = {}) {
     if (!now) return null;
     if (now.token !== before.token && holds(now)) return now.token; // another tab was quicker
     try {
-      keep(await post("refresh", { refreshToken: now.refreshToken }));
+      const signedIn = await post("refresh", { refreshToken: now.refreshToken });
+      if (stored()?.refreshToken !== now.refreshToken) return null; // signed out meanwhile
+      keep(signedIn);
+      return signedIn.token;
     } catch (error) {
       if (error.status === 401) forget();
       throw error;
     }
-    return stored().token;
   });
 }
 
@@ -51,17 +57,7 @@ async function token({ fresh = false } = {}) {
 export const renew = () => token({ fresh: true });
 
 // Without a token of its own: it is how tokens are got.
-async function post(path, body) {
-  let response;
-  try {
-    response = await fetch(`${SERVER}/api/auth/${path}`, { method: "POST", body: JSON.stringify(body) });
-  } catch (error) {
-    throw new FocusUpError(error.message, { code: "offline", retryable: true });
-  }
-  const answer = response.status === 204 ? null : await response.json();
-  if (response.ok) return answer;
-  throw new FocusUpError(answer.detail, { code: answer.code, status: response.status });
-}
+const post = (path, body) => focusup.request("POST", `/api/auth/${path}`, body, { anonymous: true });
 
 function alone(act) {
   return navigator.locks ? navigator.locks.request(KEY, act) : act();
@@ -78,14 +74,18 @@ export async function signIn(email, password) {
   focusup.trackEvent("login").catch(() => {});
 }
 
-export async function signOut() {
-  const { refreshToken } = stored() ?? {};
-  if (refreshToken) await post("logout", { refreshToken }).catch(() => {});
-  forget();
+async function signOut() {
+  if (current() && !confirm(t("all.signOutRunning"))) return;
+  await alone(async () => {
+    const { refreshToken } = stored() ?? {};
+    if (refreshToken) await post("logout", { refreshToken }).catch(() => {});
+    forget();
+  });
 }
 
 export function forget() {
   localStorage.removeItem(KEY);
+  localStorage.removeItem(CURRENT);
   location.assign("/");
 }
 
@@ -100,9 +100,9 @@ export function begin({ needed = true } = {}) {
   for (const element of $$("[data-admin]")) show(element, who?.role === "admin");
   say($("[data-email]"), who?.email ?? "");
   $("[data-sign-out]").addEventListener("click", signOut);
-  addEventListener("storage", ({ key }) => {
-    if (key === KEY && user()?.id !== who?.id) location.reload();
-  });
+  const look = () => { if (user()?.id !== who?.id) location.reload(); };
+  addEventListener("storage", ({ key }) => { if (key === KEY) look(); });
+  addEventListener("pageshow", ({ persisted }) => { if (persisted) look(); }); // by "Back"
   return who;
 }
 

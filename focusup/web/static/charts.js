@@ -29,7 +29,7 @@ export function figure(place, given) {
 class Figure {
   #picture; #frame; #title; #summary; #legend; #table; #given; #drawn = 0; #observer;
 
-  constructor(place, { title, table: { label = t("all.numbers") } }) {
+  constructor(place, { table: { label = t("all.numbers") } }) {
     const id = `chart-${place.id}`;
     this.#picture = svg("svg", { role: "img", "aria-labelledby": `${id}-title`, "aria-describedby": `${id}-summary` });
     this.#frame = el("div", {}, this.#picture);
@@ -40,7 +40,7 @@ class Figure {
     place.replaceChildren(el("figure", {},
       this.#title, this.#summary, this.#frame, this.#legend,
       el("details", {}, el("summary", {}, label),
-        el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": title }, this.#table))));
+        el("div", { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": `${id}-title` }, this.#table))));
     this.#observer = new ResizeObserver(() => this.#draw());
     this.#observer.observe(this.#frame);
   }
@@ -181,8 +181,8 @@ function legend(series) {
   });
 }
 
-// A line through the points that have a value; `points` are `{label, name, value}`, where null
-// is a gap. The axis goes up to `most` at least.
+// A line through the points that have a value; `points` are `{label, name, value}`, where a null
+// is passed over. The axis goes up to `most` at least.
 export function line(place, { title, summary, points, format = number, column, most = 0 }) {
   const known = points.filter(({ value }) => value !== null);
   if (!known.length) return empty(place, t("all.nothing"));

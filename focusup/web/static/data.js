@@ -4,7 +4,7 @@
 // may be large: it goes to its file as it comes where the browser has a way to do that, and
 // otherwise into a Blob, which browsers keep on disk.
 
-import { focusup, forget } from "./account.js";
+import { SERVER, focusup, forget } from "./account.js";
 import { $, $$, el, number, say, sentence, show, t } from "./dom.js";
 import { FocusUpError } from "./focusup.js";
 import { ask } from "./forms.js";
@@ -63,7 +63,7 @@ async function download(format, signal) {
 
 // A GET whose answer is read as it comes, with another token if the first is refused.
 async function answer(path, signal) {
-  const get = (token) => fetch(path, { headers: { Authorization: `Bearer ${token}` }, signal });
+  const get = (token) => fetch(new URL(path, SERVER), { headers: { Authorization: `Bearer ${token}` }, signal });
   const token = await focusup.token();
   let response = await get(token);
   if (response.status === 401) response = await get(await focusup.token(token));

@@ -10,14 +10,15 @@ import { tell } from "./timeline.js";
 const PAGE = 20;
 const form = $("#filters");
 const known = { contents: new Set(), "tag-names": new Set() };
-let zone = "UTC";
+let zoneOf = null;
 let changed = null;
 let cursor = null;
 let asked = 0;
 
-// Dates of the filters are those of `timeZone`; `then` is called when a session was changed.
-export function history(timeZone, then) {
-  [zone, changed] = [timeZone, then];
+// Dates of the filters are those of the zone that `zone` gives; `then` is called when a session
+// was changed. Gives the function that reads the list anew.
+export function history(zone, then) {
+  [zoneOf, changed] = [zone, then];
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     list();
@@ -25,10 +26,12 @@ export function history(timeZone, then) {
   form.addEventListener("reset", () => setTimeout(list)); // once the fields are empty
   $("#more").addEventListener("click", () => list(cursor));
   list();
+  return () => list();
 }
 
 function query(after) {
   const { q, status, content, tag, from, to } = form;
+  const zone = zoneOf();
   const given = {
     q: q.value.trim(), status: status.value, contentId: content.value.trim(), tag: tag.value.trim(),
     from: from.value && beginOf(from.value, zone), to: to.value && beginOf(daysAfter(to.value, 1), zone),

@@ -9,42 +9,43 @@ import { history } from "./history.js";
 import { today } from "./today.js";
 import { trends } from "./trends.js";
 
-// What there is of statistics; `null` where they can't be had, and the page says why.
-async function overview() {
+const AGAIN_MS = 5_000;
+let newest = null; // the statistics that were read last
+let lists = null;
+
+// Everything, as it is now. What was opened in the history stays open unless sessions came or went.
+async function refresh() {
+  const before = newest;
   try {
-    const { stats } = await focusup.request("GET", "/api/stats/me");
+    newest = (await focusup.request("GET", "/api/stats/me")).stats;
     notice(null);
-    const any = Object.values(stats.sessions).some((count) => count > 0);
-    for (const part of $$("[data-begun]")) show(part, any);
-    show($("#invite"), !any);
-    show($("#progress"));
-    if (any) today(stats);
-    return { stats, any };
   } catch (error) {
     notice(error);
-    return null;
+    if (!newest) setTimeout(refresh, AGAIN_MS); // there is nothing to look at yet
+    return;
   }
+  if (!before) goals(newest, refresh);
+  const count = sessions(newest);
+  for (const part of $$("[data-begun]")) show(part, count > 0);
+  show($("#invite"), !count);
+  show($("#progress"));
+  if (!count) return;
+  today(newest);
+  if (!lists) lists = history(() => newest.timeZone, refresh);
+  else if (count !== sessions(before)) lists();
+  await Promise.all([calendar(newest), trends(newest)]).catch(notice);
 }
 
-// After something was changed: every number may be another.
-async function refresh() {
-  const found = await overview();
-  if (found?.any) await Promise.all([calendar(found.stats), trends(found.stats)]).catch(notice);
-}
+const sessions = (stats) => Object.values(stats.sessions).reduce((sum, count) => sum + count, 0);
 
-async function main() {
+function main() {
   if (!begin()) return;
   track();
   data();
-  const found = await overview();
-  if (!found) return;
-  goals(found.stats, refresh);
-  if (!found.any) return;
-  history(found.stats.timeZone, refresh);
-  await Promise.all([calendar(found.stats), trends(found.stats)]).catch(notice);
   document.addEventListener("visibilitychange", () => {
-    if (document.visibilityState === "visible") overview();
+    if (newest && document.visibilityState === "visible") refresh();
   });
+  refresh();
 }
 
 main();

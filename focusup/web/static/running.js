@@ -1,29 +1,26 @@
 // A session that this page tracks: what is shown of it, and what can be done to it. Every
 // number comes from the server.
 
-import { focusup } from "./account.js";
+import { CURRENT, current, focusup } from "./account.js";
 import { $, clock, notice, number, percent, say, show, t } from "./dom.js";
 import { moved, partsOf } from "./score.js";
 
 const WARN_BEFORE_S = 5;
 const AWAY_SHOWN_TICKS = 15;
-const SIGNS = ["pointermove", "pointerdown", "keydown", "wheel", "scroll", "touchmove"];
-const CURRENT = "focusup.session";
+const SIGNS = ["pointermove", "pointerdown", "keydown", "wheel", "scroll", "touchmove", "visibilitychange"];
 const title = document.title;
 
-// The session that this browser tracks, in all of its tabs.
-export const current = () => localStorage.getItem(CURRENT);
-
 // Track this session and show it, until it ends. Resolves then, with what was told at the end
-// (`session` and `stats`); rejects if it can't be tracked.
+// (`session` and `stats`); rejects if it can't be tracked, or no longer.
 export function run(id) {
   return new Running(id).run();
 }
 
 class Running {
   #id; #session; #target = 25; #idleAfter = 15; #signedAt = Date.now(); #before = null;
-  #paused = false; #idle = false; #link = "connecting"; #superseded = false; #degraded = false;
-  #away = 0; #awayTicks = 0; #offs = []; #done;
+  #paused = false; #wished = false; #idle = false; #link = "connecting"; #began = false;
+  #stopping = false; #superseded = false; #degraded = false; #away = 0; #awayTicks = 0;
+  #wrong = null; #offs = []; #done; #failed;
 
   constructor(id) {
     this.#id = id;
@@ -32,18 +29,26 @@ class Running {
 
   async run() {
     localStorage.setItem(CURRENT, this.#id);
-    const over = new Promise((resolve) => { this.#done = resolve; });
+    const over = new Promise((resolve, reject) => [this.#done, this.#failed] = [resolve, reject]);
+    say($("#running-title"), t("study.session"));
+    say($("#score"), "–");
+    for (const id of ["moved", "told", "parts"]) say($(`#${id}`), "");
     this.#hear();
     this.#listen();
+    this.#start();
     try {
-      await this.#session.start();
       return await over;
     } finally {
       for (const off of this.#offs.splice(0)) off();
+      this.#session.release();
       if (current() === this.#id) localStorage.removeItem(CURRENT);
       $("#ending").close();
       document.title = title;
     }
+  }
+
+  #start() {
+    this.#session.start().catch((error) => { if (!this.#stopping) this.#failed(error); });
   }
 
   #hear() {
@@ -57,9 +62,9 @@ class Running {
       degraded: () => { this.#degraded = true; this.#banner(); },
       recovered: () => { this.#degraded = false; this.#banner(); },
       superseded: () => { this.#superseded = true; this.#banner(); },
-      connection: ({ state }) => { this.#link = state; this.#banner(); },
+      connection: ({ state }) => this.#connection(state),
       stopped: ({ session, stats }) => this.#done({ session, stats }),
-      error: (error) => { if (!error.retryable) notice(error); },
+      error: (error) => this.#error(error),
     };
     for (const [type, act] of Object.entries(events)) this.#offs.push(this.#session.on(type, act));
   }
@@ -91,44 +96,54 @@ class Running {
     $("#ending").showModal();
   }
 
+  // What is wished is shown at once; without a connection it is done when there is one.
   async #toggle() {
+    this.#wish(!this.#wished);
     try {
-      await (this.#paused ? this.#session.resume() : this.#session.pause());
+      await (this.#wished ? this.#session.pause() : this.#session.resume());
     } catch (error) {
+      if (error.code === "replaced" || error.code === "closed") return; // by a later wish, or the end
       notice(error);
+      this.#wish(this.#paused);
     }
   }
 
+  #wish(paused) {
+    this.#wished = paused;
+    say($("#pause"), t(paused ? "study.resume" : "study.pause"));
+  }
+
   async #stop(status) {
-    $("#stop").disabled = true;
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.#banner();
     try {
       await this.#session.stop(status);
     } catch (error) {
+      this.#stopping = false;
       notice(error);
-    } finally {
-      $("#stop").disabled = false;
+      this.#start(); // it could not be ended, so it goes on
     }
   }
 
   #started({ session, idleThresholdSeconds }) {
+    this.#began = true;
     this.#target = session.targetMinutes;
     this.#idleAfter = idleThresholdSeconds;
-    this.#superseded = false;
+    this.#superseded = this.#degraded = this.#idle = false;
     this.#before = null;
-    this.#idle = false;
     this.#away = session.awaySeconds;
     this.#awayTicks = 0;
     notice(null);
     say($("#running-title"), session.title || session.contentId || t("study.session"));
-    say($("#of"), t("study.of", { time: clock(this.#seconds()) }));
     this.#turned(session.status === "paused", session);
     this.#banner();
   }
 
   #turned(paused, counters) {
     this.#paused = paused;
+    this.#wish(paused);
     this.#signedAt = Date.now();
-    say($("#pause"), t(paused ? "study.resume" : "study.pause"));
     this.#warn(false);
     this.#show(counters);
   }
@@ -147,10 +162,13 @@ class Running {
 
   #show(counters) {
     const { elapsedSeconds, activeSeconds, idleSeconds, tabSwitches } = counters;
-    const target = this.#seconds();
-    const left = elapsedSeconds <= target ? clock(target - elapsedSeconds) : `+${clock(elapsedSeconds - target)}`;
+    const target = Math.round(this.#target * 60);
+    const past = elapsedSeconds > target;
+    const left = clock(Math.abs(target - elapsedSeconds));
+    const shown = past ? `+${left}` : left;
     const state = this.#paused ? "paused" : this.#idle ? "idle" : "active";
-    say($("#left"), left);
+    say($("#left"), shown);
+    say($("#of"), t(past ? "study.past" : "study.of", { time: clock(target) }));
     say($("#now"), t(`all.kind.${state}`));
     $("#now").className = `dot is-${state}`;
     say($("#active-time"), clock(activeSeconds));
@@ -163,8 +181,8 @@ class Running {
     const whole = Math.max(target, elapsedSeconds);
     arc($("#ring .active"), 0, activeSeconds / whole);
     arc($("#ring .idle"), activeSeconds / whole, idleSeconds / whole);
-    say($("#ring-label"), t("study.ring", { left, active: clock(activeSeconds), idle: clock(idleSeconds) }));
-    document.title = `${left} · ${title}`;
+    say($("#ring-label"), t(past ? "study.ringPast" : "study.ring", { time: left, active: clock(activeSeconds), idle: clock(idleSeconds) }));
+    document.title = `${shown} · ${title}`;
   }
 
   // Before a silence counts, so that something can be done about it.
@@ -176,21 +194,31 @@ class Running {
     show($("#warning"), idle || soon);
   }
 
+  #connection(state) {
+    this.#link = state;
+    if (state !== "open") this.#warn(false);
+    this.#banner();
+    // The error that closed it for good may be told before this or after it.
+    if (state === "closed") queueMicrotask(() => { if (!this.#stopping) this.#failed(this.#wrong); });
+  }
+
+  #error(error) {
+    this.#wrong = error;
+    if (!error.retryable) notice(error);
+  }
+
   // What there is to know of the connection: one thing, the weightiest.
   #banner() {
-    const lost = this.#link !== "open";
+    const lost = this.#link === "waiting" || (this.#began && this.#link !== "open");
     const away = this.#away > 0 && this.#awayTicks < AWAY_SHOWN_TICKS;
-    const text = this.#superseded ? t("study.superseded")
+    const text = this.#stopping ? t("study.stopping")
+      : this.#superseded ? t("study.superseded")
       : lost ? t("study.reconnecting")
       : this.#degraded ? t("study.degraded")
       : away ? t("study.wasAway", { time: clock(this.#away) }) : "";
-    $("#ring").classList.toggle("resting", lost);
+    $("#ring").classList.toggle("resting", this.#link !== "open");
     say($("#connection"), text);
     show($("#connection"), Boolean(text));
-  }
-
-  #seconds() {
-    return Math.round(this.#target * 60);
   }
 }
 
@@ -202,13 +230,13 @@ function arc(circle, begin, length) {
 
 const signed = (points) => (points > 0 ? `+${number(points)}` : number(points));
 
-// To the desktop if that is allowed and wanted, and to the page in any case.
+// To the page, and to the desktop if that is allowed and wanted.
 function announce(text) {
-  say($("#moved"), text);
+  say($("#told"), text);
   if (globalThis.Notification?.permission !== "granted" || !$("#notify").checked) return;
   try {
     new Notification("FocusUp", { body: text, icon: $("link[rel=icon]").href, tag: "focusup" });
   } catch {
-    // Browsers of phones have none for pages; the text is on the page.
+    // Browsers of phones have none for pages.
   }
 }

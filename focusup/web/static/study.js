@@ -1,41 +1,53 @@
 // The first page: sign up or in, then choose, study, and see the score.
 
-import { begin, focusup, track } from "./account.js";
+import { CURRENT, begin, current, focusup, track } from "./account.js";
 import { $, clock, duration, el, instant, notice, number, percent, say, sentence, show, t } from "./dom.js";
-import { current, run } from "./running.js";
+import { run } from "./running.js";
 import { welcome } from "./welcome.js";
 
 const RECENT = 5;
 const FIELDS = { targetMinutes: "minutes", tags: "tags" };
 const form = $("#new");
+let studying = false;
 
+// Show this part alone, and go on from its title.
 function only(part) {
   for (const id of ["setup", "running", "result"]) show($(`#${id}`), id === part);
+  $(`#${part}-title`).focus();
 }
 
 // Track it to its end, and show what came of it.
 async function study(id) {
-  only("running");
+  if (studying) return;
+  studying = true;
   notice(null);
+  only("running");
   const over = run(id);
-  recent().catch(notice);
+  recent();
   try {
     ended(await over);
   } catch (error) {
     await lost(id, error);
+  } finally {
+    studying = false;
   }
-  recent().catch(notice);
+  recent();
 }
 
-// It ended while this page was not there, or is none any more.
+// It ended while this page was not there, it is none any more, or something is wrong.
 async function lost(id, error) {
-  if (error.code === "session_ended") {
+  try {
     const { session } = await focusup.request("GET", `/api/sessions/${id}`);
-    ended({ session, stats: null });
-  } else {
-    only("setup");
-    if (error.code !== "session_not_found") notice(error);
+    if (session.endedAt) {
+      notice(null);
+      ended({ session, stats: null });
+      return;
+    }
+  } catch (unknown) {
+    if (unknown.status === 404) error = null;
   }
+  only("setup");
+  notice(error);
 }
 
 function ended({ session, stats }) {
@@ -57,7 +69,6 @@ function ended({ session, stats }) {
   $("#result-facts").replaceChildren(...Object.entries(seconds).map(([kind, each]) => fact(kind, clock(each))),
     el("div", {}, el("dt", {}, t("study.tabSwitches")), el("dd", {}, number(session.tabSwitches))));
   say($("#result-stats"), stats ? today(stats) : "");
-  $("#result-title").focus();
 }
 
 const fact = (kind, text) => el("div", {}, el("dt", { class: `dot is-${kind}` }, t(`all.kind.${kind}`)), el("dd", {}, text));
@@ -70,7 +81,13 @@ function today({ today: { minutes }, currentStreak }) {
 }
 
 async function recent() {
-  const { sessions } = await focusup.request("GET", `/api/sessions?limit=${RECENT}`);
+  let sessions;
+  try {
+    ({ sessions } = await focusup.request("GET", `/api/sessions?limit=${RECENT}`));
+  } catch (error) {
+    notice(error);
+    return;
+  }
   const others = sessions.filter(({ _id }) => _id !== current());
   $("#recent").replaceChildren(...others.map(row));
   show($("#recent-empty"), !others.length);
@@ -87,7 +104,7 @@ function row(session) {
     el("div", { class: "row between soft small" },
       el("time", { datetime: session.createdAt }, instant(session.startedAt ?? session.createdAt)),
       el("span", { class: "numbers" }, t("study.rowTime", { time: duration(session.elapsedSeconds), target: duration(session.targetMinutes * 60) })),
-      open && !current()
+      open && !studying
         ? el("button", { type: "button", class: "secondary", onclick: () => study(session._id) }, t("study.continue"))
         : el("span", { class: "numbers" }, open ? "" : t("study.rowScore", { score: session.focusScore }))));
 }
@@ -99,6 +116,7 @@ function wrong(field, text) {
 
 async function create(event) {
   event.preventDefault();
+  if (studying) return;
   const { preset, minutes, title, contentId, tags, idleMode } = form;
   for (const field of Object.values(FIELDS)) wrong(field, "");
   say($("#new-wrong"), "");
@@ -136,6 +154,8 @@ function prepare() {
     if (target.value === "") form.minutes.focus();
   });
   $("#again").addEventListener("click", () => only("setup"));
+  // What one tab begins, all of them show.
+  addEventListener("storage", ({ key }) => { if (key === CURRENT && current()) study(current()); });
   const { Notification } = globalThis;
   if (Notification && Notification.permission !== "denied") {
     show($("#notify-label"));
@@ -157,8 +177,8 @@ function main() {
   if (current()) {
     study(current());
   } else {
-    only("setup");
-    recent().catch(notice);
+    show($("#setup"));
+    recent();
   }
 }
 

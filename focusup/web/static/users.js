@@ -1,7 +1,7 @@
 // Everybody who was ever here, page by page, and one user's sessions.
 
 import { focusup } from "./account.js";
-import { $, duration, el, instant, number, say, t } from "./dom.js";
+import { $, duration, el, instant, number, say, show, t } from "./dom.js";
 import { fillTable, Pager } from "./rows.js";
 
 const A_PAGE = 10;
@@ -51,6 +51,7 @@ function sessionsOf(refresher) {
   return (user) => {
     say($("#user-title"), t("admin.sessionsOf", { user: named(user) }));
     $("#sessions").replaceChildren();
+    show($("#sessions-empty"), false);
     pager.first();
     dialog.showModal();
     source = refresher.add(
