@@ -298,3 +298,72 @@ async def test_axe_finds_nothing(server: LiveServer, email: str, scheme: str) ->
         await stop(page)
         await page.locator("#recent li").first.wait_for()
         assert await violations(page) == []
+
+
+async def test_a_session_that_is_deleted_elsewhere_is_left(server: LiveServer, email: str) -> None:
+    async with at(server.url, expected="status of 404") as context:
+        page = await context.new_page()
+        await sign_up(page, server.url, email)
+        await begin(page, 1)
+        with signed_in(server, email) as client:
+            client.delete(f"/api/sessions/{latest(client)['_id']}")
+        await page.get_by_role("heading", name="What will you study?").wait_for()
+        await begin(page, 1)
+        await stop(page)
+
+
+async def test_what_one_tab_begins_the_others_show(server: LiveServer, email: str) -> None:
+    async with at(server.url) as context:
+        page, other = await context.new_page(), await context.new_page()
+        await sign_up(page, server.url, email)
+        await other.goto(server.url)
+        await other.get_by_role("heading", name="What will you study?").wait_for()
+        await begin(page, 1, Title="Shared")
+        await other.get_by_role("heading", name="Shared").wait_for()
+        await counted(other, 2)
+        with signed_in(server, email) as client:
+            assert len(client.get("/api/sessions").json()["sessions"]) == 1
+            await stop(other)
+            await page.locator("#result").wait_for()
+            assert await result(page) == await result(other)
+            await shown_is_stored(page, client)
+
+
+async def test_a_stop_without_a_connection_is_done_when_there_is_one(
+    server: LiveServer, email: str
+) -> None:
+    async with network(server.url) as wire, at(wire.url) as context:
+        page = await context.new_page()
+        await sign_up(page, wire.url, email)
+        await begin(page, 1)
+        await wire.cut()
+        await page.locator("#connection", has_text="The connection is lost").wait_for()
+        await page.keyboard.press("Escape")
+        await page.get_by_role("button", name="Stop and score").click()
+        await page.locator("#connection", has_text="being ended").wait_for()
+        wire.mend()
+        await page.locator("#result").wait_for(timeout=40_000)
+        with signed_in(server, email) as client:
+            session = await shown_is_stored(page, client)
+        assert session["status"] == "completed"
+
+
+async def test_who_signs_out_is_signed_out_in_all_tabs_and_behind_back(
+    server: LiveServer, email: str, tmp_path: Path
+) -> None:
+    async with window(tmp_path, server.url) as context:
+        page = context.pages[0]
+        await sign_up(page, server.url, email)
+        await page.goto(f"{server.url}/me")
+        await page.get_by_role("heading", name="Your progress begins").wait_for()
+        other = await context.new_page()
+        await other.goto(server.url)
+        await other.get_by_role("heading", name="What will you study?").wait_for()
+        await other.get_by_role("button", name="Sign out").click()
+        await other.get_by_role("tab", name="Sign up").wait_for()
+        await page.bring_to_front()
+        await page.get_by_role("tab", name="Sign in").wait_for()
+        await page.go_back()
+        await page.get_by_role("tab", name="Sign in").wait_for()
+        assert email not in await page.content()
+        assert await page.evaluate("localStorage.getItem('focusup.account')") is None
