@@ -15,6 +15,7 @@ from focusup.settings import Settings
 from focusup.web.pages import install_pages
 from models import (
     accounts,
+    attempts,
     departures,
     events,
     goals_reached,
@@ -28,6 +29,7 @@ from models import (
     visits,
 )
 from models.accounts import Accounts
+from models.attempts import Attempts
 from models.beacons import Beacons
 from models.coefficients import Coefficients
 from models.departures import Departures
@@ -63,11 +65,13 @@ from routes.answer_examples import EXAMPLES
 from routes.bodies import install_limits
 from routes.exposition import Exposition, Kinds
 from routes.health import DatabaseWatch, HealthCheck, Pinged
+from routes.limits import install_rate_limits
 from routes.metrics import Metrics
 from routes.openapi import install_openapi
 from routes.origins import Origins
 from routes.problems import install_problems
 from routes.reporting import Reporting
+from routes.security_headers import install_security_headers
 from routes.services import Services, install_services, utc_now
 from routes.socket_page import install_socket_page
 
@@ -85,6 +89,7 @@ INDEXES: Mapping[str, tuple[IndexSpec, ...]] = {
     presence.COLLECTION: presence.INDEXES,
     events.COLLECTION: events.INDEXES,
     departures.COLLECTION: departures.INDEXES,
+    attempts.COLLECTION: attempts.INDEXES,
 }
 VISIT_EVERY_S = 300
 """Twice within the time for which a visit stays active; oftener where that is set shorter."""
@@ -154,12 +159,19 @@ def create_app(
         forget=(service.forget_user, pages.forget_user, records.forget_user),
         now=utc_now,
     )
+    proxies = TrustedProxies(settings.trusted_proxies)
     watch = DatabaseWatch(database)
     kinds: Kinds = {"session": service.counting, "view": pages.counting}
     token = settings.metrics_token
     sign_outs = SignOuts(revocations, (service.hub, pages.hub), utc_now)
     members = Services(
         accounts=Accounts(database.db, tokens, settings.refresh_token_days * 86_400),
+        attempts=Attempts(
+            database.db,
+            secret,
+            per_address=settings.attempts_per_address,
+            enabled=settings.rate_limits,
+        ),
         tokens=tokens,
         tracking=service,
         sessions=records,
@@ -169,7 +181,7 @@ def create_app(
         reporting=Reporting(
             Reports(database.db, utc_now),
             VisitorHashes(secret),
-            TrustedProxies(settings.trusted_proxies),
+            proxies,
             visit_every_s=max(1, min(VISIT_EVERY_S, int(active_visit_ttl_s / 2))),
             heartbeat_every_s=settings.heartbeat_interval_seconds,
         ),
@@ -198,6 +210,8 @@ def create_app(
     install_services(app, members)
     install_limits(app)
     install_problems(app)
+    install_security_headers(app, proxies)
+    install_rate_limits(app, per_minute=settings.requests_per_minute, enabled=settings.rate_limits)
     members.origins.install(app)
     websockets.install()
     requests.install(app)

@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     max_sockets: Annotated[int, Field(ge=1)] = 30_000
     max_pages: Annotated[int, Field(ge=1)] = 10_000
     max_new_pages_per_visitor: Annotated[int, Field(ge=1)] = 500
+    rate_limits: bool = True
+    requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 1200
+    attempts_per_address: Annotated[int, Field(ge=1, le=100_000)] = 100
     heartbeat_interval_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
     now_ttl_minutes: Annotated[float, Field(gt=0, le=1440)] = 5
     active_visit_ttl_minutes: Annotated[float, Field(gt=0, le=1440)] = 10

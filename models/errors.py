@@ -60,6 +60,14 @@ class Forbidden(DomainError):
         super().__init__(code, message)
 
 
+class TooMany(DomainError):
+    """It was tried too often; `retry_after_s` seconds from now it may be tried again."""
+
+    def __init__(self, code: str, message: str, *, retry_after_s: float) -> None:
+        super().__init__(code, message)
+        self.retry_after_s = retry_after_s
+
+
 class Unavailable(DomainError):
     """It cannot be done now; the same request may succeed after `retry_after_s` seconds."""
 

@@ -12,6 +12,7 @@ from quart import Request
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+IPV6_PREFIX = 64
 
 
 class TrustedProxies:
@@ -38,8 +39,25 @@ class TrustedProxies:
             hop = before
         return str(hop)
 
+    def is_https(self, asked: Request) -> bool:
+        """Whether it came over https, to us or to the trusted proxy before us."""
+        hop = parse_address(asked.remote_addr or "")
+        if hop is None or not self._trusts(hop):
+            return asked.scheme == "https"
+        nearest = asked.headers.get("X-Forwarded-Proto", asked.scheme).rpartition(",")[2]
+        return nearest.strip() == "https"
+
     def _trusts(self, hop: Address) -> bool:
         return any(hop in network for network in self._networks)
+
+
+def network_of(address: str) -> str:
+    """What is one customer of a provider: an IPv4 address, or an IPv6 network of 64 bits,
+    since whoever has one address of that has all of them."""
+    found = parse_address(address)
+    if isinstance(found, IPv6Address):
+        return str(ip_network((found, IPV6_PREFIX), strict=False))
+    return address
 
 
 def parse_address(text: str) -> Address | None:

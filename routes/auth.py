@@ -10,6 +10,7 @@ from models.wire import WireModel
 from routes.bodies import answer, no_content, read_body
 from routes.codes import OF_A_TOKEN, document_problems
 from routes.identity import SCHEME, authenticated, identity, identity_if_any, verified_identity
+from routes.limits import one_guess, one_signup
 from routes.openapi import NoContent
 from routes.services import services
 
@@ -23,30 +24,26 @@ class Me(WireModel):
     user: UserView
 
 
-@blueprint.after_request
-async def keep_out_of_caches(response: Response) -> Response:
-    response.headers["Cache-Control"] = "no-store"
-    return response
-
-
 @blueprint.post("/signup")
 @document_request(Signup)
 @document_response(SignedIn, 201)
-@document_problems("email_taken", "busy")
+@document_problems("email_taken", "too_many_attempts", "busy")
 async def signup() -> Response:
     """Make an account, and sign in"""
     body = await read_body(Signup)
+    await one_signup()
     return answer(await services().accounts.signup(body, services().now()), 201)
 
 
 @blueprint.post("/login")
 @document_request(Credentials)
 @document_response(SignedIn)
-@document_problems("invalid_credentials", "busy")
+@document_problems("invalid_credentials", "too_many_attempts", "busy")
 async def login() -> Response:
     """Sign in"""
     body = await read_body(Credentials)
-    return answer(await services().accounts.login(body, services().now()))
+    async with one_guess(body.email):
+        return answer(await services().accounts.login(body, services().now()))
 
 
 @blueprint.post("/refresh")

@@ -21,6 +21,8 @@ from models.errors import FieldError, Invalid, Malformed
 from models.wire import WireModel
 
 MAX_BODY_BYTES = 64 * 1024
+BODY_WITHIN_S = 8
+"""Shorter than a request may take, so that it is told why it ended."""
 MAX_ERRORS = 20
 MAX_NAME_CHARS = 100
 MAX_MESSAGE_CHARS = 300
@@ -29,8 +31,9 @@ M = TypeVar("M", bound=WireModel)
 
 
 def install_limits(app: Quart) -> None:
-    """Let Quart itself stop collecting a body at the limit, read or not."""
+    """Let Quart itself stop collecting a body at the limit, read or not, and wait no longer."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["BODY_TIMEOUT"] = BODY_WITHIN_S
 
 
 async def read_body(model: type[M]) -> M:

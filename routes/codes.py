@@ -57,6 +57,7 @@ CODES: Mapping[str, Code] = {
     "invalid_body": Code(422, "The body breaks the rules named in errors."),
     "invalid_query": Code(422, "The query string breaks the rules named in errors."),
     "upgrade_required": Code(426, "This is a WebSocket: connect to it with ws:// or wss://."),
+    "too_many_attempts": Code(429, "Too many attempts; see Retry-After."),
     "too_many_requests": Code(429, "Too many requests; see Retry-After."),
     "internal_error": Code(500, "Something went wrong on our side; it has been logged."),
     "busy": Code(503, "Too many people are signing in; try again shortly."),
@@ -71,14 +72,14 @@ CODES: Mapping[str, Code] = {
 }
 
 OF_EVERY = ("internal_error", "database_unavailable")
+OF_WHAT_IS_COUNTED = ("too_many_requests",)
 OF_A_BODY = ("invalid_json", "request_timeout", "body_too_large", "invalid_body")
 OF_A_NEEDED_BODY = ("body_missing",)
 OF_A_QUERY = ("invalid_query",)
 OF_A_PATH = ("not_found",)
 OF_A_TOKEN = ("token_missing", "token_invalid", "token_expired")
 OF_THE_MACHINERY = (
-    *("bad_request", "method_not_allowed", "unsupported_media_type", "too_many_requests"),
-    "upgrade_required",
+    *("bad_request", "method_not_allowed", "unsupported_media_type", "upgrade_required"),
 )
 """Of requests that reach none of the operations."""
 

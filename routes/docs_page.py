@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from quart import Quart, Response, abort, send_from_directory
+from quart_rate_limiter import rate_exempt
 from quart_schema import hide
 
 PACKAGE = "flask_swagger_ui"  # only its files are used; it is never imported
@@ -20,8 +21,6 @@ SECURITY_HEADERS = {
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
 }
 
 # Relative addresses, so that the page works below any prefix of a proxy.
@@ -59,19 +58,19 @@ def install_docs_page(app: Quart, openapi_path: str) -> None:
     directory = _directory()
 
     @hide
+    @rate_exempt
     async def docs() -> Response:
         return Response(PAGE, headers=SECURITY_HEADERS, content_type="text/html; charset=utf-8")
 
     @hide
+    @rate_exempt
     async def docs_file(name: str) -> Response:
         if name == "init.js":
             script = INIT % openapi_path.removeprefix("/")
             return Response(script, content_type="text/javascript; charset=utf-8")
         if name not in FILES:
             abort(404)
-        response = await send_from_directory(directory, name, cache_timeout=MAX_AGE_S)
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
+        return await send_from_directory(directory, name, cache_timeout=MAX_AGE_S)
 
     app.add_url_rule("/docs", "docs", docs)
     app.add_url_rule("/docs/<name>", "docs_file", docs_file)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from quart import Blueprint, Response
+from quart_rate_limiter import rate_exempt
 from quart_schema import document_response, tag_blueprint
 
 from models.storage import StatementRefused, StorageUnavailable, answered_within
@@ -120,6 +121,7 @@ async def ping_ms(database: Pinged) -> float:
 
 
 @blueprint.get("")
+@rate_exempt
 @document_response(Health)
 async def health() -> Response:
     """Tell version, database and how the counting is doing
@@ -130,6 +132,7 @@ async def health() -> Response:
 
 
 @blueprint.get("/live")
+@rate_exempt
 @document_response(Probe)
 async def live() -> Response:
     """Tell whether the process runs (liveness)"""
@@ -137,6 +140,7 @@ async def live() -> Response:
 
 
 @blueprint.get("/ready")
+@rate_exempt
 @document_response(Probe)
 @document_problems("restarting")
 async def ready() -> Response:

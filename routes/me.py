@@ -10,6 +10,7 @@ from models.users import Leave
 from routes.bodies import no_content, read_body, read_query
 from routes.codes import document_problems
 from routes.identity import authenticated, identity, leaving
+from routes.limits import one_guess
 from routes.openapi import NoContent
 from routes.services import services
 
@@ -48,7 +49,6 @@ async def export_me() -> Response:
     response.headers["Content-Disposition"] = (
         f'attachment; filename="focusup-{now:%Y-%m-%d}.{kind}"'
     )
-    response.headers["Cache-Control"] = "no-store"
     response.timeout = None  # it ends when the client takes nothing of it any more
     return response
 
@@ -57,7 +57,7 @@ async def export_me() -> Response:
 @leaving
 @document_request(Leave)
 @document_response(NoContent, 204)
-@document_problems("password_wrong", "busy", "leaving")
+@document_problems("password_wrong", "too_many_attempts", "busy", "leaving")
 async def leave() -> Response:
     """Leave, and be forgotten
 
@@ -68,5 +68,10 @@ async def leave() -> Response:
     """
     body, who = await read_body(Leave), identity()
     accounts = services().accounts
-    await services().leavers.leave(who, lambda: accounts.prove(who, body.password))
+
+    async def prove() -> bool:
+        async with one_guess(who.user_id):
+            return await accounts.prove(who, body.password)
+
+    await services().leavers.leave(who, prove)
     return no_content()

@@ -14,6 +14,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.registry import Collector
 from quart import Blueprint, Request, Response, request
 from quart_cors import cors_exempt
+from quart_rate_limiter import rate_exempt
 from quart_schema import hide
 
 from models.errors import Forbidden, Unauthorized
@@ -62,6 +63,7 @@ def _from_this_machine(asked: Request) -> bool:
 
 
 @blueprint.get("/metrics")
+@rate_exempt
 @cors_exempt
 @hide
 async def read_metrics() -> Response:

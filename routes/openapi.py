@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from quart import Quart
 from quart.json.provider import DefaultJSONProvider
+from quart_rate_limiter import QUART_RATE_LIMITER_EXEMPT_ATTRIBUTE
 from quart_schema import HttpSecurityScheme, Info, OpenAPIProvider, QuartSchema
 from werkzeug.routing import Rule
 from werkzeug.routing.converters import BaseConverter
@@ -28,6 +29,7 @@ from routes.codes import (
     OF_A_QUERY,
     OF_A_TOKEN,
     OF_EVERY,
+    OF_WHAT_IS_COUNTED,
     problems_of,
 )
 from routes.docs_page import install_docs_page
@@ -109,7 +111,10 @@ class Document(OpenAPIProvider):
         add_schemas(self._components, components)
         # Its own way to find `<kind:name>` swallows a `<name>` before it.
         (path_item,) = paths.values()
-        special = problems_of(self._app.view_functions[rule.endpoint])
+        handler = self._app.view_functions[rule.endpoint]
+        special = problems_of(handler)
+        if not getattr(handler, QUART_RATE_LIMITER_EXEMPT_ATTRIBUTE, False):
+            special += OF_WHAT_IS_COUNTED
         for operation in path_item.values():
             operation["tags"] = sorted(operation.get("tags", ()))
             responses = {str(status): given for status, given in operation["responses"].items()}

@@ -15,7 +15,10 @@ LOCAL = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?\Z")
 """What is allowed when nothing is set: pages of this machine, on any port."""
 METHODS = ("GET", "POST", "PUT", "DELETE")
 REQUEST_HEADERS = ("Authorization", "Content-Type")
-EXPOSED_HEADERS = ("Location", "Retry-After", "WWW-Authenticate", "X-Request-ID")
+EXPOSED_HEADERS = (
+    *("Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
+    *("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"),
+)
 PREFLIGHT_MAX_AGE_S = 600
 
 

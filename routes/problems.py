@@ -21,6 +21,7 @@ from models.errors import (
     Invalid,
     Malformed,
     NotFound,
+    TooMany,
     Unauthorized,
     Unavailable,
 )
@@ -40,6 +41,7 @@ STATUS_OF: tuple[tuple[type[DomainError], int], ...] = (
     (NotFound, 404),
     (Conflict, 409),
     (Invalid, 422),
+    (TooMany, 429),
     (Unavailable, 503),
 )
 
@@ -112,7 +114,7 @@ def _headers_of(error: DomainError) -> dict[str, str]:
         # RFC 6750, section 3.1: no error code when no token was sent.
         refused = error.code in {"token_invalid", "token_expired"}
         return {"WWW-Authenticate": REALM + ', error="invalid_token"' * refused}
-    if isinstance(error, Unavailable):
+    if isinstance(error, TooMany | Unavailable):
         return {"Retry-After": str(max(1, round(error.retry_after_s)))}
     return {}
 

@@ -8,6 +8,7 @@ from typing import Protocol, cast
 from quart import Quart, Request, current_app
 
 from models.accounts import Accounts
+from models.attempts import Attempts
 from models.beacons import Beacons
 from models.coefficients import Coefficients
 from models.export import Exports
@@ -61,6 +62,7 @@ class Services:
     """Everything a handler needs; `now` gives aware UTC datetimes."""
 
     accounts: Accounts
+    attempts: Attempts
     tokens: TokenAuthority
     tracking: SessionService
     sessions: SessionRecords

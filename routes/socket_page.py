@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from quart import Quart, Response, request
+from quart_rate_limiter import rate_exempt
 from quart_schema import hide
 
 from routes.asyncapi import asyncapi_document
@@ -67,6 +68,7 @@ def install_socket_page(app: Quart, version: str) -> None:
     }
 
     @hide
+    @rate_exempt
     async def socket_file() -> Response:
         media_type, text = files[request.path]
         return Response(text, headers=SECURITY_HEADERS, content_type=f"{media_type}; charset=utf-8")

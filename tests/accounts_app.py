@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from argon2 import PasswordHasher
@@ -9,21 +10,25 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 from quart import Quart
 
 from models.accounts import Accounts
+from models.attempts import Attempts
 from models.passwords import PasswordHashes
 from models.revocations import Revocations
 from models.tokens import TokenAuthority
 from realtime.sign_outs import SignOuts
 from routes import auth
+from routes.addresses import TrustedProxies
 from routes.answer_examples import EXAMPLES
 from routes.bodies import install_limits
 from routes.openapi import install_openapi
 from routes.problems import install_problems
+from routes.security_headers import install_security_headers
 from routes.services import Services, install_services
 from routes.socket_page import install_socket_page
 
 SECRET = "a secret that is long enough for HS256"
 ACCESS_TTL_S = 3600.0
 REFRESH_TTL_S = 30 * 86_400.0
+PER_ADDRESS = 100
 
 
 class FakeClock:
@@ -54,6 +59,8 @@ def accounts_app(db: AsyncIOMotorDatabase[dict[str, Any]], clock: FakeClock) -> 
     tokens = TokenAuthority(SECRET, ACCESS_TTL_S, is_revoked=revocations.is_revoked)
     given: dict[str, Any] = {
         "accounts": accounts_of(db),
+        "attempts": Attempts(db, SECRET, per_address=PER_ADDRESS),
+        "reporting": SimpleNamespace(proxies=TrustedProxies()),
         "tokens": tokens,
         "sign_outs": SignOuts(revocations, (), clock),
         "now": clock,
@@ -63,6 +70,7 @@ def accounts_app(db: AsyncIOMotorDatabase[dict[str, Any]], clock: FakeClock) -> 
     install_services(app, Services(**(given | absent)))
     install_problems(app)
     install_limits(app)
+    install_security_headers(app, TrustedProxies())
     app.register_blueprint(auth.blueprint)
     install_openapi(app, "1.2.3", EXAMPLES)
     install_socket_page(app, "1.2.3")

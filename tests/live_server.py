@@ -38,6 +38,7 @@ class LiveServer:
             "JWT_SECRET": SECRET,
             "PORT": "0",
             "HOST": "127.0.0.1",
+            "RATE_LIMITS": "off",  # tests hammer; those of the limits turn them on
             "MONGODB_DATABASE": f"focusup_test_{uuid.uuid4().hex[:12]}",
             **({"MONGODB_URI": uri} if (uri := os.environ.get("MONGODB_TEST_URI")) else {}),
             **settings,

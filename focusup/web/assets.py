@@ -55,7 +55,6 @@ def send(request: Request, asset: Asset, headers: Mapping[str, str]) -> Response
     common = {
         "ETag": tag,
         "Vary": "Accept-Encoding",
-        "X-Content-Type-Options": "nosniff",
         **headers,
     }
     if request.if_none_match.contains_weak(asset.tag):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from quart import Quart, Response, abort, request
+from quart_rate_limiter import rate_exempt
 from quart_schema import hide
 
 from focusup.web.assets import ASK_EACH_TIME, FOR_GOOD, Asset, Assets, send
@@ -41,6 +42,7 @@ def install_pages(app: Quart) -> None:
     }
 
     @hide
+    @rate_exempt
     async def page() -> Response:
         language = language_of(request, languages)
         asset = rendered[PAGES[request.path], language]
@@ -50,6 +52,7 @@ def install_pages(app: Quart) -> None:
         return response
 
     @hide
+    @rate_exempt
     async def asset_file(version: str, name: str) -> Response:
         asset = assets.files.get(name) if version == assets.version else None
         if asset is None:
@@ -57,6 +60,7 @@ def install_pages(app: Quart) -> None:
         return send(request, asset, {"Cache-Control": FOR_GOOD})
 
     @hide
+    @rate_exempt
     async def library() -> Response:
         return send(request, assets.files[request.path[1:]], {"Cache-Control": ASK_EACH_TIME})
 

@@ -1,0 +1,98 @@
+"""How often somebody may ask: each user, and each address that shows no good token.
+
+What must always hold: memory stays bounded however many ask; an allowance is of one who
+asks, whatever is asked for; what cheap pages, probes and scrapers get is not counted
+(`rate_exempt`). This is kept by each process for itself: a statement of the database would
+cost more than most requests do, so with three servers one may ask three times as often.
+Attempts at passwords are another matter, and shared: `one_guess` and `one_signup`.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+from quart import Quart, request
+from quart_rate_limiter import RateLimit, RateLimiter
+from quart_rate_limiter.store import RateLimiterStoreABC
+
+from models.errors import Unauthorized, Unavailable
+from routes.addresses import network_of
+from routes.identity import bearer_token
+from routes.services import services
+
+PERIOD = timedelta(minutes=1)
+MAX_CALLERS = 50_000
+_SEPARATOR = "\0"
+HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+
+
+class Callers(RateLimiterStoreABC):
+    """When each caller's allowance is whole again; those unheard of for longest are forgotten."""
+
+    def __init__(self, most: int = MAX_CALLERS) -> None:
+        self._whole_at: dict[str, datetime] = {}
+        self._most = most
+
+    async def get(self, key: str, default: datetime) -> datetime:
+        return self._whole_at.get(_caller_in(key), default)
+
+    async def set(self, key: str, tat: datetime) -> None:
+        caller = _caller_in(key)
+        self._whole_at.pop(caller, None)  # so that it becomes the last
+        self._whole_at[caller] = tat
+        if len(self._whole_at) > self._most:
+            del self._whole_at[next(iter(self._whole_at))]
+
+    async def before_serving(self) -> None:
+        """Nothing is kept over a restart."""
+
+    async def after_serving(self) -> None:
+        """Nothing is kept over a restart."""
+
+
+def install_rate_limits(app: Quart, *, per_minute: int, enabled: bool) -> None:
+    """Let each caller of `app` ask so often; 429 with Retry-After beyond that."""
+    RateLimiter(
+        app,
+        key_function=_caller,
+        store=Callers(),
+        default_limits=[RateLimit(per_minute, PERIOD)],
+        enabled=enabled,
+    )
+
+
+@asynccontextmanager
+async def one_guess(account: str) -> AsyncIterator[None]:
+    """Compare a password of this account within it; raises TooMany. A guess is wrong unless
+    the end is reached."""
+    attempts, now = services().attempts, services().now()
+    guess = await attempts.guess(_network(), account, now)
+    try:
+        yield
+    except Unavailable:
+        await attempts.was_not_judged(guess, now)
+        raise
+    await attempts.was_right(guess)
+
+
+async def one_signup() -> None:
+    """Make an account after it; raises TooMany."""
+    await services().attempts.sign_up(_network(), services().now())
+
+
+def _network() -> str:
+    return network_of(services().reporting.proxies.client_of(request))
+
+
+async def _caller() -> str:
+    """The user of a good token, else the address: a made-up token gains nobody anything."""
+    try:
+        who = services().tokens.verify(bearer_token(), services().now(), may_be_gone=True)
+    except Unauthorized:
+        return f"{_SEPARATOR}address {_network()}"
+    return f"{_SEPARATOR}user {who.user_id}"
+
+
+def _caller_in(key: str) -> str:
+    """The library names the endpoint in front."""
+    return key.partition(_SEPARATOR)[2]
