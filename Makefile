@@ -1,12 +1,14 @@
 # run: start the product   test: the tests   check: linters, types, tests   bench: the figures
+# audit: known faults of what it stands on (asks pypi.org)
 # three-pages: an example site that is tracked   npm: the client library as a package, in dist/
 # faults: every fault, minutes each   soak: those that take ten minutes and more
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CODE := focusup realtime models routes scoring examples scripts
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: run three-pages test faults soak check lint bench npm clean
+.PHONY: run three-pages test faults soak check lint audit bench npm clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run
@@ -28,8 +30,13 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit -q -c pyproject.toml -r $(CODE)
 
 check: lint test
+
+# --strict: a package that could not be looked up is a failure, not a package without faults.
+audit: $(VENV)/.dev
+	$(BIN)/pip-audit --strict --no-deps --disable-pip -r constraints.txt
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)

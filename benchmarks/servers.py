@@ -42,6 +42,7 @@ class Server:
             "HOST": "127.0.0.1",
             "DATA_DIR": str(directory / "data"),
             "JWT_SECRET": SECRET,
+            "RATE_LIMITS": "off",
             "MAX_SOCKETS_PER_USER": "1000000",
             "MAX_SOCKETS": "1000000",
         }

@@ -41,7 +41,7 @@ class App(Quart):
     """Quart, with a time limit for each request, and figures of all of them."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name)
+        super().__init__(name, static_folder=None)
         self.figures = RequestFigures()
 
     async def handle_request(self, request: Request) -> ResponseTypes:

@@ -69,7 +69,8 @@ class Channel(NamedTuple):
     secured: bool
 
 
-TOKEN_IN_QUERY = {"token": "A token, where no header can carry it."}
+WHY_IN_QUERY = "A token, where no header can carry it."
+TOKEN_IN_QUERY = {"token": WHY_IN_QUERY}
 CHANNELS = (
     Channel(
         name="sessions",

@@ -29,7 +29,7 @@ def main(parent: int, program: list[str]) -> None:
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them; exec would keep that
         signal.signal(number, signal.SIG_DFL)
     try:
-        os.execv(program[0], program)  # noqa: S606 - no shell is the point
+        os.execv(program[0], program)  # noqa: S606 - no shell is the point  # nosec B606
     except OSError as error:
         sys.exit(f"cannot run {program[0]}: {error.strerror}")
 

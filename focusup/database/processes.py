@@ -109,7 +109,7 @@ def _command_line(pid: int) -> str:
     else:
         command = ["ps", "-ww", "-o", "command=", "-p", str(pid)]
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        done = subprocess.run(  # noqa: S603 - fixed commands, and a number
+        done = subprocess.run(  # noqa: S603 - fixed commands, and a number  # nosec B603
             command, capture_output=True, text=True, timeout=10, check=False
         )
         return done.stdout

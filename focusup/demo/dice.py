@@ -9,7 +9,7 @@ from bson import ObjectId
 
 def dice(seed: int, *what: object) -> Random:
     """Dice of their own for each thing, so that no thing changes with what else is drawn."""
-    return Random("/".join(map(str, (seed, *what))))  # noqa: S311 - nothing secret
+    return Random("/".join(map(str, (seed, *what))))  # noqa: S311 - nothing secret  # nosec B311
 
 
 def id_of(at: datetime, *what: object) -> ObjectId:
