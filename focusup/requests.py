@@ -34,6 +34,10 @@ ANSWER_WITHIN_S = 10.0
 TAKEN_WITHIN_S = 60.0
 """How long a client may take for a piece of an answer."""
 
+AMBIGUOUS = frozenset({b"content-length", b"transfer-encoding"})
+"""With both, a proxy before us may think that the request ends elsewhere, so nothing that
+follows it is taken for another one (RFC 9112, section 6.3)."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -69,6 +73,8 @@ class DrainedConnection(ASGIHTTPConnection):
         await super().handle_messages(request, noticing)
 
     async def _send_response(self, send: ASGISendCallable, response: Any) -> None:
+        if {name for name, _ in self.scope["headers"]} >= AMBIGUOUS:
+            response.headers["Connection"] = "close"
         try:
             async with asyncio.timeout(DRAIN_S):
                 await self._arrived.wait()
