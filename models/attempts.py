@@ -38,7 +38,7 @@ PERIOD_S = 600
 """An address gets back all of its attempts within this time."""
 FREE = 5
 """Guesses at one account from one address before there is a wait."""
-WAITS_S = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+WAITS_S = (5, 10, 20, 40, 80, 160, 320, 640)
 LONGEST_S = 900
 FORGOTTEN_AFTER_S = 86_400
 
