@@ -8,6 +8,7 @@ import os
 import secrets
 from pathlib import Path
 
+from focusup.room import remedy
 from focusup.settings import MIN_SECRET_BYTES, Settings
 
 FILE_NAME = "jwt_secret"
@@ -21,6 +22,14 @@ def secret_file(settings: Settings) -> Path:
     return settings.data_dir / FILE_NAME
 
 
+def is_kept(settings: Settings) -> bool:
+    """Whether one was generated before, as far as can be told."""
+    try:
+        return secret_file(settings).exists()
+    except OSError:
+        return False
+
+
 def load_secret(settings: Settings) -> str:
     """`JWT_SECRET`, else the generated secret of the data directory (made if missing).
 
@@ -32,13 +41,26 @@ def load_secret(settings: Settings) -> str:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _make(path)
-        secret = path.read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise SecretError(
-            f"cannot keep the token secret in {path}: {error}. Set JWT_SECRET or DATA_DIR."
+            f"cannot keep the token secret in {path}: {error.strerror}; {remedy(error)}"
+        ) from error
+    return kept_secret(path)
+
+
+def kept_secret(path: Path) -> str:
+    """What this file holds. Raises SecretError."""
+    try:
+        secret = path.read_text("ascii").strip()
+    except UnicodeDecodeError:
+        secret = ""
+    except OSError as error:
+        raise SecretError(
+            f"the token secret in {path} can't be read: {error.strerror}; "
+            "let this user read it, or set DATA_DIR to another folder"
         ) from error
     if len(secret) < MIN_SECRET_BYTES:
-        raise SecretError(f"{path} is damaged: remove it, and everyone signs in anew.")
+        raise SecretError(f"{path} is damaged; remove it, and everyone signs in anew")
     return secret
 
 

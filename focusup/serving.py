@@ -25,20 +25,16 @@ from hypercorn.config import Config
 
 from focusup.app import VERSION, create_app, indexes_of, prepare
 from focusup.database import NOTHING_KEPT, DatabaseError, OpenedDatabase, open_database
+from focusup.listening import BACKLOG, ListenError, listen
 from focusup.logs import configure_logs
-from focusup.secrets import SecretError, load_secret, secret_file
+from focusup.secrets import SecretError, is_kept, load_secret, secret_file
 from focusup.settings import Settings
 from models.storage import StatementRefused, StorageUnavailable
 from routes.services import KEY, Services
 
 STOP_WITHIN_S = 5.0
-BACKLOG = 2048
 
 log = structlog.get_logger(__name__)
-
-
-class ListenError(Exception):
-    """The address can't be had; the message is for people."""
 
 
 def run(settings: Settings) -> int:
@@ -83,8 +79,8 @@ async def _serve(settings: Settings) -> bool:
     """Whether everything that was counted has been written."""
     asyncio.get_running_loop().set_exception_handler(_on_loop_error)
     stopping = _stop_signal()
-    listener = _listen(settings.host, settings.port)
-    secret_is_new = settings.jwt_secret is None and not secret_file(settings).exists()
+    listener = listen(settings.host, settings.port)
+    secret_is_new = settings.jwt_secret is None and not is_kept(settings)
     secret = load_secret(settings)
     database = await open_database(
         uri=settings.mongodb_uri, name=settings.mongodb_database, data_dir=settings.data_dir
@@ -148,9 +144,14 @@ def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> 
 
 
 def _stop_signal() -> asyncio.Event:
-    """Set by Ctrl-C and SIGTERM."""
+    """Set by Ctrl-C, SIGTERM and, on Windows, Ctrl-Break."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def stop(*_: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: the second Ctrl-C came at the end
+            loop.call_soon_threadsafe(stopping.set)
+
     for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
         number = getattr(signal, name, None)
         if number is None:
@@ -158,30 +159,8 @@ def _stop_signal() -> asyncio.Event:
         try:
             loop.add_signal_handler(number, stopping.set)
         except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopping.set))
+            signal.signal(number, stop)
     return stopping
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A bound socket, so that a port in use is told before anything else is started."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        if sys.platform != "win32":  # there it would let two servers share the port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        hint = "Set PORT or HOST to another one"
-        if port == 5000 and sys.platform == "darwin":
-            hint += " (macOS keeps port 5000 for AirPlay Receiver)"
-        raise ListenError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}. {hint}."
-        ) from error
-    return listener
 
 
 def _config(listener: socket.socket) -> Config:

@@ -5,13 +5,15 @@ Lower floors never see this object: the wiring hands them plain values.
 """
 
 import re
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from focusup.listening import is_loopback
 
 MIN_SECRET_BYTES = 32
 """HS256 needs a key at least as long as its hash (RFC 7518, section 3.2)."""
@@ -97,7 +99,22 @@ class Settings(BaseSettings):
     @classmethod
     def long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value().encode()) < MIN_SECRET_BYTES:
-            raise ValueError(f"must be at least {MIN_SECRET_BYTES} bytes long")
+            raise ValueError(
+                f"must be at least {MIN_SECRET_BYTES} bytes long; leave it empty to have one made, "
+                "or try `openssl rand -base64 48`"
+            )
+        return value
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def no_public_key(cls, value: SecretStr | None) -> SecretStr | None:
+        from jwt import InvalidKeyError, get_algorithm_by_name
+
+        if value is not None:
+            try:
+                get_algorithm_by_name("HS256").prepare_key(value.get_secret_value())
+            except InvalidKeyError:
+                raise ValueError("must be a secret, not a key in PEM or of SSH") from None
         return value
 
     @field_validator("metrics_token")
@@ -117,7 +134,7 @@ class Settings(BaseSettings):
         try:
             url = urlsplit(value)
             is_safe = url.scheme == "https" and url.hostname is not None
-            is_ours = url.scheme == "http" and _is_loopback(url.hostname)
+            is_ours = url.scheme == "http" and is_loopback(url.hostname or "")
         except ValueError:
             is_safe = is_ours = False
         if not (is_safe or is_ours) or "@" in value:
@@ -140,15 +157,6 @@ class Settings(BaseSettings):
         if every_s is not None and value * 60 <= every_s:
             raise ValueError("must be longer than HEARTBEAT_INTERVAL_SECONDS")
         return value
-
-
-def _is_loopback(host: str | None) -> bool:
-    if host is None or host == "localhost":
-        return host is not None
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -141,6 +141,10 @@ class TokenAuthority:
     def _signed_claims(self, token: str) -> Mapping[str, Any]:
         try:
             return jwt.decode(token, self._secret, algorithms=[ALGORITHM], options=SIGNATURE_ONLY)
+        except jwt.InvalidSignatureError:
+            raise refused(
+                "another secret than this server's has signed it; sign in again"
+            ) from None
         except jwt.PyJWTError:
             # Its message may quote the token; `from None` keeps it out of tracebacks too.
             raise refused("it is not one that this server trusts") from None

@@ -5,7 +5,6 @@ longer than `PATIENCE_S`; a proxy from the environment is not asked for this mac
 Imported only by commands that run against a server.
 """
 
-import ipaddress
 import json
 import time
 from collections.abc import Callable
@@ -17,6 +16,8 @@ import click
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
+
+from focusup.listening import is_loopback
 
 PATIENCE_S = 10.0
 SUBPROTOCOL = "focusup.v1"
@@ -43,12 +44,16 @@ def socket_url(base_url: str) -> str:
     return urlunsplit((scheme, parts.netloc, f"{parts.path}/ws/sessions", "", ""))
 
 
-def is_loopback(base_url: str) -> bool:
-    host = urlsplit(base_url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def is_here(base_url: str) -> bool:
+    return is_loopback(urlsplit(base_url).hostname or "")
+
+
+def no_server(base_url: str, error: Exception) -> str:
+    """What to say where nobody answers."""
+    return (
+        f"no server answers at {base_url} ({error}); start one with `focusup serve`, "
+        "or say where it is with --url"
+    )
 
 
 class Socket:
@@ -64,13 +69,15 @@ class Socket:
             connection = connect(
                 socket_url(base_url),
                 subprotocols=[Subprotocol(SUBPROTOCOL), Subprotocol(f"bearer.{token}")],
-                proxy=None if is_loopback(base_url) else True,
+                proxy=None if is_here(base_url) else True,
                 open_timeout=PATIENCE_S,
                 close_timeout=2,
                 compression=None,
             )
             self._socket = self._open.enter_context(connection)
-        except (OSError, WebSocketException) as error:
+        except OSError as error:
+            raise ServerError(no_server(base_url, error)) from None
+        except WebSocketException as error:
             raise ServerError(f"no socket: {error}") from None
 
     @property

@@ -21,7 +21,8 @@ from focusup.cli.client import (
     Message,
     ServerError,
     Socket,
-    is_loopback,
+    is_here,
+    no_server,
 )
 from scoring.focus import focus_score
 
@@ -41,7 +42,7 @@ class Smoke:
         self._seconds = seconds
         self._base_url = base_url
         self._http = httpx.Client(
-            base_url=base_url, timeout=PATIENCE_S, trust_env=not is_loopback(base_url)
+            base_url=base_url, timeout=PATIENCE_S, trust_env=not is_here(base_url)
         )
         self._socket: Socket | None = None
         self._email = f"smoke-{secrets.token_hex(8)}@example.com"
@@ -88,7 +89,10 @@ class Smoke:
     # --- REST before ---------------------------------------------------------------------
 
     def _health(self) -> str:
-        health = self._call("GET", "/api/health", 200)
+        try:
+            health = self._call("GET", "/api/health", 200)
+        except httpx.TransportError as error:
+            raise ServerError(no_server(self._base_url, error)) from None
         told = [str(health[key]) for key in ("status", "version") if key in health]
         return " ".join(told)
 

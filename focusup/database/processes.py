@@ -46,8 +46,8 @@ def dying_with_us(command: list[str]) -> list[str]:
 
 
 def ask_to_end(process: asyncio.subprocess.Process) -> None:
-    """Ask it to write what it has and end."""
-    with contextlib.suppress(ProcessLookupError):
+    """Ask it to write what it has and end; who can't be asked is killed when time is up."""
+    with contextlib.suppress(OSError):  # gone; or, on Windows, a service without a console
         if sys.platform == "win32":
             process.send_signal(signal.CTRL_BREAK_EVENT)  # terminate() would be a kill
         else:
@@ -80,7 +80,7 @@ async def _ends(pid: int, data: Path, number: signal.Signals) -> bool:
     deadline_s = loop.time() + END_WITHIN_S
     if serves(pid, data):
         log.warning("leftover_database_ended", pid=pid, signal=number.name)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
+        with contextlib.suppress(OSError):
             os.kill(pid, number)
     while serves(pid, data):
         if loop.time() > deadline_s:

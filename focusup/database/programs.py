@@ -9,15 +9,21 @@ SecantusDB is a program of its own under the GPL: it is executed, never imported
 """
 
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, requires, version
 from pathlib import Path
 from typing import Literal
+
+from packaging.requirements import Requirement
 
 Kind = Literal["mongod", "secantusdb"]
 KINDS: tuple[Kind, ...] = ("mongod", "secantusdb")
 """In the order of choice for a directory that holds nothing yet."""
+
+
+EMBEDDED = {"extra": "embedded"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,34 @@ def choose(data_dir: Path) -> Program | None:
     kept = kinds_kept(data_dir)
     by_age = [program for kind in kept for program in found if program.kind == kind]
     return next(iter(by_age or found), None)
+
+
+def how_to_keep() -> str:
+    """What to do where there is no program, in words for people."""
+    if _is_embedded_for_us():
+        return (
+            "to keep data: pip install 'focusup[embedded]', or install mongod, or set MONGODB_URI"
+        )
+    return "SecantusDB is not made for this system: install mongod, or set MONGODB_URI"
+
+
+def _is_embedded_for_us() -> bool:
+    """Whether SecantusDB can be installed with this system and this Python."""
+    wanted = [Requirement(text) for text in requires("focusup") or ()]
+    return any(
+        each.name == "secantusdb" and each.marker is not None and each.marker.evaluate(EMBEDDED)
+        for each in wanted
+    )
+
+
+def version_of(program: Program) -> str:
+    """As the package or the program itself tells it; raises OSError, SubprocessError."""
+    if program.kind == "secantusdb":
+        return version("secantusdb")
+    done = subprocess.run(  # noqa: S603 - the mongod of the PATH
+        [program.path, "--version"], capture_output=True, text=True, timeout=5, check=True
+    )
+    return (done.stdout.splitlines() or ["of an unknown version"])[0].removeprefix("db version ")
 
 
 def kinds_kept(data_dir: Path) -> list[Kind]:

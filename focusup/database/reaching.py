@@ -35,10 +35,11 @@ async def reach_database(
             uri=uri, name=name, data_dir=data_dir, server_selection_timeout_s=timeout_s
         )
     except InUseError:
-        return await _beside_the_server(name, data_dir, timeout_s)
+        return await beside_the_server(name, data_dir, timeout_s)
 
 
-async def _beside_the_server(name: str, data_dir: Path, timeout_s: float) -> OpenedDatabase:
+async def beside_the_server(name: str, data_dir: Path, timeout_s: float) -> OpenedDatabase:
+    """The child of the server that holds this directory. Raises DatabaseError."""
     for kind in kinds_kept(data_dir):
         try:
             port = int(port_file(data_dir, kind).read_text("ascii"))

@@ -227,7 +227,7 @@ def test_track_says_why_it_cannot(dead_url: str) -> None:
     result = run("track", "--url", dead_url, "--session", "0" * 24, "--token", "t")
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert result.stderr.startswith("Error: no socket: ")
+    assert result.stderr.startswith("Error: no server answers at ")
 
 
 @pytest.mark.parametrize("url", ["localhost:5000", "ftp://localhost", "http://"])

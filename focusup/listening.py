@@ -1,0 +1,113 @@
+"""The address of the server: taking it, and telling who has it.
+
+What must always hold: an address that can't be had is told before anything else is
+started, with what to do about it; looking at one leaves it as it is.
+"""
+
+import contextlib
+import errno
+import http.client
+import ipaddress
+import json
+import socket
+import sys
+from dataclasses import dataclass
+
+BACKLOG = 2048
+ASK_WITHIN_S = 2.0
+ANSWER_BYTES = 65_536
+LOOPBACKS = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+NOT_ALLOWED = {errno.EACCES, getattr(errno, "WSAEACCES", errno.EACCES)}
+
+
+class ListenError(Exception):
+    """The address can't be had; the message is for people: what is wrong; what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Who answers at an address: a FocusUp server, or (`version` is None) another program."""
+
+    version: str | None = None
+    status: str | None = None
+    """As its `/api/health` tells it."""
+
+    def __str__(self) -> str:
+        return "another program" if self.version is None else f"FocusUp {self.version}"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections. Raises ListenError."""
+    listener = bind(host, port)
+    try:
+        listener.listen(BACKLOG)
+    except OSError as error:  # elsewhere than Linux, two may be bound where one may listen
+        listener.close()
+        raise ListenError(_told(host, port, error)) from error
+    return listener
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that has the address but takes no connections yet. Raises ListenError."""
+    with contextlib.ExitStack() as opened:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            bound = opened.enter_context(socket.socket(family, kind, protocol))
+            if sys.platform != "win32":  # there it would let two servers share the port
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            bound.bind(address)
+        except (OSError, UnicodeError) as error:
+            raise ListenError(_told(host, port, error)) from error
+        opened.pop_all()
+    return bound
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs of this machine get to it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def neighbour(host: str, port: int) -> Neighbour | None:
+    """Who listens there, asked within a few seconds; None if nobody takes connections."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        is_any = address[0] in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+        at = LOOPBACKS[family] if is_any else str(address[0])
+        socket.create_connection((at, port), timeout=ASK_WITHIN_S).close()
+    except (OSError, UnicodeError):
+        return None
+    with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+        health = _health(at, port)
+        if isinstance(health, dict) and "trackedSessions" in health:
+            return Neighbour(str(health.get("version")), str(health.get("status")))
+    return Neighbour()
+
+
+def _health(host: str, port: int) -> object:
+    connection = http.client.HTTPConnection(host, port, timeout=ASK_WITHIN_S)
+    with contextlib.closing(connection):
+        connection.request("GET", "/api/health")
+        return json.loads(connection.getresponse().read(ANSWER_BYTES))
+
+
+def _told(host: str, port: int, error: OSError | UnicodeError) -> str:
+    at = f"cannot listen on {host}:{port}"
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return f"{at}: HOST can't be found; set it to an address of this machine or to 0.0.0.0"
+    if error.errno == errno.EADDRINUSE:
+        who = neighbour(host, port) or Neighbour()
+        hint = ""
+        if port == 5000 and sys.platform == "darwin" and who.version is None:
+            hint = " (macOS keeps port 5000 for AirPlay Receiver)"
+        return f"{at}: {who} runs there already; stop it, or set PORT to another one{hint}"
+    if error.errno in NOT_ALLOWED:
+        return f"{at}: that port is not for everybody; set PORT to another one, from 1024 up"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{at}: this machine has no such address; set HOST to 127.0.0.1, or 0.0.0.0 for all"
+    return f"{at}: {error.strerror or error}; set PORT or HOST to another one"
