@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,8 @@ ADDRESS = re.compile(r"on (http://\S+)")
 
 class LiveServer:
     """Started by `start`, on the same port and data at every start."""
+
+    COMMAND: Sequence[str] = (sys.executable, "-m", "focusup.cli")
 
     def __init__(self, directory: Path, **settings: str) -> None:
         self.data_dir = directory / "data"
@@ -79,7 +81,7 @@ class LiveServer:
     def start(self) -> "LiveServer":
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "focusup.cli", "serve"],
+                [*self.COMMAND, "serve"],
                 env=self._environment,
                 cwd=self.log_path.parent,
                 stdout=log,
@@ -100,6 +102,10 @@ class LiveServer:
     def stop(self) -> int:
         """SIGTERM, and the exit status."""
         return self._end(signal.SIGTERM)
+
+    def end_by(self, number: int) -> int:
+        """Any signal that ends it, and the exit status."""
+        return self._end(number)
 
     def kill(self) -> None:
         """SIGKILL: nothing is written any more."""
