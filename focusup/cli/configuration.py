@@ -17,11 +17,29 @@ if TYPE_CHECKING:
 WRONG_SETTINGS = 2
 
 
+class WrongSettingsError(Exception):
+    """`lines` say what is wrong, one setting each."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = lines
+
+
 def load_settings(**options: Any) -> "Settings":
     """Settings from the environment, overridden by the options that were given.
 
     Ends the command with exit status 2 when they are wrong.
     """
+    try:
+        return read_settings(**options)
+    except WrongSettingsError as wrong:
+        for line in wrong.lines:
+            click.echo(f"focusup: {line}", err=True)
+    raise click.exceptions.Exit(WRONG_SETTINGS)
+
+
+def read_settings(**options: Any) -> "Settings":
+    """The same; raises WrongSettingsError."""
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
@@ -36,9 +54,9 @@ def load_settings(**options: Any) -> "Settings":
         lines = ["a setting in the environment or in .env cannot be read"]
     except UnicodeDecodeError:
         lines = [".env: must be UTF-8 text"]
-    for line in lines:
-        click.echo(f"focusup: {line}", err=True)
-    raise click.exceptions.Exit(WRONG_SETTINGS)
+    except OSError as error:
+        lines = [f".env: can't be read: {error.strerror}"]
+    raise WrongSettingsError(lines)
 
 
 def _lines(error: "ValidationError", given: Iterable[str]) -> Iterable[str]:

@@ -49,7 +49,7 @@ def test_every_command_explains_itself(command: str) -> None:
 
 
 def test_there_are_the_promised_commands() -> None:
-    assert set(main.commands) == {"admin", "demo", "serve", "smoke", "token", "track"}
+    assert set(main.commands) == {"admin", "demo", "doctor", "serve", "smoke", "token", "track"}
 
 
 def test_an_unknown_command_is_wrong_usage() -> None:
@@ -128,6 +128,15 @@ def test_an_env_file_that_is_not_text_is_told(tmp_path: Path) -> None:
     result = run("serve")
     assert result.exit_code == 2
     assert result.stderr == "focusup: .env: must be UTF-8 text\n"
+
+
+def test_an_env_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    if not Path("/proc/self/mem").exists():
+        pytest.skip("no file here that is there, and fails when it is read")
+    (tmp_path / ".env").symlink_to("/proc/self/mem")
+    result = run("serve")
+    assert result.exit_code == 2
+    assert result.stderr == "focusup: .env: can't be read: Input/output error\n"
 
 
 # --- serve -----------------------------------------------------------------------------

@@ -1,0 +1,20 @@
+"""The address to listen on: free, ours already, or somebody else's."""
+
+from focusup.doctor.findings import Finding, failed_as_told, ok, warning
+from focusup.listening import ListenError, bind, neighbour
+
+
+def address(host: str, port: int) -> Finding:
+    if port == 0:
+        return ok("port", f"any free one of {host}")
+    try:
+        bind(host, port).close()
+    except ListenError as error:
+        who = neighbour(host, port)
+        if who is None or who.version is None:
+            return failed_as_told("port", str(error))
+        found = f"{who} runs on {host}:{port}"
+        if who.status != "ok":
+            return warning("port", f"{found}, and says {who.status}", "see its log")
+        return ok("port", f"{found}, and is well")
+    return ok("port", f"{host}:{port} is free")

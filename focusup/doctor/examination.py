@@ -1,0 +1,62 @@
+"""All checks, in the order in which they are told: what others stand on comes first."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from focusup.cli.configuration import WrongSettingsError, read_settings
+from focusup.doctor import address, configured, installation, machine, reached, storage
+from focusup.doctor.findings import Finding, failed, failed_as_told
+from focusup.settings import Settings
+
+Check = Callable[[], Finding | Iterable[Finding]]
+
+
+def examine(**options: Any) -> Iterator[Finding]:
+    """Each finding as it is made. `options` win over the environment, as they do at a start.
+
+    Where settings are wrong, what depends on them is not looked at.
+    """
+    yield from _made("python", installation.python)
+    yield from _made("packages", installation.packages)
+    yield from _made("event loop", installation.event_loop)
+    yield from _made("time zones", installation.time_zones)
+    yield from _made("monotonic clock", machine.monotonic_clock)
+    yield from _made(
+        "wall clock", lambda: machine.wall_clock(synchronised=machine.is_synchronised())
+    )
+    yield from _made("settings", configured.misspelt)
+    try:
+        settings = read_settings(**options)
+    except WrongSettingsError as wrong:
+        for line in wrong.lines:
+            yield failed("settings", line, "correct it, then ask again: more is looked at then")
+        return
+    yield from _made("settings", lambda: configured.sources(options))
+    yield from _with_settings(settings)
+
+
+def _with_settings(settings: Settings) -> Iterator[Finding]:
+    yield from _made("secret", lambda: configured.secret(settings))
+    yield from _made("other issuer", lambda: configured.other_issuer(settings))
+    yield from _made("origins", lambda: configured.origins(settings))
+    yield from _made("proxies", lambda: configured.proxies(settings))
+    yield from _made("open files", lambda: machine.open_files(settings.max_sockets))
+    yield from _made("port", lambda: address.address(settings.host, settings.port))
+    if settings.mongodb_uri is None or settings.jwt_secret is None:
+        yield from _made("data directory", lambda: storage.data_directory(settings.data_dir))
+    if settings.mongodb_uri is None:
+        yield from _made("disk", lambda: storage.room(settings.data_dir))
+        yield from _made("database program", lambda: storage.database_program(settings.data_dir))
+    yield from _made("database", lambda: asyncio.run(reached.database(settings)))
+
+
+def _made(name: str, check: Check) -> Iterator[Finding]:
+    try:
+        found = check()
+        yield from [found] if isinstance(found, Finding) else list(found)
+    except OSError as error:
+        reason = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+        yield failed(name, f"can't be looked at ({reason})", "let this user read it")
+    except Exception as error:  # the others are told all the same
+        yield failed_as_told(name, f"can't be looked at ({type(error).__name__}); report this")
