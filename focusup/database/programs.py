@@ -74,7 +74,7 @@ def version_of(program: Program) -> str:
     """As the package or the program itself tells it; raises OSError, SubprocessError."""
     if program.kind == "secantusdb":
         return version("secantusdb")
-    done = subprocess.run(  # noqa: S603 - the mongod of the PATH
+    done = subprocess.run(  # noqa: S603 - the mongod of the PATH  # nosec B603
         [program.path, "--version"], capture_output=True, text=True, timeout=5, check=True
     )
     return (done.stdout.splitlines() or ["of an unknown version"])[0].removeprefix("db version ")

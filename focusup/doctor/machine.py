@@ -45,7 +45,7 @@ def is_synchronised() -> bool | None:
     if program is None:
         return None
     try:
-        done = subprocess.run(  # noqa: S603 - a fixed command
+        done = subprocess.run(  # noqa: S603 - a fixed command  # nosec B603
             [program, "show", "--property=NTPSynchronized", "--value"],
             capture_output=True,
             text=True,
