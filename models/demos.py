@@ -1,10 +1,13 @@
-"""Accounts that are demonstrations: a field `demo` in their document of `users`.
+"""Demonstrations: collection `demos`, one document for each, by the address of its account.
 
-What must always hold: whoever has no such field is somebody real, and is never taken for a
-demonstration; the field is there before anything else of the demonstration is, and goes with
-the account, last of all, so that what was cut off can be done again.
+What must always hold: whoever has no document here is somebody real, and is never taken for
+a demonstration; the document is there before anything else of it is, and goes last of all,
+so that what was cut off can be done again, and be done when the account has long left. It
+says how many visits are the demonstration's, which therefore nobody ever has to count.
 """
 
+import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -13,10 +16,15 @@ from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
 from models.errors import Conflict
-from models.users import COLLECTION, Database, User
+from models.sightings import Database
+from models.users import find_user_by_email
+
+COLLECTION = "demos"
 
 
 class Demo(NamedTuple):
+    email: str
+    """In its one spelling."""
     user_id: str
     tag: str
     """What its other rows are marked with."""
@@ -25,58 +33,80 @@ class Demo(NamedTuple):
     """The UTC days whose events are to be counted anew when it goes."""
     view_days: tuple[date, ...]
     """The UTC days whose page views are to be tallied anew then."""
-    has_visits: bool
+    event_ids: tuple[ObjectId, ...]
+    """Its account may leave, and its events then name nobody."""
+    visits: Mapping[date, int]
+    """How many there are of each UTC day."""
     is_leaving: bool = False
     """Its rows are being removed: what can be counted anew was found out before."""
 
 
-async def insert_demo(db: Database, user: User, demo: Demo) -> None:
-    """Store the account. Raises Conflict "email_taken"."""
+async def insert_demo(db: Database, demo: Demo) -> None:
+    """Raises Conflict "email_taken" if somebody makes one with this address, too."""
     try:
-        await db[COLLECTION].insert_one({**user.to_document(), "demo": _document(demo)})
+        await db[COLLECTION].insert_one(_document(demo))
     except DuplicateKeyError:
         raise Conflict("email_taken", "The address was taken just now; try again.") from None
 
 
 async def find_demo(db: Database, email: str) -> Demo | None:
-    """The demonstration with this address (in its one spelling). Raises Conflict
-    "not_a_demo" if it is somebody's account."""
-    found = await db[COLLECTION].find_one({"email": email})
-    if found is None:
-        return None
-    if "demo" not in found:
+    """The demonstration with this address. Raises Conflict "not_a_demo" if there is none,
+    but somebody's account."""
+    found, user = await asyncio.gather(
+        db[COLLECTION].find_one({"_id": email}), find_user_by_email(db, email)
+    )
+    if found is not None:
+        return _read(found)
+    if user is not None:
         raise Conflict("not_a_demo", "The account with this address is no demonstration.")
-    return _read(str(found["_id"]), found["demo"])
+    return None
 
 
 async def set_demo(db: Database, demo: Demo) -> None:
     """What is left of it has changed."""
-    wanted = {"_id": ObjectId(demo.user_id)}
-    await db[COLLECTION].update_one(wanted, {"$set": {"demo": _document(demo)}})
+    await db[COLLECTION].replace_one({"_id": demo.email}, _document(demo))
 
 
-async def count_demos(db: Database) -> int:
-    return await db[COLLECTION].count_documents({"demo": {"$exists": True}})
+async def delete_demo(db: Database, demo: Demo) -> None:
+    """Nothing of it is there any more."""
+    await db[COLLECTION].delete_one({"_id": demo.email})
+
+
+async def visits_of_demos(db: Database) -> Counter[date]:
+    """How many visits of each UTC day are demonstrations'."""
+    visits: Counter[date] = Counter()
+    async for found in db[COLLECTION].find({}, {"visits": 1}):
+        visits.update(_visits(found))
+    return visits
 
 
 def _document(demo: Demo) -> dict[str, Any]:
     return {
+        "_id": demo.email,
+        "userId": demo.user_id,
         "tag": demo.tag,
         "until": demo.until,
         "eventDays": [day.isoformat() for day in demo.event_days],
         "viewDays": [day.isoformat() for day in demo.view_days],
-        "hasVisits": demo.has_visits,
+        "eventIds": list(demo.event_ids),
+        "visits": {day.isoformat(): count for day, count in demo.visits.items()},
         "isLeaving": demo.is_leaving,
     }
 
 
-def _read(user_id: str, document: Mapping[str, Any]) -> Demo:
+def _read(document: Mapping[str, Any]) -> Demo:
     return Demo(
-        user_id,
+        document["_id"],
+        document["userId"],
         document["tag"],
         document["until"],
         tuple(map(date.fromisoformat, document["eventDays"])),
         tuple(map(date.fromisoformat, document["viewDays"])),
-        document["hasVisits"],
+        tuple(document["eventIds"]),
+        _visits(document),
         document["isLeaving"],
     )
+
+
+def _visits(document: Mapping[str, Any]) -> dict[date, int]:
+    return {date.fromisoformat(day): count for day, count in document["visits"].items()}

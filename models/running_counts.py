@@ -77,13 +77,15 @@ async def _remember(
 ) -> None:
     """Unless somebody else wrote it since it was read."""
     stamp = _STAMPS.fresh()
-    if known is not None:
-        # One from before there were stamps stays as it is, and is counted on from there.
-        update = fenced(known.get("stamp", ""), stamp, values=values)
+    if known is None:
+        with contextlib.suppress(DuplicateKeyError):
+            await db[COLLECTION].insert_one({"_id": id_, **values, "stamp": stamp})
+    elif "stamp" in known:
+        update = fenced(known["stamp"], stamp, values=values)
         await db[COLLECTION].update_one({"_id": id_}, update)
-        return
-    with contextlib.suppress(DuplicateKeyError):
-        await db[COLLECTION].insert_one({"_id": id_, **values, "stamp": stamp})
+    else:  # from before there were stamps: it gets one
+        stamped = {"$set": {**values, "stamp": stamp}}
+        await db[COLLECTION].update_one({"_id": id_, "stamp": None}, stamped)
 
 
 async def is_whole(db: Database, name: str, span: Span, count: Count) -> bool:

@@ -57,17 +57,6 @@ async def insert_new(
     return []
 
 
-async def count_between(
-    collection: AsyncIOMotorCollection[Document],
-    field: str,
-    since: datetime,
-    until: datetime | None = None,
-) -> int:
-    """How many rows have this instant from `since` (included) to `until` (excluded)."""
-    bounds = {"$gte": since} if until is None else {"$gte": since, "$lt": until}
-    return await collection.count_documents({field: bounds})
-
-
 async def count_seen_within(
     collection: AsyncIOMotorCollection[Document], now: datetime, age: timedelta
 ) -> int:

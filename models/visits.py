@@ -3,9 +3,12 @@
 What must always hold: the address and the user agent of a visitor are stored as keyed
 hashes only, and never change; `day_seen_at` is the first instant of the latest UTC day on
 which the visit was seen, so `date(last_seen_at)` is today exactly where it is of today.
+Visits of a demonstration, which come and go with a past, have a field `demo`; they are not
+counted with the others, which is done once, but known by number (`models.demos`).
 No user is stored: who is signed in is seen by presence and events.
 """
 
+import asyncio
 import hashlib
 import hmac
 from collections import Counter
@@ -15,10 +18,11 @@ from typing import Annotated, NamedTuple
 
 from pydantic import StringConstraints
 
+from models.demos import visits_of_demos
 from models.indexes import IndexSpec
-from models.running_counts import Count, counted, forget, is_whole
+from models.running_counts import Count, counted
 from models.sessions import Document
-from models.sightings import Database, count_between, count_seen_within, note_sightings
+from models.sightings import Database, count_seen_within, note_sightings
 from models.wire import WireModel, milliseconds
 from scoring.utc_days import Span, day_of
 
@@ -87,12 +91,19 @@ async def note_visits(db: Database, seen: Mapping[str, Visitor], now: datetime) 
 
 async def count_ever(db: Database, now: datetime) -> int:
     """All visits there ever were."""
-    return await _running(db, "first_seen_at", EVER, now)
+    real, of_demos = await asyncio.gather(
+        _running(db, "first_seen_at", EVER, now), visits_of_demos(db)
+    )
+    return real + of_demos.total()
 
 
 async def count_today(db: Database, now: datetime) -> int:
     """Those last seen on the UTC day of `now`."""
-    return await _running(db, "day_seen_at", day_of(now), now)
+    today = day_of(now)
+    real, of_demos = await asyncio.gather(
+        _running(db, "day_seen_at", today, now), visits_of_demos(db)
+    )
+    return real + of_demos[today.since.date()]
 
 
 async def count_within(db: Database, now: datetime, age: timedelta) -> int:
@@ -100,35 +111,23 @@ async def count_within(db: Database, now: datetime, age: timedelta) -> int:
     return await count_seen_within(db[COLLECTION], now, age)
 
 
-async def are_whole(db: Database, now: datetime) -> bool:
-    """Whether `forget_counts` may be called: retention has removed no visit that is counted."""
-    for field, span in _remembered(now):
-        if not await is_whole(db, _name(field), span, _counts(db, field)):
-            return False
-    return True
-
-
-async def forget_counts(db: Database, now: datetime) -> None:
-    """Visits of the past were added or removed: they are counted anew."""
-    for field, span in _remembered(now):
-        await forget(db, _name(field), [span])
-
-
-def _remembered(now: datetime) -> tuple[tuple[str, Span], ...]:
-    return ("first_seen_at", EVER), ("day_seen_at", day_of(now))
-
-
 async def _running(db: Database, field: str, span: Span, now: datetime) -> int:
-    (total,) = await counted(db, _name(field), [span], _counts(db, field), now)
+    (total,) = await counted(db, f"visits.{field}", [span], _counts(db, field), now)
     return total["rows"]
-
-
-def _name(field: str) -> str:
-    return f"visits.{field}"
 
 
 def _counts(db: Database, field: str) -> Count:
     async def count(since: datetime, until: datetime) -> Counter[str]:
-        return Counter(rows=await count_between(db[COLLECTION], field, since, until))
+        # Which are a demonstration's is told here: beside the range, a filter of anything
+        # else makes the embedded database scan.
+        found = db[COLLECTION].aggregate(
+            [
+                {"$match": {field: {"$gte": since, "$lt": until}}},
+                {"$group": {"_id": "$demo", "rows": {"$sum": 1}}},
+            ]
+        )
+        return Counter(
+            rows=sum(row["rows"] for row in await found.to_list(None) if row["_id"] is None)
+        )
 
     return count

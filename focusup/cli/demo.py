@@ -119,7 +119,7 @@ def _tell(made: "Made") -> None:
     lines = (
         f"{'Replaced' if made.replaced else 'Made'} the {NAME}: {made.sessions} sessions of a "
         f"year in {ZONE}, {made.focused_s // 3600} hours focused, a streak of {STREAK_DAYS} days",
-        f"and two weeks of a site: {made.visits} visits, {len(site.events)} events, "
+        f"and two weeks of a site: {len(site.visits)} visits, {len(site.events)} events, "
         f"{len(site.page_views)} page views of {len(site.visitors)} browsers.",
         "All of it goes with: focusup demo remove",
     )

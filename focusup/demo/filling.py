@@ -3,9 +3,11 @@
 What must always hold: nothing of an account that is no demonstration is touched; whatever is
 cut off is finished when it is asked for again; and what servers remember of days that are
 over (`running_counts`, `page_rollups`) says what it would if all were read. Days of which
-retention has removed rows can't be counted again, so no row is added to them.
+retention has removed events or page views can't be counted again, so none are added to them;
+visits need not be, however many there are.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -14,12 +16,12 @@ from typing import Any
 from motor.motor_asyncio import AsyncIOMotorCollection
 
 from focusup.demo.habits import NAME, ZONE
-from focusup.demo.site import PAGES_PREFIX, Days, Mark, Site, site_of
+from focusup.demo.site import Days, Mark, Site, site_of
 from focusup.demo.year import first_day, goals_of, sessions_of
 from models import events, page_rollups, page_views, presence, visits
-from models.demos import Demo, count_demos, find_demo, insert_demo, set_demo
+from models.demos import Demo, delete_demo, find_demo, insert_demo, set_demo
 from models.departures import Departures
-from models.errors import NotFound
+from models.errors import Conflict, NotFound
 from models.known_users import COLLECTION as KNOWN_USERS
 from models.known_users import note_users
 from models.learners import Learners
@@ -28,7 +30,7 @@ from models.passwords import PasswordHashes
 from models.session_store import new_id, sessions
 from models.sessions import Document
 from models.tokens import Identity
-from models.users import Database, Signup, new_user
+from models.users import Database, Signup, User, insert_user, new_user
 from models.visitors import BROWSER_SESSIONS, VISITORS
 from scoring.local_days import at_instant, midnight_us
 from scoring.utc_days import Span, day_of, last_days, midnight
@@ -44,7 +46,6 @@ class Made:
     user_id: str
     sessions: int
     focused_s: int
-    visits: int
     site: Site
     replaced: bool
 
@@ -64,21 +65,21 @@ async def add(
     replaced = await find_demo(db, email) is not None
     if replaced:
         await remove(db, gone, email=email, now=now)
-    demo, days = await _begin(db, email, password, until)
+    user = await _new_account(email, password, first_day(until))
+    demo, site = await _plan(db, user, seed, until)
+    await _begin(db, demo, user)
     lived = list(sessions_of(demo.user_id, seed, until))
     await _insert(sessions(db), lived)
-    site = site_of(Mark(demo.tag), demo.user_id, seed, until, days)
     await _store_site(db, demo, site)
     await _count_anew(db, demo)
     focused_s = sum(each["activeSeconds"] for each in lived)
-    visited = len(site.visits) if demo.has_visits else 0
-    return Made(demo.user_id, len(lived), focused_s, visited, site, replaced)
+    return Made(demo.user_id, len(lived), focused_s, site, replaced)
 
 
 async def remove(db: Database, gone: Departures, *, email: str, now: datetime) -> None:
-    """Remove it with all its marked rows; who is signed in with it is signed out, and leaves
-    as anybody would. Raises NotFound "no_demo", Conflict "not_a_demo", StorageUnavailable,
-    StatementRefused."""
+    """Remove it with all its marked rows, even if its account has left before; who is signed
+    in with it is signed out, and leaves as anybody would. Raises NotFound "no_demo", Conflict
+    "not_a_demo", StorageUnavailable, StatementRefused."""
     demo = await find_demo(db, email)
     if demo is None:
         raise NotFound("no_demo", "There is no demonstration with this address.")
@@ -90,36 +91,55 @@ async def remove(db: Database, gone: Departures, *, email: str, now: datetime) -
     # Servers finish the departure of whoever has left, and know nothing of the site.
     await gone.begin(Identity(demo.user_id, now), now, had_account=True)
     await remove_person(db, demo.user_id, now)
+    await delete_demo(db, demo)
 
 
-async def _begin(db: Database, email: str, password: str, until: datetime) -> tuple[Demo, Days]:
-    """The account, its settings and goals."""
-    spans = last_days(until, SITE_DAYS)
-    dates = tuple(span.since.date() for span in spans)
-    began_at = first_day(until)
+async def _new_account(email: str, password: str, began_at: datetime) -> User:
     signup = Signup(email=email, password=password, name=NAME, time_zone=ZONE)
     hashes = PasswordHashes()
     try:
         user = new_user(signup, await hashes.hash(password), began_at)
     finally:
         hashes.close()
-    user = user.model_copy(update={"id": new_id(began_at)})
+    return user.model_copy(update={"id": new_id(began_at)})
+
+
+async def _plan(db: Database, user: User, seed: int, until: datetime) -> tuple[Demo, Site]:
+    """What there will be of a site, and what has to be known of it to remove it."""
+    spans = last_days(until, SITE_DAYS)
+    dates = tuple(span.since.date() for span in spans)
+    event_days = tuple(span.since.date() for span in await events.whole_days(db, spans))
+    view_days = tuple(await page_rollups.whole_days(db, dates))
+    mark = Mark.of(str(user.id))
+    days = Days(dates, frozenset(event_days), frozenset(view_days))
+    site = site_of(mark, str(user.id), seed, until, days)
     demo = Demo(
+        email=user.email,
         user_id=str(user.id),
-        tag=Mark.of(str(user.id)).tag,
+        tag=mark.tag,
         until=until,
-        event_days=tuple(span.since.date() for span in await events.whole_days(db, spans)),
-        view_days=tuple(await page_rollups.whole_days(db, dates)),
-        has_visits=await visits.are_whole(db, until),
+        event_days=event_days,
+        view_days=view_days,
+        event_ids=tuple(event["_id"] for event in site.events),
+        visits=Counter(visit["day_seen_at"].date() for visit in site.visits),
     )
-    await insert_demo(db, user, demo)
-    await note_users(db, [demo.user_id], began_at)
+    return demo, site
+
+
+async def _begin(db: Database, demo: Demo, user: User) -> None:
+    """The account, its settings and goals."""
+    await insert_demo(db, demo)
+    try:
+        await insert_user(db, user)
+    except Conflict:  # somebody signed up with it just now
+        await delete_demo(db, demo)
+        raise
+    await note_users(db, [demo.user_id], user.created_at)
     learners = Learners(db)
     await learners.set_zone(demo.user_id, ZONE)
-    for each in goals_of(until):
+    for each in goals_of(demo.until):
         at = at_instant(midnight_us(each.since, ZONE))
         await learners.set_goals(demo.user_id, each.goals, at)
-    return demo, Days(dates, frozenset(demo.event_days), frozenset(demo.view_days))
 
 
 async def _store_site(db: Database, demo: Demo, site: Site) -> None:
@@ -129,8 +149,7 @@ async def _store_site(db: Database, demo: Demo, site: Site) -> None:
     there = [{"_id": id_, "last_seen_at": at} for id_, at in site.last_seen.items()]
     await _insert(db[presence.COLLECTION], there)
     await _insert(db[events.COLLECTION], site.events)
-    if demo.has_visits:
-        await _insert(db[visits.COLLECTION], site.visits)
+    await _insert(db[visits.COLLECTION], site.visits)
     await _insert(db[VISITORS], list(site.visitors.values()))
     await _insert(db[BROWSER_SESSIONS], site.browser_sessions)
     await _insert(page_views.page_views(db), site.page_views)
@@ -141,23 +160,14 @@ async def _store_site(db: Database, demo: Demo, site: Site) -> None:
 
 async def _remove_site(db: Database, demo: Demo) -> None:
     of_it = {"_id": _starting_with(Mark(demo.tag).prefix)}
-    people = await _ids(db[KNOWN_USERS], of_it)
-    for user_id in (*people, demo.user_id):
-        await _delete(db[events.COLLECTION], await _events_of(db, user_id, demo.until))
+    await _delete(db[events.COLLECTION], demo.event_ids)
     for visitor_id in await _ids(db[VISITORS], of_it):
         for collection in (page_views.page_views(db), db[BROWSER_SESSIONS]):
             await _delete(collection, await _ids(collection, {"visitorId": visitor_id}))
     for name in (VISITORS, visits.COLLECTION, presence.COLLECTION, KNOWN_USERS):
         await _delete(db[name], await _ids(db[name], of_it))
-    if await count_demos(db) == 1:
-        pages = db[page_views.PAGES]
-        await _delete(pages, await _ids(pages, {"_id": _starting_with(PAGES_PREFIX)}))
-
-
-async def _events_of(db: Database, user_id: str, until: datetime) -> list[Any]:
-    """Up to then: what somebody did who signed in with it later, stays, without its user."""
-    found = db[events.COLLECTION].find({"user_id": user_id}, {"created_at": 1})
-    return [row["_id"] async for row in found if row["created_at"] <= until]
+    pages = db[page_views.PAGES]
+    await _delete(pages, await _ids(pages, {"_id": _starting_with(Mark(demo.tag).pages)}))
 
 
 async def _still_whole(db: Database, demo: Demo) -> Demo:
@@ -167,15 +177,12 @@ async def _still_whole(db: Database, demo: Demo) -> Demo:
         is_leaving=True,
         event_days=tuple(span.since.date() for span in spans),
         view_days=tuple(await page_rollups.whole_days(db, demo.view_days)),
-        has_visits=demo.has_visits and await visits.are_whole(db, demo.until),
     )
 
 
 async def _count_anew(db: Database, demo: Demo) -> None:
     """Rows of the past have come or gone."""
     await events.forget_days(db, _spans(demo.event_days))
-    if demo.has_visits:
-        await visits.forget_counts(db, demo.until)
     if demo.view_days:
         await page_rollups.lower_first_day(db, min(demo.view_days))
         days = {page_rollups.day_id(day) for day in demo.view_days}

@@ -2,7 +2,8 @@
 
 What must always hold: of the same seed, mark, user and day it is the same; all of it is past,
 and within the days that are given; every id that is no ObjectId begins with the mark's
-prefix, by which it is found again; and every page with `PAGES_PREFIX`.
+prefix, by which it is found again, as is every page by the mark's `pages`; visits have the
+mark as a field, too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,6 @@ from models.wire import milliseconds
 from scoring.local_days import ONE_DAY
 from scoring.utc_days import midnight
 
-PAGES_PREFIX = "/demo/"
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 PEOPLE, BROWSERS = 12, 22
 """The first browser is the learner's, the next ones are those of people; nobody ever signed
@@ -49,11 +49,11 @@ class Page(NamedTuple):
 
 
 PAGES = (
-    Page(f"{PAGES_PREFIX}home", "Home", 25, 0.8, 5),
-    Page(f"{PAGES_PREFIX}library", "Library", 60, 0.9, 4),
-    Page(f"{PAGES_PREFIX}chapter", "Chapter", 260, 0.95, 7),
-    Page(f"{PAGES_PREFIX}quiz", "Quiz", 150, 1, 3),
-    Page(f"{PAGES_PREFIX}progress", "Progress", 40, 0.7, 2),
+    Page("home", "Home", 25, 0.8, 5),
+    Page("library", "Library", 60, 0.9, 4),
+    Page("chapter", "Chapter", 260, 0.95, 7),
+    Page("quiz", "Quiz", 150, 1, 3),
+    Page("progress", "Progress", 40, 0.7, 2),
 )
 
 
@@ -71,6 +71,11 @@ class Mark:
     @property
     def prefix(self) -> str:
         return f"demo-{self.tag}-"
+
+    @property
+    def pages(self) -> str:
+        """What the names of its pages begin with, and those of no site."""
+        return f"/demo-{self.tag}/"
 
     def browser(self, number: int) -> str:
         """A visitor, whose id is as long as a real one."""
@@ -121,7 +126,7 @@ def site_of(mark: Mark, learner_id: str, seed: int, now: datetime, days: Days) -
     for day in sorted(days.all):
         for call in _calls(mark, learner_id, seed, day, now):
             chance = dice(seed, "call", call.key)
-            site.visits.append(_visit(call))
+            site.visits.append(_visit(mark, call))
             views = list(_views(chance, mark, call))
             if views and day in days.views:
                 _note(site, call, views)
@@ -168,7 +173,7 @@ def _user(mark: Mark, learner_id: str, browser: int) -> str | None:
     return mark.person(browser) if browser <= PEOPLE else None
 
 
-def _visit(call: Call) -> Document:
+def _visit(mark: Mark, call: Call) -> Document:
     return {
         "_id": f"{call.visitor_id}-{call.began_at:%m%d}",
         "first_seen_at": call.began_at,
@@ -176,6 +181,7 @@ def _visit(call: Call) -> Document:
         "day_seen_at": call.began_at,
         "ip_hash": sha256(call.visitor_id.encode()).hexdigest()[:32],
         "ua_hash": sha256(_agent(call).encode()).hexdigest()[:32],
+        "demo": mark.tag,
     }
 
 
@@ -221,7 +227,7 @@ def _views(chance: Random, mark: Mark, call: Call) -> Iterator[Document]:
             visitor_id=call.visitor_id,
             user_id=call.user_id,
             browser_session_id=session_id,
-            page=page.name,
+            page=mark.pages + page.name,
             params={"chapter": chance.randrange(1, 20)} if page.title == "Chapter" else {},
             title=page.title,
             previous_view_id=previous,

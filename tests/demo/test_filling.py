@@ -13,11 +13,14 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 from focusup.app import INDEXES
 from focusup.demo import filling
 from focusup.demo.filling import SITE_DAYS, Made, add, remove
-from models import events, visits
+from focusup.demo.site import PAGES
+from models import events, page_views, visits
+from models.demos import find_demo
 from models.departures import Departures
 from models.errors import Conflict, NotFound
 from models.events import Event
 from models.indexes import ensure_indexes
+from models.leaving import remove_person
 from models.metrics import Dashboard, Metrics
 from models.page_closing import Periods
 from models.page_reports import PagesQuery, PagesReport
@@ -117,7 +120,7 @@ async def test_a_server_that_runs_shows_it_and_then_what_was_there_before(
     made = await make(db)
     for round_ in (1, 2):
         metrics, pages = await server.read(NOW + round_ * FRESH_FOR)
-        assert metrics.total_visits == before[0].total_visits + made.visits
+        assert metrics.total_visits == before[0].total_visits + len(made.site.visits)
         assert metrics.visitors_now >= 5
         assert pages.total.views == before[1].total.views + len(made.site.page_views)
         assert pages.total.visitors == before[1].total.visitors + len(made.site.visitors)
@@ -144,9 +147,9 @@ async def test_the_account_is_marked_and_can_sign_in(db: Database) -> None:
     hashes = PasswordHashes()
     assert (await hashes.verify("pass phrase", user.password_hash)).matches
     hashes.close()
-    stored = await db.users.find_one({"email": EMAIL})
-    assert stored is not None
-    assert stored["demo"]["until"] == NOW
+    demo = await find_demo(db, EMAIL)
+    assert demo is not None
+    assert (demo.user_id, demo.until) == (made.user_id, NOW)
 
 
 async def test_nobody_elses_account_is_touched(db: Database) -> None:
@@ -160,6 +163,70 @@ async def test_nobody_elses_account_is_touched(db: Database) -> None:
     with pytest.raises(NotFound, match="no_demo"):
         await remove(db, gone(db), email="nobody@focusup.test", now=NOW)
     assert await everything(db) == documents
+
+
+async def test_visits_are_what_they_were_when_it_goes_on_a_later_day(db: Database) -> None:
+    later = NOW + DAY
+    real = await visits.count_ever(db, NOW)
+    made = await make(db)
+    await visits.note_visits(db, {"visit0": Visitor("a" * 32, "b" * 32)}, later)
+    assert await visits.count_ever(db, later) == real + len(made.site.visits)
+    assert await visits.count_today(db, later) == 1
+    await remove(db, gone(db), email=EMAIL, now=later)
+    assert (
+        await visits.count_ever(db, later) == real == await db.visitor_sessions.count_documents({})
+    )
+    assert await visits.count_today(db, later) == 1
+
+
+async def test_what_was_counted_of_visits_is_not_counted_again(db: Database) -> None:
+    async def remembered() -> list[Any]:
+        wanted = {"_id": {"$gte": "visits.", "$lt": "visits/"}}
+        return await db.running_counts.find(wanted).sort("_id", 1).to_list(None)
+
+    server = Server(db)
+    await server.settle()
+    before = await remembered()
+    assert [each["counts"] for each in before] == [{"rows": 1}, {"rows": 20}]
+    await make(db)
+    await server.read()
+    assert await remembered() == before
+    await remove(db, gone(db), email=EMAIL, now=NOW)
+    await server.read()
+    assert await remembered() == before
+
+
+async def test_when_its_account_has_left_the_rest_can_still_be_removed(db: Database) -> None:
+    server = Server(db)
+    await server.settle()
+    before, documents = await server.read(), await everything(db)
+    made = await make(db)
+    await remove_person(db, made.user_id, NOW)
+    await remove(db, gone(db), email=EMAIL, now=NOW)
+    assert await everything(db) == documents
+    assert await server.read(NOW + FRESH_FOR) == before
+
+
+async def test_whoever_has_its_address_after_it_left_is_somebody_real(db: Database) -> None:
+    made = await make(db)
+    await remove_person(db, made.user_id, NOW)
+    user = new_user(Signup(email=EMAIL, password="pass phrase"), "a hash", NOW)
+    await insert_user(db, user)
+    with pytest.raises(Conflict, match="email_taken"):
+        await make(db)
+    with pytest.raises(Conflict, match="not_a_demo"):
+        await remove(db, gone(db), email=EMAIL, now=NOW)
+    assert await find_user_by_email(db, EMAIL) == user
+
+
+async def test_pages_of_a_site_stay_whatever_they_are_called(db: Database) -> None:
+    names = {"/demo/home", "/demo/ours", "/demo-video"}
+    await page_views.store_page_names(db, names, NOW - DAY)
+    made = await make(db)
+    assert len(await page_views.read_page_names(db)) == len(names) + len(PAGES)
+    assert not names & {view["page"] for view in made.site.page_views}
+    await remove(db, gone(db), email=EMAIL, now=NOW)
+    assert await page_views.read_page_names(db) == names
 
 
 async def test_again_it_replaces_what_was_there_and_the_same_seed_makes_the_same(
@@ -192,7 +259,9 @@ async def test_two_of_them_do_not_get_into_each_others_way(db: Database) -> None
     assert await everything(db) == documents
 
 
-@pytest.mark.parametrize("step", ["_count_anew", "remove_person", "_remove_site", "_delete"])
+@pytest.mark.parametrize(
+    "step", ["_count_anew", "remove_person", "_remove_site", "_delete", "delete_demo"]
+)
 async def test_a_removal_that_was_cut_off_is_finished_by_the_next_one(
     db: Database, step: str
 ) -> None:
@@ -209,7 +278,7 @@ async def test_a_removal_that_was_cut_off_is_finished_by_the_next_one(
     assert await server.read(NOW + 3 * FRESH_FOR) == before
 
 
-@pytest.mark.parametrize("step", ["sessions_of", "_store_site", "_count_anew"])
+@pytest.mark.parametrize("step", ["insert_user", "sessions_of", "_store_site", "_count_anew"])
 async def test_a_making_that_was_cut_off_can_be_made_again_or_removed(
     db: Database, step: str
 ) -> None:
@@ -236,12 +305,11 @@ async def test_days_of_which_retention_has_removed_something_are_left_alone(
     await db.activity_events.delete_many({"created_at": {"$lt": kept_from}})
     await db.visitor_sessions.delete_many({"last_seen_at": {"$lt": kept_from}})
     made = await make(db)
-    assert made.visits == 0
     last_gone = (NOW - 10 * DAY).date()
     assert min(each["created_at"] for each in made.site.events).date() > last_gone
     assert min(each["startedAt"] for each in made.site.page_views).date() > last_gone
     metrics, pages = await server.read(NOW + FRESH_FOR)
-    assert metrics.total_visits == before[0].total_visits
+    assert metrics.total_visits == before[0].total_visits + len(made.site.visits)
     assert pages.total.views == before[1].total.views + len(made.site.page_views)
     await remove(db, gone(db), email=EMAIL, now=NOW)
     assert await server.read(NOW + 2 * FRESH_FOR) == before

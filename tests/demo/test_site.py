@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from focusup.demo.site import PAGES_PREFIX, Days, Mark, Site, site_of
+from focusup.demo.site import Days, Mark, Site, site_of
 from models.visitors import GAP, ID_CHARS
 from scoring.local_days import ONE_DAY
 from scoring.utc_days import day_of
@@ -88,7 +88,8 @@ def test_all_of_it_is_marked(seed: int, now: datetime) -> None:
     assert all(each["_id"].startswith(MARK.prefix) for each in made.visits)
     assert all(len(id_) == ID_CHARS and id_.startswith(MARK.prefix) for id_ in made.visitors)
     assert all(id_ == LEARNER or id_.startswith(MARK.prefix) for id_ in made.last_seen)
-    assert all(view["page"].startswith(PAGES_PREFIX) for view in made.page_views)
+    assert {each["demo"] for each in made.visits} == {MARK.tag}
+    assert all(view["page"].startswith(MARK.pages) for view in made.page_views)
     for rows in (made.visits, made.events, made.page_views, made.browser_sessions):
         assert len({each["_id"] for each in rows}) == len(rows) > 0
 

@@ -301,23 +301,29 @@ async def test_two_processes_that_remember_do_not_disturb_each_other(db: Databas
 
 async def test_what_was_forgotten_is_counted_anew(db: Database) -> None:
     await event(db, "login", NOON - DAY)
-    await visit(db, NOON - DAY)
     await dashboard(db).remember(NOON)
-    await event(db, "login", NOON - DAY - HOUR)  # rows of the past
-    await visit(db, NOON - DAY - HOUR)
-    assert (await read(db, NOON)).total_visits == 1
+    await event(db, "login", NOON - DAY - HOUR)  # a row of the past
+    assert (await read(db, NOON)).activity_by_day[-2].logins == 1
     yesterday = last_days(NOON, 2)[0]
     await events.forget_days(db, [yesterday])
-    await visits.forget_counts(db, NOON)
     for _ in range(2):
-        found = await read(db, NOON + MINUTE)
-        assert (found.total_visits, found.activity_by_day[-2].logins) == (2, 2)
+        assert (await read(db, NOON + MINUTE)).activity_by_day[-2].logins == 2
     assert await events.whole_days(db, [yesterday]) == [yesterday]
-    assert await visits.are_whole(db, NOON)
-    await db[visits.COLLECTION].delete_many({})
     await db[events.COLLECTION].delete_many({})
-    assert not await visits.are_whole(db, NOON)
     assert await events.whole_days(db, [yesterday]) == []
+
+
+async def test_a_count_that_was_remembered_without_a_stamp_is_remembered_on(db: Database) -> None:
+    await visit(db, NOON - DAY)
+    await dashboard(db).remember(NOON)
+    await db[running_counts.COLLECTION].update_many({}, {"$unset": {"stamp": ""}})
+    for hours in (1, 2):  # what gets a stamp is fenced from then on
+        await visit(db, NOON + hours * HOUR - 30 * MINUTE)
+        await dashboard(db).remember(NOON + hours * HOUR)
+        stored = await db[running_counts.COLLECTION].find_one({"_id": "visits.first_seen_at/ever"})
+        assert stored is not None
+        assert stored["counts"] == {"rows": 1 + hours}
+        assert stored["until"] == NOON + hours * HOUR - 10 * MINUTE
 
 
 @pytest.mark.parametrize("remembered_before", [False, True])
