@@ -5,6 +5,8 @@ What must always hold: a period is *closed* when its document (`_id` "2026-11-20
 That is written last, once, and not changed unless somebody `reopen`s the period, because
 views of the past were added or removed. So a build that was cut off, that another process
 did at the same time, or that was begun before the period was reopened, is seen by nobody.
+Who closes removes the rows that were there before its own, none of which can win any more,
+and who comes too late its own: nobody's that may still be under way.
 """
 
 import secrets
@@ -119,6 +121,8 @@ async def close_period(
     """Store the tallies of a period that is over. `stamp` is what `reopened` said of it
     before its views were read; False if it was closed or reopened since."""
     build = secrets.token_hex(4)
+    # Read before this one can win: what is begun after it may win once it is reopened.
+    older = [row["_id"] async for row in rollups(db).find(_rows_of(f"{period}/"), {"_id": 1})]
     pages = sorted(breakdown.pages)
     rows = [
         {"_id": _page_row(period, build, number), **breakdown.pages[page].to_document()}
@@ -141,7 +145,9 @@ async def close_period(
         "pageCounts": [list(breakdown.pages[page].counts.values()) for page in pages],
     }
     done = await _store(db, period, document, stamp)
-    await _remove_other_builds(db, period)
+    gone = older if done else [row["_id"] for row in rows]
+    for start in range(0, len(gone), CHUNK):
+        await rollups(db).delete_many({"_id": {"$in": gone[start : start + CHUNK]}})
     return done
 
 
@@ -154,18 +160,6 @@ async def _store(db: Database, period: str, document: Document, stamp: str | Non
     except DuplicateKeyError:
         return False
     return True
-
-
-async def _remove_other_builds(db: Database, period: str) -> None:
-    """Of a closed period; while it is open, any build may be the one to come."""
-    closed = (await read_periods(db, [period], ())).get(period)
-    if closed is None:
-        return
-    found = await rollups(db).find(_rows_of(f"{period}/"), {"_id": 1}).to_list(None)
-    kept = f"{period}/{closed['build']}/"
-    gone = [row["_id"] for row in found if not row["_id"].startswith(kept)]
-    if gone:
-        await rollups(db).delete_many({"_id": {"$in": gone}})
 
 
 async def read_whole(db: Database, period: str) -> Breakdown | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,17 +10,20 @@ from typing import Any
 import pytest
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
+from models import page_rollups
 from models.errors import Invalid
 from models.indexes import ensure_indexes
 from models.page_closing import Periods
 from models.page_days import BEACON_LIFE, DAY, FORGOTTEN_AFTER, LATE, SILENT_FOR
 from models.page_reports import PagesQuery, PagesReport, StatsRange, ViewStats, sources
+from models.page_rollups import COLLECTION as ROLLUPS
 from models.page_rollups import (
     FIRST,
     close_period,
     day_id,
     find_closed,
     lower_first_day,
+    read_whole,
     reopen,
     reopened,
     rollups,
@@ -29,7 +32,7 @@ from models.page_rollups import (
 from models.page_stats import FRESH_FOR, PageStats
 from models.page_views import COLLECTION, INDEXES, page_views
 from models.visitors import VISITORS
-from scoring.tallies import Breakdown
+from scoring.tallies import Breakdown, Tally
 from tests.embedded import embedded_database
 from tests.views import SECOND, View, a_view, began, is_open, naive
 
@@ -379,6 +382,65 @@ async def test_a_closing_under_way_is_not_stored_once_its_day_is_reopened(
     assert await periods_of(db).close_due(lambda: now) == 1
     first, end = date(2026, 3, 1), date(2026, 3, 2)
     assert_report(await stats_of(db).pages(asked(first, end), now), [*views, late], first, end)
+
+
+class Interrupted:
+    """The collection, but `others` comes just before a call by which rows may be removed."""
+
+    def __init__(self, db: Database, call: str, others: Callable[[], Awaitable[None]]) -> None:
+        self._collection, self._call, self._others = db[ROLLUPS], call, others
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._collection, name)
+
+    async def find(self, *wanted: Any) -> AsyncIterator[View]:
+        if self._call == "find":
+            await self._others()
+        async for row in self._collection.find(*wanted):
+            yield row
+
+    async def delete_many(self, wanted: View) -> None:
+        if self._call == "delete_many":
+            await self._others()
+        await self._collection.delete_many(wanted)
+
+
+@pytest.mark.parametrize("call", ["find", "delete_many"])
+async def test_who_closes_a_day_removes_nothing_of_a_closing_under_way(
+    db: Database, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, day, pages = MIDNIGHT + 2 * DAY, day_id(MIDNIGHT.date()), Breakdown()
+    pages.pages["/home"] = Tally()
+    store, are_in, may_store = page_rollups._store, asyncio.Event(), asyncio.Event()
+    rival: list[asyncio.Task[bool]] = []
+
+    async def once_it_may(db: Database, period: str, document: View, stamp: str | None) -> bool:
+        if rival and asyncio.current_task() is rival[0]:
+            are_in.set()
+            await may_store.wait()
+        return await store(db, period, document, stamp)
+
+    async def others() -> None:
+        """Reopen the day, and close it again as far as its rows."""
+        monkeypatch.undo()
+        monkeypatch.setattr(page_rollups, "_store", once_it_may)
+        await reopen(db, [day])
+        stamp = await reopened(db, day)
+        rival.append(asyncio.create_task(close_period(db, day, pages, now, stamp=stamp)))
+        await are_in.wait()
+
+    await reopen(db, [day])
+    stamp = await reopened(db, day)
+    await rollups(db).insert_one({"_id": f"{day}/cutoff/000000"})
+    interrupted = Interrupted(db, call, others)
+    monkeypatch.setattr(page_rollups, "rollups", lambda _: interrupted)
+    await close_period(db, day, pages, now, stamp=stamp)
+    may_store.set()
+    assert await rival[0]
+    whole = await read_whole(db, day)
+    assert whole is not None
+    assert set(whole.pages) == {"/home"}
+    assert await rollups(db).find_one({"_id": f"{day}/cutoff/000000"}) is None
 
 
 async def test_pages_are_ranked_and_cut(db: Database) -> None:
