@@ -24,7 +24,7 @@ from realtime.counting import Counting
 from realtime.hub import Hub
 from realtime.ledger import Loss
 from realtime.page_book import ENDED, PageBook, TrackedView
-from realtime.page_messages import PageTick, View
+from realtime.page_messages import View, page_tick_message
 from realtime.page_names import PageNames
 from realtime.tracked import Viewer
 
@@ -215,9 +215,9 @@ class PageService:
 
 
 def _tick_text(thing: TrackedView) -> str:
-    return PageTick(
+    return page_tick_message(
         view_id=str(thing.thing_id),
         visible_seconds=thing.elapsed,
         engaged_seconds=thing.active,
         engaged=not thing.idle_now,
-    ).text()
+    )

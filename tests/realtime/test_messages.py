@@ -16,6 +16,7 @@ from realtime.messages import (
     Stop,
     parse,
 )
+from realtime.page_messages import PageTick, page_tick_message
 from realtime.server_messages import Error, Pong, State, Tick, count_message
 
 JSON = st.recursive(
@@ -106,6 +107,19 @@ def test_counts_are_the_text_of_their_class(
         tab_switches=tabs,
         idle=idle_now,
         focus_score=7,
+    )
+    assert text == message.text()
+
+
+@given(st.integers(0), st.integers(0), st.booleans())
+def test_the_count_of_a_view_is_the_text_of_its_class(
+    visible: int, engaged: int, engaged_now: bool
+) -> None:
+    message = PageTick(
+        view_id="0" * 24, visible_seconds=visible, engaged_seconds=engaged, engaged=engaged_now
+    )
+    text = page_tick_message(
+        view_id="0" * 24, visible_seconds=visible, engaged_seconds=engaged, engaged=engaged_now
     )
     assert text == message.text()
 
