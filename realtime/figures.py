@@ -51,7 +51,11 @@ class Figures:
 
     active_seconds: int = 0
     idle_seconds: int = 0
-    """Seconds that the database is known to hold."""
+    """Seconds that the database is known to hold, or was: where it has lost some, these stand
+    still until as many are written again, for a counter must not fall."""
+    active_held: int = 0
+    idle_held: int = 0
+    """What it holds now, of all that it was given here."""
     flushes: Histogram = field(default_factory=lambda: Histogram(FLUSH_BOUNDS_US))
     statements: int = 0
     doubts: int = 0
@@ -59,14 +63,15 @@ class Figures:
     last_flush_ms: float = 0.0
 
     def stored(self, before: Counts, now: Counts) -> None:
-        """The database holds these totals of a thing. What it has lost again is not taken
-        back: it is written anew, and a counter must not fall."""
+        """The database holds these totals of a thing, after those."""
         active, idle, _ = now
         active_before, idle_before, _ = before
-        if active > active_before:
-            self.active_seconds += active - active_before
-        if idle > idle_before:
-            self.idle_seconds += idle - idle_before
+        if active != active_before:
+            self.active_held += active - active_before
+            self.active_seconds = max(self.active_seconds, self.active_held)
+        if idle != idle_before:
+            self.idle_held += idle - idle_before
+            self.idle_seconds = max(self.idle_seconds, self.idle_held)
 
     def flushed(self, statements: int, took_us: int) -> None:
         self.flushes.observe(took_us)

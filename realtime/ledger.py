@@ -193,13 +193,15 @@ class Ledger(Generic[T]):
             return True
         self.in_flight = len(things)
         statements: list[Statement[T]] = []
+        unborn: list[T] = []
         answered = False
         self._refused = self._quarantined = 0
         try:
             ready = [thing for thing in things if thing.quarantined_until_us <= started_us]
-            answered = await self._bring_in(
-                [thing for thing in ready if thing.unborn]
-            ) and await self._resolve([thing for thing in ready if thing.doubt])
+            unborn = [thing for thing in ready if thing.unborn]
+            answered = await self._bring_in(unborn) and await self._resolve(
+                [thing for thing in ready if thing.doubt]
+            )
             certain = [thing for thing in ready if not (thing.unborn or thing.doubt or thing.gone)]
             statements = compose(
                 certain,
@@ -219,7 +221,8 @@ class Ledger(Generic[T]):
             for thing in things:
                 self._settle_account(thing)
             self.in_flight = 0
-        self.figures.flushed(len(statements), self._clock.now_us() - started_us)
+        if statements or unborn or not answered:
+            self.figures.flushed(len(statements), self._clock.now_us() - started_us)
         # Whoever refuses everything is not at work, though there are answers.
         at_work = answered and (not statements or self._refused < len(statements))
         if at_work:

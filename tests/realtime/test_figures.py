@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.figures import Histogram, SocketFigures
+from realtime.figures import Figures, Histogram, SocketFigures
+from scoring.timeline import Counts
 
 
 @given(st.lists(st.integers(0, 50)))
@@ -15,6 +16,19 @@ def test_each_time_is_in_the_first_bucket_that_takes_it(times_us: list[int]) -> 
     assert [sum(histogram.counts[: n + 1]) for n in range(3)] == within
     assert sum(histogram.counts) == len(times_us)
     assert histogram.sum_us == sum(times_us)
+
+
+def test_a_second_that_is_lost_and_written_again_counts_once() -> None:
+    figures = Figures()
+
+    def stored(before: Counts, now: Counts) -> tuple[int, int]:
+        figures.stored(before, now)
+        return figures.active_seconds, figures.idle_seconds
+
+    assert stored(Counts(100, 50, 0), Counts(105, 51, 0)) == (5, 1)  # 100 and 50 are of others
+    assert stored(Counts(105, 51, 0), Counts(102, 50, 0)) == (5, 1)
+    assert stored(Counts(102, 50, 0), Counts(104, 51, 0)) == (5, 1)
+    assert stored(Counts(104, 51, 0), Counts(107, 53, 1)) == (7, 3)
 
 
 def test_sockets_are_in_one_state_at_a_time() -> None:

@@ -165,6 +165,37 @@ async def test_how_far_booking_is_behind_grows_until_everything_is_written() -> 
     assert world.ledger.figures.quarantines == 1
 
 
+async def test_seconds_that_the_database_lost_are_told_once() -> None:
+    world = World()
+    await world.pass_time(3)
+    before = dict(world.book.documents[0])
+    await world.pass_time(4)
+    world.book.documents[0] = before  # an acknowledged write is gone
+    world.ledger.look(world.things[0])
+    await world.pass_time(5)
+    assert world.stored(0).active == 12
+    assert world.ledger.figures.active_seconds == 12
+
+
+async def test_a_flush_that_had_nothing_to_write_has_no_length() -> None:
+    world = World(2, unborn=[1])
+    flushes = world.ledger.figures.flushes.counts
+    await world.ledger.flush()
+    assert sum(flushes) == 1  # the one that begins was stored
+    await world.pass_time(1)
+    assert sum(flushes) == 2
+    world.book.poisoned = {0, 1}
+    await world.pass_time(2)  # in one statement, then each by itself
+    refused = sum(flushes)
+    assert world.ledger.figures.quarantines == 2
+    await world.pass_time(QUARANTINE_US / SECOND_US / 2)
+    assert sum(flushes) == refused
+    world.book.faults = ["request_lost"]
+    world.book.poisoned.clear()
+    await world.pass_time(QUARANTINE_US / SECOND_US)
+    assert sum(flushes) > refused
+
+
 async def test_a_database_that_refuses_everything_is_trouble() -> None:
     world = World(5)
     await world.pass_time(1)
