@@ -5,6 +5,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import structlog
 from quart import Blueprint, Response
 from quart_rate_limiter import rate_exempt
 from quart_schema import document_response, tag_blueprint
@@ -19,6 +20,8 @@ from routes.services import services
 
 PING_WITHIN_S = 2.0
 WATCH_EVERY_S = 5.0
+
+log = structlog.get_logger(__name__)
 
 blueprint = Blueprint("health", __name__, url_prefix="/api/health")
 tag_blueprint(blueprint, ["Health"])
@@ -110,6 +113,10 @@ class DatabaseWatch:
             try:
                 self.latency_ms = await ping_ms(self.database)
             except (StatementRefused, StorageUnavailable):
+                self.latency_ms = None
+            except Exception:
+                # It must not end with the old figure standing.
+                log.exception("ping_failed")
                 self.latency_ms = None
             await asyncio.sleep(WATCH_EVERY_S)
 

@@ -1,10 +1,13 @@
 """`/metrics`: the figures of the server for Prometheus.
 
 What must always hold: who has not been given the token reads nothing; where none is set,
-only programs of this machine do, and never through a proxy, behind which anybody can be.
+only programs of this machine do, and never through a proxy, behind which anybody can be, nor
+by a name of the web's: what a page reads there is its own server's to the browser, wherever
+the name leads.
 """
 
 import hmac
+import re
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry
@@ -23,6 +26,7 @@ from routes.identity import bearer_token
 from routes.process_figures import ProcessFigures
 from routes.services import services
 
+LOCALHOST = re.compile(r"localhost(:\d+)?", re.IGNORECASE)
 FORWARDING = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
 
 blueprint = Blueprint("metrics", __name__)
@@ -58,8 +62,14 @@ class Metrics:
 def _from_this_machine(asked: Request) -> bool:
     if any(name in asked.headers for name in FORWARDING):
         return False
-    peer = parse_address(asked.remote_addr or "")
-    return peer is not None and peer.is_loopback
+    return _is_loopback(asked.remote_addr or "") and (
+        _is_loopback(asked.host) or LOCALHOST.fullmatch(asked.host) is not None
+    )
+
+
+def _is_loopback(text: str) -> bool:
+    address = parse_address(text)
+    return address is not None and address.is_loopback
 
 
 @blueprint.get("/metrics")

@@ -21,6 +21,7 @@ async def asks(metrics: Metrics, peer: str, presented: str | None = None, **head
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     # Quart keeps the peer's address there, before whatever the client has sent.
     named["Remote-Addr"] = peer
+    named.setdefault("Host", "localhost")
     async with app.test_request_context("/metrics", headers=named):
         metrics.admit(request, presented)
 
@@ -44,6 +45,25 @@ async def test_without_a_token_nobody_else_may(peer: str) -> None:
 async def test_a_proxy_of_this_machine_is_anybody(header: str) -> None:
     with pytest.raises(Forbidden):
         await asks(Metrics([], token=None), "127.0.0.1", **{header: "127.0.0.1"})
+
+
+LOCAL = ["localhost", "localhost:5000", "LocalHost:80", "127.0.0.1:5000", "[::1]:5000", "[::1]"]
+
+
+@pytest.mark.parametrize("host", LOCAL)
+async def test_without_a_token_it_is_asked_by_a_name_of_this_machine(host: str) -> None:
+    await asks(Metrics([], token=None), "127.0.0.1", Host=host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["example.com", "example.com:5000", "localhost.example.com", "127.0.0.1.example.com",
+     "10.0.0.1:5000", ""],
+)  # fmt: skip
+async def test_a_page_whose_name_leads_here_reads_nothing(host: str) -> None:
+    with pytest.raises(Forbidden):
+        await asks(Metrics([], token=None), "127.0.0.1", Host=host)
+    await asks(Metrics([], token=TOKEN), "127.0.0.1", TOKEN, Host=host)
 
 
 @pytest.mark.parametrize("peer", ["203.0.113.7", "127.0.0.1"])
