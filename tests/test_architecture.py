@@ -85,6 +85,15 @@ def test_the_embedded_database_is_never_imported() -> None:
 
 
 @pytest.mark.parametrize("floor", FLOORS)
+def test_the_design_names_each_module_once(floor: str) -> None:
+    text = (ROOT / "docs/design.md").read_text()
+    (of_floor,) = re.findall(rf"^### `{floor}/`.*\n((?:(?!#).*\n)+)", text, re.MULTILINE)
+    there = [path.relative_to(ROOT / floor) for path in modules(floor)]
+    names = [str(path.with_suffix("")) for path in there if not path.stem.startswith("__")]
+    assert sorted(re.findall(r"`(.+?)`", of_floor)) == sorted(names)
+
+
+@pytest.mark.parametrize("floor", FLOORS)
 def test_every_module_says_what_it_is_and_fits_in_a_head(floor: str) -> None:
     for path in modules(floor):
         text = path.read_text()
