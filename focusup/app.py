@@ -22,6 +22,7 @@ from models import (
     known_users,
     page_views,
     presence,
+    schema,
     servers,
     session_store,
     study_periods,
@@ -264,11 +265,13 @@ def indexes_of(settings: Settings) -> Mapping[str, tuple[IndexSpec, ...]]:
 async def prepare(
     database: Database, indexes: Mapping[str, tuple[IndexSpec, ...]] = INDEXES
 ) -> None:
-    """Make the indexes, durably, and forget servers that were killed.
+    """Bring the data to our version, make the indexes, durably, and forget servers that
+    were killed.
 
-    Raises StorageUnavailable or StatementRefused.
+    Raises SchemaTooNew, StorageUnavailable or StatementRefused.
     """
     with translated():
+        await schema.migrate(database.db)
         if await ensure_indexes(database.db, indexes):
             await database.checkpoint()
         if database.kind != "mongodb":  # a child of ours, or memory: nobody else uses it

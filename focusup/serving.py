@@ -29,6 +29,7 @@ from focusup.listening import BACKLOG, ListenError, listen
 from focusup.logs import configure_logs
 from focusup.secrets import SecretError, is_kept, load_secret, secret_file
 from focusup.settings import Settings
+from models.schema import SchemaTooNew
 from models.storage import StatementRefused, StorageUnavailable
 from routes.services import KEY, Services
 
@@ -109,7 +110,7 @@ async def _serve(settings: Settings) -> bool:
 async def _prepare(database: OpenedDatabase, settings: Settings) -> None:
     try:
         await prepare(database, indexes_of(settings))
-    except (StatementRefused, StorageUnavailable) as error:
+    except (SchemaTooNew, StatementRefused, StorageUnavailable) as error:
         raise DatabaseError(f"the database ({database.where}) can't be used: {error}") from error
 
 

@@ -25,6 +25,7 @@ def with_database(settings: "Settings", work: "Callable[[Database], Awaitable[T]
     within the domain, ends the command."""
     from focusup.database import DatabaseError, reach_database
     from models.errors import DomainError
+    from models.schema import SchemaTooNew, refuse_newer
     from models.storage import StatementRefused, translated
 
     async def run() -> T:
@@ -33,6 +34,7 @@ def with_database(settings: "Settings", work: "Callable[[Database], Awaitable[T]
         )
         try:
             with translated():
+                await refuse_newer(database.db)
                 return await work(database.db)
         finally:
             await database.close()
@@ -41,7 +43,7 @@ def with_database(settings: "Settings", work: "Callable[[Database], Awaitable[T]
         return asyncio.run(run())
     except DomainError as error:
         raise click.ClickException(error.message) from None
-    except (DatabaseError, StatementRefused) as error:
+    except (DatabaseError, SchemaTooNew, StatementRefused) as error:
         raise click.ClickException(str(error)) from None
 
 

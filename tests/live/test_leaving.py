@@ -53,6 +53,7 @@ COLLECTIONS = {
     "page_rollups": NOTHING,
     "running_counts": NOTHING,
     "servers": NOTHING,
+    "meta": NOTHING,
 }
 """What becomes of each: one that is new has to be thought of in `models.leaving`."""
 WITHIN_S = 10.0

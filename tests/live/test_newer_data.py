@@ -1,0 +1,41 @@
+"""Data of a newer version: neither the server nor a command touches it, and both say why."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+from click.testing import CliRunner
+
+from focusup.cli import main
+from tests.live_server import LiveServer, running_server
+
+NEWER = "this data was written by a newer FocusUp (schema version 99; this one knows "
+
+
+def refused(server: LiveServer) -> None:
+    with pytest.raises(AssertionError, match="written by a newer FocusUp"):
+        server.start()
+    assert NEWER in server.log()
+    assert "Traceback" not in server.log()
+
+
+def test_the_server_and_the_commands_refuse_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.environ.get("MONGODB_TEST_URI"):
+        pytest.skip("its commands are about the embedded database")
+    monkeypatch.chdir(tmp_path)
+    with running_server(tmp_path) as server:
+        client: pymongo.MongoClient[dict[str, Any]]
+        with pymongo.MongoClient(server.mongodb_uri) as client:
+            meta = client[server.database]["meta"]
+            meta.update_one({"_id": "schema"}, {"$set": {"version": 99}})
+            server.stop()
+        refused(server)
+        monkeypatch.setenv("DATA_DIR", str(server.data_dir))
+        monkeypatch.setenv("MONGODB_DATABASE", server.database)
+        told = CliRunner().invoke(main, ("admin", "list"))
+        assert told.exit_code == 1
+        assert NEWER in told.output
