@@ -7,8 +7,6 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import Any, Protocol
 
-from quart import Quart
-
 from focusup import requests, websockets
 from focusup.foreign import foreign_issuer
 from focusup.settings import Settings
@@ -106,7 +104,7 @@ class Database(Pinged, Protocol):
 
 def create_app(
     settings: Settings, database: Database, secret: str, *, clock: Clock | None = None
-) -> Quart:
+) -> requests.App:
     """The application, not yet counting: its `before_serving` starts that.
 
     The database must be prepared (`prepare`). Raises SecretError.

@@ -44,6 +44,11 @@ log = structlog.get_logger(__name__)
 class App(Quart):
     """Quart, with a time limit for each request, and figures of all of them."""
 
+    stopping = False
+    """Set when the server is about to stop: each answer is then the last of its connection,
+    and says so. A proxy that learned it from the close alone could have sent the next request
+    already, and can't repeat a POST."""
+
     def __init__(self, name: str) -> None:
         super().__init__(name, static_folder=None)
         self.figures = RequestFigures()
@@ -59,7 +64,9 @@ class App(Quart):
 class DrainedConnection(ASGIHTTPConnection):
     """Quart's side of a request."""
 
-    def __init__(self, app: Quart, scope: HTTPScope) -> None:
+    app: App
+
+    def __init__(self, app: App, scope: HTTPScope) -> None:
         super().__init__(app, scope)
         self._arrived = asyncio.Event()
 
@@ -73,14 +80,14 @@ class DrainedConnection(ASGIHTTPConnection):
         await super().handle_messages(request, noticing)
 
     async def _send_response(self, send: ASGISendCallable, response: Any) -> None:
-        if {name for name, _ in self.scope["headers"]} >= AMBIGUOUS:
-            response.headers["Connection"] = "close"
+        last = {name for name, _ in self.scope["headers"]} >= AMBIGUOUS
         try:
             async with asyncio.timeout(DRAIN_S):
                 await self._arrived.wait()
         except TimeoutError:
-            if self.scope["http_version"].startswith("1"):
-                response.headers["Connection"] = "close"
+            last = True
+        if (last or self.app.stopping) and self.scope["http_version"].startswith("1"):
+            response.headers["Connection"] = "close"
         try:
             await super()._send_response(self._taken_within(send), response)
         except (StatementRefused, StorageUnavailable, TimeoutError) as error:
@@ -96,6 +103,6 @@ class DrainedConnection(ASGIHTTPConnection):
         return sending
 
 
-def install(app: Quart) -> None:
+def install(app: App) -> None:
     """Use this class for all requests of this app."""
     app.asgi_http_class = DrainedConnection

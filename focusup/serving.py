@@ -34,6 +34,8 @@ from models.storage import StatementRefused, StorageUnavailable
 from routes.services import KEY, Services
 
 STOP_WITHIN_S = 5.0
+ANSWER_WITHIN_S = 1.5
+"""What requests get that are under way when all is written, or come meanwhile."""
 
 log = structlog.get_logger(__name__)
 
@@ -98,6 +100,7 @@ async def _serve(settings: Settings) -> bool:
         async def until_stopped() -> None:
             nonlocal all_written
             await stopping.wait()
+            app.stopping = True
             all_written = await _stop(services)
 
         await serve(app, _config(listener), shutdown_trigger=until_stopped)
@@ -170,7 +173,7 @@ def _config(listener: socket.socket) -> Config:
     config.backlog = BACKLOG
     config.errorlog = logging.getLogger("hypercorn.error")
     config.include_server_header = False
-    config.graceful_timeout = 0.5
+    config.graceful_timeout = ANSWER_WITHIN_S
     return config
 
 

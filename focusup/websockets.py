@@ -1,13 +1,15 @@
-"""Our sockets within Hypercorn: it does the handshake, then hands the connection over.
+"""Our connections within Hypercorn: of sockets it does the handshake, then hands them over.
 
 What must always hold: compression is never negotiated (it costs 100 KB a connection, and
 lets a small frame inflate to 120 MiB); once a connection is handed over, nothing of
-Hypercorn and Quart is left of it but its writer, which would close it when collected.
+Hypercorn and Quart is left of it but its writer, which would close it when collected; and
+a request that was on its way when the server stopped is answered.
 
 Hypercorn and Quart would keep five tasks and three queues per connection and take 60 µs
 for each message; see `realtime.wire` for what takes their place.
 """
 
+import asyncio
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
@@ -20,6 +22,11 @@ from hypercorn.protocol.events import Event, Request
 from hypercorn.protocol.ws_stream import WSStream
 
 from realtime.wire import Wire
+
+LAST_REQUEST_S = 0.3
+"""How long a stop leaves idle connections open. A proxy may use one at the very moment at
+which it is closed, and can't send a POST again; within this time it is refused once
+elsewhere, as nobody listens any more, and turns to others."""
 
 _current: ContextVar["Server"] = ContextVar("connection")
 
@@ -46,6 +53,16 @@ class Server(TCPServer):
         if unread:
             wire.data_received(unread)
         self.reader.feed_eof()  # ends Hypercorn's task
+
+    async def _idle_timeout(self) -> None:
+        try:
+            async with asyncio.timeout(self.config.keep_alive_timeout):
+                await self.context.terminated.wait()
+        except TimeoutError:
+            pass
+        else:
+            await asyncio.sleep(LAST_REQUEST_S)  # cancelled by a request, which is the last
+        await asyncio.shield(self._initiate_server_close())
 
     async def _close(self) -> None:
         if self._handed_over:
