@@ -7,6 +7,7 @@ It offers compression, as browsers do.
 import asyncio
 import base64
 import os
+import ssl
 import struct
 import time
 
@@ -111,14 +112,19 @@ def number(payload: bytes, name: bytes) -> int:
 
 
 async def connect_all(
-    port: int, clients: list[Client], *, over_s: float, within_s: float = 60.0
+    port: int,
+    clients: list[Client],
+    *,
+    over_s: float,
+    within_s: float = 60.0,
+    tls: ssl.SSLContext | None = None,
 ) -> None:
     """Connect evenly over `over_s` seconds, then wait until all have started."""
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     for number, client in enumerate(clients):
         await _until(began_s + over_s * number / len(clients))
-        await loop.create_connection(lambda client=client: client, "127.0.0.1", port)  # type: ignore[misc]
+        await loop.create_connection(lambda client=client: client, "127.0.0.1", port, ssl=tls)  # type: ignore[misc]
     async with asyncio.timeout(within_s):
         await asyncio.gather(*(client.started.wait() for client in clients))
 

@@ -53,7 +53,7 @@ class LiveServer:
 
     @property
     def ws_url(self) -> str:
-        return self.url.replace("http://", "ws://") + "/ws/sessions"
+        return self.url.replace("http", "ws", 1) + "/ws/sessions"
 
     def token(self, user: str = "ada", *, ttl_s: float = 3600, role: str | None = None) -> str:
         authority = TokenAuthority(SECRET, ttl_s) if ttl_s != 3600 else self._authority
@@ -75,7 +75,7 @@ class LiveServer:
         self, user: str | None = "ada", *, role: str | None = None, **options: Any
     ) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.token(user, role=role)}"} if user else {}
-        # verify=False: loading certificates takes 30 ms, and there is no TLS here.
+        # verify=False: loading certificates takes 30 ms, and who has TLS here signed it himself.
         return httpx.Client(base_url=self.url, headers=headers, timeout=20, verify=False, **options)
 
     def start(self) -> "LiveServer":

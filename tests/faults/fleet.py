@@ -6,6 +6,7 @@ little that two thousand of them measure the server and not themselves.
 
 import asyncio
 import json
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -43,6 +44,7 @@ class Member(Client):
         super().__init__(f"/ws/sessions?token={token}", json.dumps(start).encode())
         self.session = session
         self.oracle = oracle
+        self.updates = updates
         self.resumed = False
         self.heard: Counter[str] = Counter()
         self.ticks: list[int] = []
@@ -52,13 +54,14 @@ class Member(Client):
         self.recovered = asyncio.Event()
         self.gone = asyncio.Event()
         self.close_code: int | None = None
-        self._sent_s = 0.0
+        self.sent_s = 0.0
+        """When it said `start`."""
 
     def send(self, data: bytes) -> None:
         if self.lost_s is not None:
             return
-        if not self._sent_s:  # the first of all is `start`
-            self._sent_s = now_s()
+        if not self.sent_s:  # the first of all is `start`
+            self.sent_s = now_s()
         if data is ACTIVITY:
             self.oracle.sign(now_s())
         super().send(data)
@@ -66,7 +69,7 @@ class Member(Client):
     @property
     def upgraded(self) -> bool:
         """Whether the server has accepted the socket."""
-        return bool(self._sent_s)
+        return bool(self.sent_s)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -120,7 +123,7 @@ class Member(Client):
         elif message["type"] == "started":
             self.started_s = now_s()
             self.resumed = message["resumed"]
-            self.oracle.runs(self._sent_s, self.started_s, message["nextSecondInMs"])
+            self.oracle.runs(self.sent_s, self.started_s, message["nextSecondInMs"])
             self.started.set()
         elif message["type"] == "recovered":
             self.recovered.set()
@@ -129,9 +132,17 @@ class Member(Client):
 class Fleet:
     """Sessions straight in the database, and a member for each on the server."""
 
-    def __init__(self, server: LiveServer, database: Database, count: int) -> None:
+    def __init__(
+        self,
+        server: LiveServer,
+        database: Database,
+        count: int,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         raise_descriptor_limit()
         self.server = server
+        self.port = int(server.url.rpartition(":")[2])
+        self.tls = tls
         self.oracles = {ObjectId(): Oracle() for _ in range(count)}
         self.members: list[Member] = []
         # Everything is asked on the database itself: a proxy is not in our way.
@@ -165,20 +176,22 @@ class Fleet:
     async def join(self, *, ticking: int = 0, over_s: float | None = None) -> None:
         """All connect, and start their sessions (again)."""
         self.enlist(ticking=ticking)
-        port = int(self.server.url.rpartition(":")[2])
-        over_s = len(self.members) / JOINS_PER_S if over_s is None else over_s
-        await connect_all(port, self.members, over_s=over_s, within_s=20)
+        await self.connect(self.members, over_s=over_s)
+
+    async def connect(self, members: list[Member], *, over_s: float | None = None) -> None:
+        """These connect, and start their sessions."""
+        over_s = len(members) / JOINS_PER_S if over_s is None else over_s
+        await connect_all(self.port, members, over_s=over_s, within_s=20, tls=self.tls)
 
     async def try_to_join(self, *, over_s: float) -> None:
         """All connect; until each has been started and lost, or turned away."""
         self.enlist()
-        port = int(self.server.url.rpartition(":")[2])
         for member in self.members:
             try:
                 await asyncio.get_running_loop().create_connection(
                     lambda member=member: member,  # type: ignore[misc]
                     "127.0.0.1",
-                    port,
+                    self.port,
                 )
             except OSError:
                 member.gone.set()
@@ -271,9 +284,11 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet(server: LiveServer, database: Database, count: int) -> AsyncIterator[Fleet]:
+async def fleet(
+    server: LiveServer, database: Database, count: int, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Fleet]:
     """So many sessions, stored and not yet tracked."""
-    crew = Fleet(server, database, count)
+    crew = Fleet(server, database, count, tls)
     try:
         await asyncio.to_thread(crew.insert)
         yield crew

@@ -1,10 +1,16 @@
-"""An nginx of our own in front of the servers under test, which takes them in turns."""
+"""The nginx of `deploy/nginx` in front of two servers under test.
+
+What must hold: it runs as it is shipped but for its ports, its paths and its user, and each
+thing that is put in another's place was there.
+"""
 
 import os
+import shutil
 import signal
+import ssl
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,55 +20,30 @@ from tests.faults.database import free_port
 from tests.live_server import LiveServer
 from tests.requirements import require
 
-START_WITHIN_S = 5.0
-CONNECTIONS = 16_000
+SHIPPED = Path(__file__).parents[2] / "deploy" / "nginx"
+START_WITHIN_S = 10.0
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-CONFIGURATION = """
-{user}
-daemon off;
-pid nginx.pid;
-error_log error.log;
-worker_processes 1;
-worker_rlimit_nofile {connections};
-events {{ worker_connections {connections}; }}
-http {{
-    access_log off;
-    {temporary}
-    upstream focusup {{ {upstreams} }}
-    map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}
-    server {{
-        listen 127.0.0.1:{port} backlog=2048;
-        location / {{
-            proxy_pass http://focusup;
-            proxy_http_version 1.1;
-            proxy_set_header Host $host;
-            proxy_set_header Upgrade $http_upgrade;
-            proxy_set_header Connection $connection_upgrade;
-            proxy_read_timeout 3600s;
-        }}
-    }}
-}}
-"""
 
 
 class Front(LiveServer):
     """What clients take for one server. It is not started: the ones behind it are."""
 
-    def __init__(self, directory: Path, url: str) -> None:
-        super().__init__(directory)
-        self.url = url
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
+        self.home = home
+        self.plain_port, port = free_port(), free_port()
+        self.url = f"https://127.0.0.1:{port}"
+
+    def logged(self) -> str:
+        """All that it has written into any log."""
+        return "".join(path.read_text() for path in self.home.glob("*.log"))
 
 
 @contextmanager
 def nginx(directory: Path, *servers: LiveServer) -> Iterator[Front]:
-    """Round robin over these servers, and no session sticks to any."""
-    program = require("nginx", "it stands before two servers, as in production")
-    home, port = directory / "nginx", free_port()
-    home.mkdir()
-    (home / "nginx.conf").write_text(_configuration(port, servers))
-    command = [program, "-p", str(home), "-c", "nginx.conf", "-e", "error.log"]
-    process = subprocess.Popen(command, start_new_session=True)
-    front = Front(directory, f"http://127.0.0.1:{port}")
+    """Before these two servers; no session sticks to either."""
+    front = configured(directory, *servers)
+    process = subprocess.Popen(command(front), start_new_session=True)
     try:
         _wait(process, front.url)
         yield front
@@ -71,14 +52,63 @@ def nginx(directory: Path, *servers: LiveServer) -> Iterator[Front]:
         process.wait(10)
 
 
-def _configuration(port: int, servers: tuple[LiveServer, ...]) -> str:
-    return CONFIGURATION.format(
+def configured(directory: Path, *servers: LiveServer) -> Front:
+    """What is shipped, in a directory of its own, with a certificate that nobody signed."""
+    home = directory / "nginx"
+    shutil.copytree(SHIPPED, home)
+    front = Front(home)
+    _make_certificate(home / "tls")
+    ports = {
+        "listen 80 ": f"listen 127.0.0.1:{front.plain_port} ",
+        "listen 443 ": f"listen 127.0.0.1:{front.url.rpartition(':')[2]} ",
+        # The machine of the tests may have no IPv6.
+        "listen [::]:80 backlog=2048;": "",
+        "listen [::]:443 ssl backlog=2048;": "",
+    }
+    paths = {
         # Its workers would be of another user, who may not enter our directory.
-        user="user root;" if os.geteuid() == 0 else "",
-        connections=CONNECTIONS,
-        temporary=" ".join(f"{name}_temp_path {name};" for name in TEMPORARY),
-        upstreams=" ".join(f"server {server.url.removeprefix('http://')};" for server in servers),
-        port=port,
+        "pid /run/nginx.pid;": "pid nginx.pid;" + (" user root;" if os.geteuid() == 0 else ""),
+        "http {\n": "http {" + " ".join(f"{name}_temp_path {name};" for name in TEMPORARY) + "\n",
+        "/var/log/nginx/": "",
+    }
+    _rewrite(home / "nginx.conf", {**ports, **paths})
+    shipped = ("127.0.0.1:5000", "127.0.0.1:5001")
+    ours = (server.url.removeprefix("http://") for server in servers)
+    _rewrite(home / "upstream.conf", dict(zip(shipped, ours, strict=True)))
+    return front
+
+
+def command(front: Front, *options: str) -> list[str]:
+    program = require("nginx", "it stands before two servers, as in production")
+    given = ("-p", str(front.home), "-c", "nginx.conf", "-e", "error.log", "-g", "daemon off;")
+    return [program, *given, *options]
+
+
+def any_certificate() -> ssl.SSLContext:
+    """For clients who trust whoever answers."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def _rewrite(path: Path, changes: Mapping[str, str]) -> None:
+    text = path.read_text()
+    for shipped, ours in changes.items():
+        assert shipped in text, f"{path.name} has no {shipped!r}"
+        text = text.replace(shipped, ours)
+    path.write_text(text)
+
+
+def _make_certificate(directory: Path) -> None:
+    program = require("openssl", "nginx needs a certificate")
+    directory.mkdir()
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+    files = ("-keyout", "privkey.pem", "-out", "fullchain.pem")
+    subprocess.run(
+        [program, "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=localhost", *key, *files],
+        cwd=directory,
+        check=True,
+        capture_output=True,
     )
 
 
@@ -87,7 +117,7 @@ def _wait(process: subprocess.Popen[bytes], url: str) -> None:
     while time.monotonic() < deadline_s:
         assert process.poll() is None, "nginx has ended"
         try:
-            if httpx.get(f"{url}/api/health", timeout=2).status_code == 200:
+            if httpx.get(f"{url}/api/health", timeout=2, verify=False).status_code == 200:
                 return
         except httpx.HTTPError:
             time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Two servers behind an nginx that takes them in turns, and one of them is killed.
+"""Two servers behind the nginx that is shipped, and one of them is killed.
 
 What must hold: every session that it tracked is resumed on the other within ten seconds,
 has lost at most one second and doubled none, and the time between is away; sessions on the
@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from benchmarks.load import connect_all, stay_active
+from benchmarks.load import stay_active
 from tests.faults.database import Database
-from tests.faults.fleet import DATABASE, JOINS_PER_S, SETTINGS, USER, Fleet, Member, fleet
+from tests.faults.fleet import DATABASE, SETTINGS, USER, Fleet, Member, fleet
 from tests.faults.oracle import Verdict, judge, now_s
 from tests.faults.pair import pair
-from tests.faults.servers_nginx import Front, nginx
+from tests.faults.servers_nginx import Front, any_certificate, nginx
 from tests.live_server import LiveServer
 
 Figures = Callable[..., None]
@@ -45,8 +45,7 @@ class Crash:
         again = [Member(token, one.session, one.oracle, "change") for one in self.lost]
         stayed = [member for member in self.crew.members if member not in self.lost]
         self.crew.members = stayed + again
-        port = int(self.crew.server.url.rpartition(":")[2])
-        await connect_all(port, again, over_s=len(again) / JOINS_PER_S, within_s=20)
+        await self.crew.connect(again)
         self.lost = again
         return now_s() - self.died_s
 
@@ -92,7 +91,7 @@ async def away(front: Front, crash: Crash, left_s: float) -> list[float]:
 async def fail_over(directory: Path, database: Database, figures: Figures, *, count: int) -> None:
     settings = {**SETTINGS, "MONGODB_DATABASE": DATABASE}
     with pair(directory, database, **settings) as both, nginx(directory, *both) as front:
-        async with fleet(front, database, count) as crew:
+        async with fleet(front, database, count, any_certificate()) as crew:
             await crew.join()
             await stay_active(crew.members, every_s=1, for_s=2)
             crashed = await crash(crew, both.a)
