@@ -108,7 +108,8 @@ def test_what_it_installs_runs_and_its_health_check_tells(tmp_path: Path) -> Non
     command = [str(home / "bin" / json.loads(entry)[0])]
     assert subprocess.check_output([*command, "--version"], text=True).startswith("focusup ")
     server = LiveServer(tmp_path)
-    server.command = [*command, *json.loads(arguments)]
+    assert json.loads(arguments) == ["serve"]
+    server.COMMAND = command
     (health,) = instructions("HEALTHCHECK")
     check = [str(home / "bin" / "python"), *json.loads(health.partition(" CMD ")[2])[1:]]
     try:
