@@ -52,6 +52,8 @@ COLLECTIONS = {
     "page_coefficients": NOTHING,
     "page_rollups": NOTHING,
     "running_counts": NOTHING,
+    "attempts": NOTHING,
+    "meta": NOTHING,
     "servers": NOTHING,
     "meta": NOTHING,
 }
