@@ -155,7 +155,10 @@ def create_app(
     leavers = Leavers(
         gone,
         remove=lambda user_id, now: remove_person(database.db, user_id, now),
-        forget=(service.forget_user, pages.forget_user, records.forget_user),
+        forget=(
+            *(service.forget_user, pages.forget_user, records.forget_user),
+            revocations.forget_user,
+        ),
         now=utc_now,
     )
     proxies = TrustedProxies(settings.trusted_proxies)

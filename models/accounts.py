@@ -94,14 +94,15 @@ class Accounts:
 
     async def refresh(self, refresh_token: str, now: datetime) -> SignedIn:
         """A new pair of tokens; raises Unauthorized `refresh_token_invalid`."""
-        login = await logins.find_login(self._db, refresh_token, now)
+        until = self._tokens.latest_expiry(now)
+        login = await logins.find_login(self._db, refresh_token, now, until)
         user = await users.find_user(self._db, str(login.user_id))
         if user is None:
-            await logins.end_login(self._db, login.id, now)
+            await logins.end_login(self._db, login.id, now, until)
             raise Unauthorized("refresh_token_invalid", "The account is gone.")
         # Last, so that nothing can fail once the token at hand is spent.
         following = await logins.rotate_login(
-            self._db, login, refresh_token, now, self._refresh_ttl_s
+            self._db, login, refresh_token, now, self._refresh_ttl_s, tokens_until=until
         )
         return self._signed_in(user, login, following, now)
 
@@ -111,17 +112,18 @@ class Accounts:
         """End the login of the refresh token, and that of the access token; both may be
         gone already, and a token of another issuer has none."""
         if refresh_token is not None:
-            await logins.end_login_of_token(self._db, refresh_token, now)
-        if identity is not None and identity.login_id is not None:
-            await logins.end_login(self._db, identity.login_id, now)
+            until = self._tokens.latest_expiry(now)
+            await logins.end_login_of_token(self._db, refresh_token, now, until)
+        if identity is not None:
+            await self._end_login_of(identity, now)
 
     async def logout_everywhere(self, identity: Identity, now: datetime) -> None:
         """End every login of this user, and every token that is out, whoever issued it."""
         await revocations.revoke_user(self._db, identity, now)
-        if identity.login_id is not None:
-            await logins.end_login(self._db, identity.login_id, now)
+        await self._end_login_of(identity, now)
         if ObjectId.is_valid(identity.user_id):
-            await logins.end_all_logins(self._db, ObjectId(identity.user_id), now)
+            account, until = ObjectId(identity.user_id), self._tokens.latest_expiry(now)
+            await logins.end_all_logins(self._db, account, now, until)
 
     async def me(self, identity: Identity) -> UserView:
         """The user of a token; without an account here, what the token itself says."""
@@ -144,6 +146,12 @@ class Accounts:
     def close(self) -> None:
         """Let the threads that hash end."""
         self._hashes.close()
+
+    async def _end_login_of(self, identity: Identity, now: datetime) -> None:
+        if identity.login_id is not None:
+            # An app that shares the secret may name a login for longer than we do.
+            until = max(self._tokens.latest_expiry(now), identity.expires_at)
+            await logins.end_login(self._db, identity.login_id, now, until)
 
     async def _sign_in(self, user: User, now: datetime) -> SignedIn:
         login, refresh_token = await logins.start_login(self._db, user.id, now, self._refresh_ttl_s)

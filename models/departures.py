@@ -3,7 +3,8 @@
 What must always hold: a row is there before anything is removed, and names its user only
 until nothing can be on its way any more and all is removed once again; from then on it
 holds a keyed hash, which nobody can undo without the secret. A token of somebody who has
-left is refused: each one until that moment, and those from before the departure for good.
+left is refused: each one until that moment, and those from before the departure for good,
+those too that only signing out everywhere had ended, whose row goes with the user.
 Who has no account here may come back with a newer token, and is nobody's past.
 """
 
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models.indexes import IndexSpec
+from models.revocations import OVERLAP, find_signed_out
 from models.sessions import Document
 from models.tokens import LEEWAY_S, Identity
 from models.wire import milliseconds
@@ -30,8 +32,6 @@ INDEXES = (
 SETTLED_AFTER = timedelta(seconds=30)
 """After that no request of theirs is under way on any server: they hear of a departure
 within seconds, and a request has ten."""
-OVERLAP = timedelta(minutes=5)
-"""How far back is read again: a row may be stored late, and the clocks of hosts differ."""
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
 Database = AsyncIOMotorDatabase[Document]
@@ -82,19 +82,23 @@ class Departures:
 
     async def begin(self, identity: Identity, now: datetime, *, had_account: bool) -> None:
         """Somebody leaves: from now on their tokens are refused here."""
-        left_at = milliseconds(now)
-        expires_at = min(max(identity.expires_at, now), LATEST) + self._ttl
         key = self._hash(identity.user_id)
+        until = milliseconds(min(max(identity.expires_at, now), LATEST) + self._ttl)
+        signed_out = await find_signed_out(self._db, identity.user_id)
+        if signed_out is not None:
+            until = max(until, signed_out.expires_at)
+        if (before := self._known.get(key)) is not None:
+            until = max(until, before.expires_at)
         row = {
             "userId": identity.user_id,
             "hadAccount": had_account,
-            "leftAt": left_at,
+            "leftAt": milliseconds(now),
             # The database removes the row when it has one, which is not before the end.
-            "tokensUntil": milliseconds(expires_at),
             "expiresAt": None,
         }
-        await self._db[COLLECTION].update_one({"_id": key}, {"$set": row}, upsert=True)
-        self._known[key] = _departure({"_id": key, **row})
+        changes = {"$set": row, "$max": {"tokensUntil": until}}
+        await self._db[COLLECTION].update_one({"_id": key}, changes, upsert=True)
+        self._known[key] = _departure({"_id": key, **row, "tokensUntil": until})
 
     async def read_new(self, now: datetime) -> list[str]:
         """Hear of those whom others let go; gives the ids of those not heard of before."""

@@ -75,13 +75,13 @@ class Exports:
             learner = await self._learners.find(user_id)
             known = await self._db[known_users.COLLECTION].find_one({"_id": user_id})
             seen = await self._db[presence.COLLECTION].find_one({"_id": user_id})
-            signed_out_at = await find_signed_out(self._db, user_id)
+            signed_out = await find_signed_out(self._db, user_id)
         return ExportHead(
             exported_at=now,
             account=view_stranger(identity) if user is None else view_user(user),
             first_seen_at=None if known is None else known["first_seen_at"],
             last_seen_at=None if seen is None else seen["last_seen_at"],
-            signed_out_everywhere_at=signed_out_at,
+            signed_out_everywhere_at=None if signed_out is None else signed_out.at,
             settings=LearnerSettings(time_zone=learner.zone),
             goals=goals_set(learner),
         )

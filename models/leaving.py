@@ -45,6 +45,8 @@ async def remove_person(db: Database, user_id: str, now: datetime) -> None:
 
     Raises StorageUnavailable, StatementRefused; then it has to be done again.
     """
+    # First, before a server that has just forgotten the user reads it again.
+    await _delete(db[revocations.COLLECTION], {"_id": revocations.USER + user_id})
     await _remove_sessions(db, user_id, now)
     await _delete(db[study_periods.COLLECTION], {"userId": user_id})
     await _delete(db[goals_reached.COLLECTION], {"userId": user_id})
@@ -54,7 +56,6 @@ async def remove_person(db: Database, user_id: str, now: datetime) -> None:
     await _set(db[events.COLLECTION], theirs, {"user_id": None})
     await _leave_browsers(db, user_id, now)
     await _delete(db[known_users.COLLECTION], {"_id": user_id})
-    await _delete(db[revocations.COLLECTION], {"_id": revocations.USER + user_id})
     if ObjectId.is_valid(user_id):
         account = ObjectId(user_id)
         await _delete(db[logins.COLLECTION], {"userId": account})

@@ -4,6 +4,7 @@ What must always hold: a refresh token reads `<login id>.<secret>`, and the data
 only the hash of its secret; each use replaces the secret by compare-and-set, so of two
 uses at once one rotates; a secret that was replaced is proof that somebody has a copy,
 and ends the login for both, access tokens included (`models.revocations`).
+Whoever may end one says until when its access tokens last (`tokens_until`).
 
 Two honest uses of one secret do happen: two tabs at once, or a reply that got lost. So
 for `REUSE_GRACE_S` the secret before the current one still works, and gives the *same*
@@ -76,7 +77,9 @@ async def start_login(
     return login, f"{login.id}.{secret}"
 
 
-async def find_login(db: Database, refresh_token: str, now: datetime) -> Login:
+async def find_login(
+    db: Database, refresh_token: str, now: datetime, tokens_until: datetime
+) -> Login:
     """The login that the token may refresh now.
 
     Raises Unauthorized `refresh_token_invalid` for anything else, and ends the login
@@ -90,13 +93,19 @@ async def find_login(db: Database, refresh_token: str, now: datetime) -> Login:
     if login.expires_at <= now:
         raise _refused()
     if not _is_current(login, secret) and not _is_in_grace(login, secret, now):
-        await end_login(db, login_id, now)
+        await end_login(db, login_id, now, tokens_until)
         raise _refused()
     return login
 
 
 async def rotate_login(
-    db: Database, login: Login, refresh_token: str, now: datetime, refresh_ttl_s: float
+    db: Database,
+    login: Login,
+    refresh_token: str,
+    now: datetime,
+    refresh_ttl_s: float,
+    *,
+    tokens_until: datetime,
 ) -> str:
     """Replace the secret of a login just found with this token; gives the next token.
 
@@ -116,32 +125,36 @@ async def rotate_login(
         if await _replace_secret(db, login, values):
             return f"{login.id}.{following}"
         # Somebody else did at the same moment: give the secret that they were given.
-        login = await find_login(db, refresh_token, now)
+        login = await find_login(db, refresh_token, now, tokens_until)
     if login.salt is None:
         raise _refused()
     return f"{login.id}.{_next_secret(secret, login.salt)}"
 
 
-async def end_login(db: Database, login_id: str, now: datetime) -> None:
+async def end_login(db: Database, login_id: str, now: datetime, tokens_until: datetime) -> None:
     """Delete a login, so that neither its refresh token nor its access tokens are good any
     more; whether it is there or not."""
-    await revoke_logins(db, [login_id], now)
+    await revoke_logins(db, [login_id], now, tokens_until)
     await db[COLLECTION].delete_one({"_id": login_id})
 
 
-async def end_login_of_token(db: Database, refresh_token: str, now: datetime) -> None:
+async def end_login_of_token(
+    db: Database, refresh_token: str, now: datetime, tokens_until: datetime
+) -> None:
     """End the login of a refresh token, whichever of its secrets it carries: only who holds
     its tokens knows the id. Unknown ones change nothing, and leave nothing behind."""
     match = _TOKEN.fullmatch(refresh_token)
     if match and await db[COLLECTION].find_one({"_id": match[1]}, {"_id": 1}) is not None:
-        await end_login(db, match[1], now)
+        await end_login(db, match[1], now, tokens_until)
 
 
-async def end_all_logins(db: Database, user_id: ObjectId, now: datetime) -> None:
+async def end_all_logins(
+    db: Database, user_id: ObjectId, now: datetime, tokens_until: datetime
+) -> None:
     """End every login that this user has now."""
     found = await db[COLLECTION].find({"userId": user_id}, {"_id": 1}).to_list(None)
     ids = [document["_id"] for document in found]
-    await revoke_logins(db, ids, now)
+    await revoke_logins(db, ids, now, tokens_until)
     if ids:
         await db[COLLECTION].delete_many({"_id": {"$in": ids}})
 

@@ -99,6 +99,10 @@ class TokenAuthority:
         token = jwt.encode(claims, self._secret, ALGORITHM)
         return token, datetime.fromtimestamp(expires_at, UTC)
 
+    def latest_expiry(self, now: datetime) -> datetime:
+        """When the last of the tokens that were issued by now expires."""
+        return now + timedelta(seconds=self._access_ttl_s)
+
     def verify(
         self,
         token: str | None,

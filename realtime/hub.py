@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Literal, Protocol
 
+from models.revocations import row_ids
 from models.tokens import Identity
 from realtime.clock import Clock
 from realtime.close_codes import CloseCode
@@ -44,6 +45,8 @@ class Hub:
         self._max_per_user = max_per_user
         self._max_in_all = max_in_all
         self._by_user: dict[str, set[Socket]] = {}
+        self._by_row: dict[str, set[Socket]] = {}
+        """By what may end their tokens (`models.revocations`)."""
         self._count = 0
         self._empty = asyncio.Event()
 
@@ -65,6 +68,7 @@ class Hub:
             return CloseCode.TOO_MANY
         theirs.add(viewer)
         self._count += 1
+        self._find_by(viewer.identity, viewer)
         return None
 
     def dismiss(self, viewer: Socket, user_id: str) -> None:
@@ -72,10 +76,16 @@ class Hub:
         if theirs is not None and viewer in theirs:
             theirs.discard(viewer)
             self._count -= 1
+            self._find_no_more_by(viewer.identity, viewer)
             if not theirs:
                 del self._by_user[user_id]
             if not self._count:
                 self._empty.set()
+
+    def renewed(self, viewer: Socket, before: Identity | None) -> None:
+        """The viewer, which was admitted, has another token than before."""
+        self._find_no_more_by(before, viewer)
+        self._find_by(viewer.identity, viewer)
 
     def close_all(self, code: CloseCode, reason: str) -> None:
         for viewer in self._all():
@@ -88,10 +98,15 @@ class Hub:
                 viewer.close(code, reason)
 
     def close_if(
-        self, is_refused: Callable[[Identity], bool], code: CloseCode, reason: str
+        self,
+        revoked: Iterable[str],
+        is_refused: Callable[[Identity], bool],
+        code: CloseCode,
+        reason: str,
     ) -> None:
-        """Close every socket whose token is refused by now."""
-        for viewer in self._all():
+        """Close every socket whose token is refused because of these rows of `revocations`."""
+        found = {viewer for row_id in revoked for viewer in self._by_row.get(row_id, ())}
+        for viewer in found:
             identity = viewer.identity
             if identity is not None and is_refused(identity):
                 viewer.close(code, reason)
@@ -112,6 +127,19 @@ class Hub:
 
     def _all(self) -> list[Socket]:
         return [viewer for viewers in self._by_user.values() for viewer in viewers]
+
+    def _find_by(self, identity: Identity | None, viewer: Socket) -> None:
+        if identity is not None:
+            for row_id in row_ids(identity):
+                self._by_row.setdefault(row_id, set()).add(viewer)
+
+    def _find_no_more_by(self, identity: Identity | None, viewer: Socket) -> None:
+        if identity is not None:
+            for row_id in row_ids(identity):
+                found = self._by_row.get(row_id, set())
+                found.discard(viewer)
+                if not found:
+                    self._by_row.pop(row_id, None)
 
     def announce(self, things: Iterable[TrackedSession]) -> None:
         """Tell the viewers of these things what was booked."""

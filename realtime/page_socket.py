@@ -152,7 +152,9 @@ class PageSocket(Conversation[TrackedView]):
 
     def _renew(self, message: Auth) -> None:
         identity = self._tokens.verify(message.token, self._settings.now())
-        self._identity, self._user_id = identity, identity.user_id
+        before, self._identity = self._identity, identity
+        self._user_id = identity.user_id
+        self._hub.renewed(self, before)
         if self._arrival is not None:
             self._service.join(
                 self._arrival.visitor_id, self._arrival.browser_session_id, identity.user_id

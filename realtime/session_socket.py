@@ -168,7 +168,8 @@ class SessionSocket(Conversation[TrackedSession]):
             self._error(message.id, "wrong_subject", "The token is for somebody else.")
             self.close(CloseCode.FORBIDDEN, "the token is for somebody else")
             return
-        self._identity = identity
+        before, self._identity = self._identity, identity
+        self._hub.renewed(self, before)
         self._watch_expiry()
         answer = Authenticated(
             id=message.id, expires_at=identity.expires_at, server_time=self._server_time()

@@ -13,12 +13,11 @@ import structlog
 
 from models.errors import StorageUnavailable
 from models.revocations import Revocations
-from models.storage import StatementRefused, answered_within
+from models.storage import StatementRefused
 from realtime.close_codes import CloseCode
 from realtime.hub import Hub
 
 HEAR_EVERY_S = 0.5
-ANSWER_WITHIN_S = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -31,14 +30,18 @@ class SignOuts:
         self._hubs = hubs
         self._now = now
 
+    def refuse_unless_read(self) -> None:
+        """Raises StorageUnavailable until it is known what was signed out before the start."""
+        if not self._revocations.were_read:
+            raise StorageUnavailable
+
     async def hear(self) -> None:
         """Learn what was signed out, and close its sockets. Raises StorageUnavailable,
         StatementRefused."""
-        async with answered_within(ANSWER_WITHIN_S):
-            is_news = await self._revocations.read_new(self._now())
-        if is_news:
+        is_revoked = self._revocations.is_revoked
+        async for news in self._revocations.read_new(self._now()):
             for hub in self._hubs:
-                hub.close_if(self._revocations.is_revoked, CloseCode.UNAUTHORIZED, "signed out")
+                hub.close_if(news, is_revoked, CloseCode.UNAUTHORIZED, "signed out")
 
     async def run(self) -> None:
         """Hear it for as long as the task lives."""

@@ -15,6 +15,7 @@ from models.departures import SETTLED_AFTER, Departures
 from models.errors import StorageUnavailable
 from models.indexes import ensure_indexes
 from models.leaving import remove_person
+from models.revocations import Revocations, revoke_user
 from models.session_store import new_id
 from models.sessions import NewSession, new_document
 from models.tokens import Identity
@@ -51,6 +52,7 @@ async def fill(db: Database) -> None:
         await db.activity_events.insert_one({"_id": new_id(at), "user_id": ada})
     await db.study_periods.insert_one({"_id": f"2026-04 {ada}", "userId": ada})
     await db.goals_reached.insert_one({"_id": f"2026-04-01 dailyMinutes 1 {ada}", "userId": ada})
+    await revoke_user(db, Identity(ada, NOW + HOUR), NOW)
     for name in ("learners", "user_presence", "known_users"):
         await db[name].insert_one({"_id": ada})
     visitor = "v" * 32
@@ -160,6 +162,44 @@ async def test_rows_are_forgotten_when_their_tokens_are(db: Database) -> None:
     await db.departures.delete_many({})
     await gone.read_new(NOW + 3 * HOUR)
     assert not gone.is_gone(token("bob"))
+
+
+@pytest.mark.parametrize("had_account", [False, True])
+async def test_what_was_signed_out_stays_so_after_leaving(db: Database, had_account: bool) -> None:
+    """Though its row goes with the user: a token that was stolen may last for long."""
+    stolen = Identity("bob", NOW + 30 * DAY, NOW - MINUTE)
+    await revoke_user(db, stolen, NOW)
+    gone = departures(db)
+    await gone.begin(token("bob", NOW), NOW + SECOND, had_account=had_account)
+    await remove_person(db, "bob", NOW + SECOND)
+    for each in gone.unsettled(NOW + HOUR):
+        await gone.settle(each)
+    at = NOW + 29 * DAY
+    await db.departures.delete_many({"expiresAt": {"$lte": at}})  # as the database does
+    again, revocations = departures(db), Revocations(db)
+    for reader in (gone, again):
+        await reader.read_new(at)
+        assert reader.is_gone(stolen)
+        assert reader.is_gone(token("bob", at)) is had_account
+    assert [news async for news in revocations.read_new(at)] == []
+
+
+async def test_leaving_again_keeps_out_what_the_first_time_did(db: Database) -> None:
+    old = Identity("bob", NOW + 30 * DAY, NOW - MINUTE)
+    first, second = departures(db), departures(db)
+    await first.begin(old, NOW, had_account=False)
+    for each in first.unsettled(NOW + HOUR):
+        await first.settle(each)
+    later = Identity("bob", NOW + 2 * HOUR, NOW + HOUR)
+    await second.read_new(NOW + HOUR)
+    await second.begin(later, NOW + HOUR, had_account=False)
+    for each in second.unsettled(NOW + 2 * HOUR):
+        await second.settle(each)
+    at = NOW + DAY
+    await db.departures.delete_many({"expiresAt": {"$lte": at}})
+    for reader in (first, second, departures(db)):
+        await reader.read_new(at)
+        assert reader.is_gone(old)
 
 
 async def test_a_token_that_never_ends_is_refused_for_ever(db: Database) -> None:

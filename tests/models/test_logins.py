@@ -29,6 +29,7 @@ from tests.embedded import embedded_database
 Database = AsyncIOMotorDatabase[dict[str, Any]]
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 TTL_S = 1000.0
+UNTIL = NOW + timedelta(hours=1)
 USER = ObjectId()
 
 
@@ -53,8 +54,8 @@ async def db(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Da
 
 
 async def use(db: Database, token: str, now: datetime) -> str:
-    login = await find_login(db, token, now)
-    return await rotate_login(db, login, token, now, TTL_S)
+    login = await find_login(db, token, now, UNTIL)
+    return await rotate_login(db, login, token, now, TTL_S, tokens_until=UNTIL)
 
 
 async def refused(db: Database, token: str, now: datetime) -> None:
@@ -73,7 +74,7 @@ async def test_each_use_gives_another_token_and_a_longer_life(db: Database) -> N
     third = await use(db, second, after(1400))
     assert len({first, second, third}) == 3
     assert {token.split(".")[0] for token in (first, second, third)} == {login.id}
-    found = await find_login(db, third, after(2399))
+    found = await find_login(db, third, after(2399), UNTIL)
     assert found.user_id == USER
     assert (found.created_at, found.rotated_at, found.expires_at) == (NOW, after(1400), after(2400))
     assert await count(db) == 1
@@ -128,26 +129,26 @@ async def test_ending_is_idempotent_and_touches_no_other_login(db: Database) -> 
     _, other = await start_login(db, USER, NOW, TTL_S)
     second = await use(db, first, NOW)
     for _ in range(2):
-        await end_login_of_token(db, second, NOW)
-        await end_login(db, login.id, NOW)
+        await end_login_of_token(db, second, NOW, UNTIL)
+        await end_login(db, login.id, NOW, UNTIL)
     await refused(db, second, NOW)
     assert await use(db, other, NOW)
 
 
 async def test_a_login_that_ends_between_finding_and_rotating_is_refused(db: Database) -> None:
     login, token = await start_login(db, USER, NOW, TTL_S)
-    await end_login(db, login.id, NOW)
+    await end_login(db, login.id, NOW, UNTIL)
     with pytest.raises(Unauthorized, match="refresh_token_invalid"):
-        await rotate_login(db, login, token, NOW, TTL_S)
+        await rotate_login(db, login, token, NOW, TTL_S, tokens_until=UNTIL)
     assert await count(db) == 0
 
 
 async def test_who_rotates_second_gets_what_the_first_one_got(db: Database) -> None:
     login, token = await start_login(db, USER, NOW, TTL_S)
-    first = await rotate_login(db, login, token, NOW, TTL_S)
-    second = await rotate_login(db, login, token, after(1), TTL_S)
+    first = await rotate_login(db, login, token, NOW, TTL_S, tokens_until=UNTIL)
+    second = await rotate_login(db, login, token, after(1), TTL_S, tokens_until=UNTIL)
     assert first == second
-    assert (await find_login(db, first, NOW)).rotated_at == NOW
+    assert (await find_login(db, first, NOW, UNTIL)).rotated_at == NOW
 
 
 async def test_used_twice_at_once_it_rotates_once(embedded: Database) -> None:
@@ -167,7 +168,7 @@ async def test_used_twice_at_once_it_rotates_once(embedded: Database) -> None:
 async def test_what_is_no_refresh_token(token: str) -> None:
     memory: Database = AsyncMongoMockClient(tz_aware=True)["focusup"]
     await refused(memory, token, NOW)
-    await end_login_of_token(memory, token, NOW)
+    await end_login_of_token(memory, token, NOW, UNTIL)
 
 
 @given(st.text(max_size=80) | st.from_regex(r"[\w-]{22}\.[\w-]{43}", fullmatch=True))
