@@ -201,7 +201,7 @@ def create_app(
         exports=Exports(database.db, learning.learners, service.view),
         leavers=leavers,
         sign_outs=sign_outs,
-        health=HealthCheck(VERSION, database, service, pages),
+        health=HealthCheck(VERSION, database, service, pages, sign_outs),
         metrics=Metrics(
             [Exposition(VERSION, kinds, app.figures, watch)],
             token=None if token is None else token.get_secret_value(),
@@ -228,9 +228,9 @@ def create_app(
 
     @app.before_serving
     async def begin() -> None:
-        with contextlib.suppress(StorageUnavailable, StatementRefused):  # it is tried again
-            await leavers.hear()
-            await sign_outs.hear()
+        for part in (leavers, sign_outs):
+            with contextlib.suppress(StorageUnavailable, StatementRefused):  # it is tried again
+                await part.hear()
         await service.start()
         await pages.start()
         background = (

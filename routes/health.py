@@ -14,6 +14,7 @@ from models.storage import StatementRefused, StorageUnavailable, answered_within
 from models.wire import WireModel
 from realtime.page_service import PageService
 from realtime.service import SessionService
+from realtime.sign_outs import SignOuts
 from routes.bodies import answer
 from routes.codes import document_problems
 from routes.services import services
@@ -72,6 +73,7 @@ class HealthCheck:
     database: Pinged
     tracking: SessionService
     pages: PageService
+    sign_outs: SignOuts
 
     async def __call__(self) -> Health:
         tracking, pages = self.tracking, self.pages
@@ -94,8 +96,10 @@ class HealthCheck:
         )
 
     async def ready(self) -> None:
-        """Raises StorageUnavailable while the database does not answer or it is stopping."""
+        """Raises StorageUnavailable while the database does not answer, or it is not known what
+        was signed out before the start; Unavailable while the server stops."""
         self.tracking.claims.refuse_if_closed()
+        self.sign_outs.refuse_unless_read()
         await ping_ms(self.database)
 
 
@@ -153,7 +157,8 @@ async def live() -> Response:
 async def ready() -> Response:
     """Tell whether requests can be served (readiness)
 
-    Answers 503 while the database does not answer, and while the server stops.
+    Answers 503 while the database does not answer, while the server has not read yet what was
+    signed out before it started, and while it stops.
     """
     await services().health.ready()
     return answer(Probe(status="ok"))
