@@ -1,15 +1,20 @@
 """The public keys of another issuer, fetched from its JWKS address.
 
 What must always hold: whatever tokens name, one fetch at most is under way, and one every
-`AGAIN_AFTER_S`; it keeps nobody waiting for longer than `FETCH_WITHIN_S`, and the event
-loop never; an address that fails takes away no key that is known. No redirect is followed,
-and no more than `MAX_BYTES` is read.
+`AGAIN_AFTER_S`; it keeps nobody waiting for longer than `FETCH_WITHIN_S`, and neither the
+event loop nor the end of the process ever, not even where a name server hangs; an address
+that fails takes away no key that is known. No redirect is followed, and no more than
+`MAX_BYTES` is read.
 """
 
 import asyncio
+import socket
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextvars import Context
+from typing import Any
 
 import httpx
 import structlog
@@ -17,6 +22,8 @@ import structlog
 from models.public_keys import KeySet, PublicKey, read_key_set
 
 FETCH_WITHIN_S = 5.0
+LEAD = 0.1
+"""The part of it by which a fetch gives up earlier, so that those who wait hear of it."""
 AGAIN_AFTER_S = 10.0
 REFRESH_EVERY_S = 600.0
 """A key that its issuer has withdrawn is trusted for so long at most, while it answers."""
@@ -37,7 +44,7 @@ class RemoteKeys:
         self._url = url
         self._monotonic_s = monotonic_s
         self._keys = KeySet()
-        self._not_before_s = float("-inf")
+        self._not_before_s = self._waited_until_s = float("-inf")
         self._fetching: asyncio.Task[bool] | None = None
 
     def find(self, kid: str | None, algorithm: str) -> PublicKey | None:
@@ -56,19 +63,23 @@ class RemoteKeys:
 
     async def _refresh(self) -> bool:
         """Whether the keys were fetched anew; those who ask meanwhile wait for the same."""
+        now_s = self._monotonic_s()
         if self._fetching is None:
-            now_s = self._monotonic_s()
             if now_s < self._not_before_s:
                 return False
             self._not_before_s = now_s + AGAIN_AFTER_S
+            self._waited_until_s = now_s + FETCH_WITHIN_S
             self._fetching = asyncio.create_task(self._fetch(), context=Context())
             self._fetching.add_done_callback(self._done)
-        return await asyncio.shield(self._fetching)
+        # The waiting is limited, not the fetch: looking a name up can't be interrupted.
+        left_s = max(0, self._waited_until_s - now_s)
+        done, _ = await asyncio.wait({self._fetching}, timeout=left_s)
+        return any(task.result() for task in done)
 
     async def _fetch(self) -> bool:
         try:
             # In a thread: loading certificates and keys takes longer than a tick may wait.
-            self._keys = await asyncio.to_thread(fetch_keys, self._url)
+            self._keys = await asyncio.wrap_future(_begin(fetch_keys, self._url))
         except KeysUnavailable as error:
             log.warning("jwks_not_fetched", reason=str(error))
             return False
@@ -81,11 +92,35 @@ class RemoteKeys:
         self._fetching = None
 
 
+def _begin(fetch: Callable[[str], KeySet], url: str) -> "Future[KeySet]":
+    """Do it in a thread that nobody has to wait for, as they would for one of an executor."""
+    found: Future[KeySet] = Future()
+    found.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            found.set_result(fetch(url))
+        except Exception as error:
+            found.set_exception(error)
+
+    threading.Thread(target=run, name="jwks", daemon=True).start()
+    return found
+
+
+class _LoopOfOneFetch(asyncio.SelectorEventLoop):
+    """Looks names up where it runs: it has nothing else to do meanwhile, and an executor's
+    thread that hangs would keep the process from ending."""
+
+    async def getaddrinfo(self, host: Any, port: Any, **hints: int) -> Any:
+        return socket.getaddrinfo(host, port, **hints)
+
+
 def fetch_keys(url: str) -> KeySet:
     """What is at the address now; raises KeysUnavailable. For a thread without an event loop,
-    since only that of its own lets the whole of it be limited in time."""
+    since only that of its own lets all but the name's look-up be limited in time."""
     try:
-        return read_key_set(asyncio.run(_within_limits(url)))
+        with asyncio.Runner(loop_factory=_LoopOfOneFetch) as runner:
+            return read_key_set(runner.run(_within_limits(url)))
     except httpx.HTTPError as error:
         raise KeysUnavailable(type(error).__name__) from None  # its message has the address
     except TimeoutError:
@@ -95,7 +130,7 @@ def fetch_keys(url: str) -> KeySet:
 
 
 async def _within_limits(url: str) -> bytes:
-    async with asyncio.timeout(FETCH_WITHIN_S):
+    async with asyncio.timeout(FETCH_WITHIN_S * (1 - LEAD)):
         return await _get(url)
 
 

@@ -46,7 +46,7 @@ class ForeignIssuer:
 
     async def learn_key(self, token: str) -> None:
         """Look for the key of the token, unless it is known. Never raises."""
-        if self.lacks_key(token) and (header := _read_header(token)) is not None:
+        if (header := _read_header(token)) is not None:
             await self.keys.learn(header.kid, header.algorithm)
 
     def identity(self, token: str, now: datetime) -> Identity:

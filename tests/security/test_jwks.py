@@ -1,6 +1,9 @@
 """The key set of another issuer: fetched when it has to be, and never more."""
 
 import asyncio
+import contextlib
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
@@ -16,12 +19,15 @@ from focusup.foreign import foreign_issuer
 from focusup.jwks import AGAIN_AFTER_S, FETCH_WITHIN_S, MAX_BYTES, RemoteKeys
 from focusup.secrets import SecretError
 from focusup.settings import Settings
+from models.public_keys import KeySet, read_key_set
+from tests.database.tools import until
 from tests.live_server import LiveServer, running_server
 from tests.page_client import Views, page_server, viewing
 from tests.security.issuers import KeyServer, jwk, key_server, pem, send, token_of
 from tests.socket_client import connected
 
-LATEST_STEP_S = 0.05
+LIMIT_S = 0.5
+"""Far below what is promised, and far below what hangs here takes."""
 
 
 @pytest.fixture
@@ -107,16 +113,18 @@ def hang_up(request: BaseHTTPRequestHandler) -> None:
     request.connection.close()
 
 
-def hang(_request: BaseHTTPRequestHandler) -> None:
-    time.sleep(1.5)
+def hang(request: BaseHTTPRequestHandler) -> None:
+    request.connection.settimeout(3 * FETCH_WITHIN_S)
+    request.rfile.read(1)  # until the other side gives up
 
 
 def drip(request: BaseHTTPRequestHandler) -> None:
     """Something always comes, and never all of it."""
-    for _ in range(15):
-        request.wfile.write(b"HTTP/1.1 200 OK\r\nX-"[:1])
-        request.wfile.flush()
-        time.sleep(0.1)
+    with contextlib.suppress(OSError):  # the other side has given up
+        for _ in range(round(3 * FETCH_WITHIN_S / 0.1)):
+            request.wfile.write(b"HTTP/1.1 200 OK\r\nX-"[:1])
+            request.wfile.flush()
+            time.sleep(0.1)
 
 
 def endless(request: BaseHTTPRequestHandler) -> None:
@@ -134,14 +142,16 @@ async def test_an_outage_refuses_nobody_whose_key_is_known(
 ) -> None:
     keys, clock = keys_at(issuer)
     assert await knows(keys, "first")
-    monkeypatch.setattr(jwks, "FETCH_WITHIN_S", 0.5)
+    monkeypatch.setattr(jwks, "FETCH_WITHIN_S", LIMIT_S)
     issuer.answer = fails
     clock.now_s += AGAIN_AFTER_S
     began_s = time.monotonic()
     assert not await knows(keys, "second")
-    assert time.monotonic() - began_s < 1.2
+    assert time.monotonic() - began_s < FETCH_WITHIN_S
+    await until(lambda: keys._fetching is None)
     assert len(issuer.asked) == 2
     assert await knows(keys, "first")
+    monkeypatch.setattr(jwks, "FETCH_WITHIN_S", FETCH_WITHIN_S)
     issuer.answer = issuer.serve_keys
     issuer.keys.append(jwk("ES256", "second"))
     clock.now_s += AGAIN_AFTER_S
@@ -168,21 +178,69 @@ async def test_no_more_is_read_than_is_sane(issuer: KeyServer) -> None:
     assert not await knows(keys, "first")
 
 
-async def test_the_event_loop_goes_on_while_keys_are_fetched(issuer: KeyServer) -> None:
-    def slow(request: BaseHTTPRequestHandler) -> None:
-        time.sleep(0.3)
+async def test_the_event_loop_goes_on_while_keys_are_fetched(
+    issuer: KeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is answered, and no key read, before the loop has taken many more steps."""
+    gates = {"answering": threading.Event(), "reading": threading.Event()}
+    opened: list[str] = []
+
+    def pass_through(name: str) -> None:
+        reached.append(name)
+        if gates[name].wait(FETCH_WITHIN_S):
+            opened.append(name)
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        pass_through("answering")
         issuer.serve_keys(request)
 
-    issuer.answer = slow
-    issuer.keys = [jwk("RS256", f"key {n}") for n in range(3)] + issuer.keys
+    def read(text: bytes) -> KeySet:
+        pass_through("reading")
+        return read_key_set(text)
+
+    reached: list[str] = []
+    issuer.answer = answer
+    monkeypatch.setattr(jwks, "read_key_set", read)
     keys, _ = keys_at(issuer)
     fetching = asyncio.create_task(knows(keys, "first"))
-    widest_s, last_s = 0.0, time.monotonic()
-    while not fetching.done():
-        await asyncio.sleep(0.001)
-        widest_s, last_s = max(widest_s, time.monotonic() - last_s), time.monotonic()
+    for name, gate in gates.items():
+        await until(lambda name=name: name in reached)  # type: ignore[misc]
+        for _ in range(100):
+            await asyncio.sleep(0)
+        gate.set()
     assert await fetching
-    assert widest_s < LATEST_STEP_S * 4
+    assert opened == ["answering", "reading"]
+
+
+async def test_a_name_server_that_hangs_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither who asked first, nor those who ask when the time is over; nor is it asked again
+    before it has answered."""
+    asked: list[str] = []
+    answers = threading.Event()
+
+    def getaddrinfo(host: str | bytes, *_: object, **hints: object) -> list[object]:
+        asked.append(host.decode() if isinstance(host, bytes) else host)
+        answers.wait(4 * FETCH_WITHIN_S)
+        raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(jwks, "FETCH_WITHIN_S", LIMIT_S)
+    clock = Clock()
+    keys = RemoteKeys("https://login.example.com/jwks", monotonic_s=clock)
+    began_s = time.monotonic()
+    found = await asyncio.gather(*(knows(keys, f"made up {n}") for n in range(20)))
+    assert not any(found)
+    assert LIMIT_S / 2 < time.monotonic() - began_s < FETCH_WITHIN_S
+    clock.now_s += AGAIN_AFTER_S
+    began_s = time.monotonic()
+    assert not await knows(keys, "second")
+    assert time.monotonic() - began_s < LIMIT_S
+    assert asked == ["login.example.com"]
+    # The end of the process waits for no thread but those that are no daemons.
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name == "jwks")
+    assert [thread.name for thread in threading.enumerate()].count("jwks") == 1
+    answers.set()
+    await until(lambda: keys._fetching is None)
 
 
 async def test_plain_http_never_goes_through_a_proxy(
@@ -312,6 +370,33 @@ async def test_a_login_of_another_issuer_works_everywhere(
         for number in range(20):
             assert me(server, token_of("ES256", "first", header={"kid": f"{number}"})).status_code
         assert len(issuer.asked) <= asked + 1
+
+
+HANGING_NAME_SERVER = """
+import socket, time
+
+ask = socket.getaddrinfo
+
+def getaddrinfo(host, *given, **more):
+    if host in ("login.example.com", b"login.example.com"):
+        time.sleep(60)
+    return ask(host, *given, **more)
+
+socket.getaddrinfo = getaddrinfo
+"""
+
+
+async def test_a_server_bears_a_name_server_that_hangs(tmp_path: Path) -> None:
+    """Tokens of unknown keys are refused, by REST and on sockets, and it stops as ever."""
+    (tmp_path / "sitecustomize.py").write_text(HANGING_NAME_SERVER)
+    settings = {"JWKS_URL": "https://login.example.com/jwks", "PYTHONPATH": str(tmp_path)}
+    with running_server(tmp_path, MONGODB_URI="memory", **settings) as server:
+        answer = await asyncio.to_thread(me, server, token_of("ES256", "first"))
+        assert (answer.status_code, answer.json()["code"]) == (401, "token_invalid")
+        async with connected(server, token=token_of("ES256", "first")) as client:
+            assert await client.closed() == 4401
+        assert "jwks" not in server.log()
+        assert await asyncio.to_thread(server.stop) == 0
 
 
 async def test_sockets_and_requests_wait_for_the_key_of_their_token(

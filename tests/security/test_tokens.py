@@ -249,6 +249,20 @@ async def test_a_token_leads_us_to_fetch_and_trust_nothing(
         assert verify(authority, good).user_id == "ada"
 
 
+async def test_the_header_is_read_once_to_learn_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each request does it, whoever signed its token."""
+    read, reads = jwt.get_unverified_header, 0
+
+    def counted(token: str) -> dict[str, Any]:
+        nonlocal reads
+        reads += 1
+        return read(token)
+
+    monkeypatch.setattr(jwt, "get_unverified_header", counted)
+    await by_pem("RS256").learn_key(signed("RS256"))
+    assert reads == 1
+
+
 @pytest.mark.parametrize("kid", [7, None, ["a"], {"a": 1}, True])
 def test_an_id_that_is_no_text_is_refused(kid: object) -> None:
     token = by_hand({"alg": "ES256", "kid": kid}, GOOD, signer("ES256", "a"))
