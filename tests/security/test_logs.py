@@ -5,6 +5,8 @@ import contextlib
 import io
 import json
 import logging
+import time
+import timeit
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +51,10 @@ def shown(token: str) -> list[str]:
         "x bearer.{}, y",
         "Authorization: Bearer {}",
         "('{}')",
+        "Bearer%20{}",
+        "a\\n{}\\n",
+        "eyeyeyeyeyey_{}",
+        "eyeyeyeyeyey.x.{}",
     ],
 )
 def test_a_token_is_taken_out_wherever_it_stands(token: str, text: str) -> None:
@@ -86,6 +92,24 @@ def test_other_secrets_are_too(text: str, secret: str) -> None:
 )
 def test_the_rest_of_a_log_stays_readable(text: str) -> None:
     assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["ey", "eyJ-", "eyeyeyeyeyey.", "eyeyeyeyeyey.x.", "x", "://", "token=", ".", "aA.bB-."],
+)
+@pytest.mark.parametrize("end", ["", ".", ".x", ".abcdef"])
+def test_the_time_grows_with_the_text_and_no_faster(piece: str, end: str) -> None:
+    """Anybody can ask for a long path, and have it logged. For 64 times the text, 512 times as
+    long leaves room for a machine that is busy; the square would be 4096."""
+
+    def fastest_s(count: int) -> float:
+        text = piece * count + end
+        # The time of this thread alone, whatever else the machine does.
+        times = timeit.repeat(lambda: redact(text), time.thread_time, number=1, repeat=3)
+        return min(times)
+
+    assert fastest_s(32_000) < 512 * fastest_s(500)
 
 
 class Odd:
