@@ -24,7 +24,7 @@ from quart.typing import ResponseTypes
 
 from focusup.websockets import cut_off
 from models.storage import StatementRefused, StorageUnavailable, answered_within
-from routes.observing import RequestFigures, observed
+from routes.observing import RequestFigures, observed, route_of
 
 DRAIN_S = 2.0
 """How long the rest of a body may take; then the connection ends with the answer."""
@@ -69,6 +69,11 @@ class DrainedConnection(ASGIHTTPConnection):
     def __init__(self, app: App, scope: HTTPScope) -> None:
         super().__init__(app, scope)
         self._arrived = asyncio.Event()
+        self._asked: Request
+
+    async def handle_request(self, request: Request, send: ASGISendCallable) -> None:
+        self._asked = request
+        await super().handle_request(request, send)
 
     async def handle_messages(self, request: Request, receive: ASGIReceiveCallable) -> None:
         async def noticing() -> Any:
@@ -91,7 +96,8 @@ class DrainedConnection(ASGIHTTPConnection):
         try:
             await super()._send_response(self._taken_within(send), response)
         except (StatementRefused, StorageUnavailable, TimeoutError) as error:
-            log.warning("answer_cut_off", path=self.scope["path"], reason=type(error).__name__)
+            route = route_of(self._asked)
+            log.warning("answer_cut_off", route=route, reason=type(error).__name__)
             cut_off()
 
     @staticmethod

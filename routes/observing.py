@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
-from quart import Request, Response
+from quart import Request, Response, Websocket
 from structlog.contextvars import bind_contextvars
 from werkzeug import Response as WerkzeugResponse
 from werkzeug.datastructures import Headers
@@ -48,6 +48,11 @@ class RequestFigures:
         times.observe(took_us)
 
 
+def route_of(asked: Request | Websocket) -> str:
+    """The template of its route; `none` where there is no such route."""
+    return NO_ROUTE if asked.url_rule is None else asked.url_rule.rule
+
+
 def id_for(headers: Headers) -> str:
     """The id that came along, if it is well formed, else a new one."""
     given = headers.get(REQUEST_ID_HEADER, "")
@@ -67,7 +72,7 @@ async def observed(
     response = await handle(asked)
     took_us = (time.perf_counter_ns() - began_ns) // 1000
     method = asked.method if asked.method in METHODS else OTHER
-    route = NO_ROUTE if asked.url_rule is None else asked.url_rule.rule
+    route = route_of(asked)
     figures.note(method, route, response.status_code, took_us)
     response.headers[REQUEST_ID_HEADER] = request_id
     log.debug(

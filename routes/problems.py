@@ -1,8 +1,8 @@
 """Every error that leaves the server over HTTP, as RFC 9457 `application/problem+json`.
 
 What must always hold: one table says which error is which status; an unexpected error is
-a 500 that tells the client nothing and the log everything but the query string, which
-can hold a token; no problem repeats a value that the client sent.
+a 500 that tells the client nothing and the log everything but the address, which can hold
+a token or a user's id; no problem repeats a value that the client sent.
 """
 
 from collections.abc import Mapping
@@ -28,6 +28,7 @@ from models.errors import (
 from models.storage import StorageUnavailable, translated
 from models.wire import WireModel
 from routes.codes import CODES
+from routes.observing import route_of
 
 log = structlog.get_logger(__name__)
 
@@ -177,7 +178,7 @@ def _phrase(status: int) -> str:
 
 def _where() -> dict[str, str]:
     if has_request_context():
-        return {"method": request.method, "path": request.path}
+        return {"method": request.method, "route": route_of(request)}
     if has_websocket_context():
-        return {"method": "WEBSOCKET", "path": websocket.path}
+        return {"method": "WEBSOCKET", "route": route_of(websocket)}
     return {}

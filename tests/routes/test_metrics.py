@@ -1,17 +1,24 @@
 """Who may read `/metrics`; the ids of requests; figures by route."""
 
+from collections.abc import AsyncIterator
+
+import httpx
 import pytest
 import structlog
 from quart import Quart, Response, abort, request
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 from werkzeug.datastructures import Headers
 
+from focusup import requests
 from focusup.requests import App
-from models.errors import Forbidden, Unauthorized
+from models.errors import Forbidden, StorageUnavailable, Unauthorized
 from routes.metrics import Metrics
 from routes.observing import OTHER, RequestFigures, id_for
 from routes.problems import install_problems
+from tests.serving import served
 
 TOKEN = "a token for the tests"
 
@@ -142,6 +149,40 @@ async def test_requests_are_counted_by_template_and_status(app: App) -> None:
         ("GET", "none"): 1,
         (OTHER, "none"): 1,
     }
+
+
+async def test_failures_are_logged_by_template_too(app: App) -> None:
+    """A path can hold the id of a user."""
+
+    @app.route("/users/<user_id>/sessions")
+    async def gone(user_id: str) -> Response:
+        raise StorageUnavailable
+
+    @app.websocket("/users/<user_id>/socket")
+    async def broken(user_id: str) -> None:
+        raise RuntimeError("a bug")
+
+    @app.route("/users/<user_id>/export")
+    async def breaks_off(user_id: str) -> Response:
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"begun"
+            raise StorageUnavailable
+
+        return Response(parts())
+
+    requests.install(app)
+    with capture_logs() as lines:
+        async with served(app) as url, httpx.AsyncClient(base_url=url) as client:
+            assert (await client.get("/users/ada/sessions")).status_code == 503
+            with pytest.raises(httpx.RemoteProtocolError):
+                await client.get("/users/ada/export")
+            with pytest.raises(InvalidStatus):
+                await connect(f"{url.replace('http', 'ws')}/users/ada/socket")
+    assert "ada" not in repr([line for line in lines if line["event"] != "answered"])
+    routes = {line["event"]: line.get("route") for line in lines}
+    assert routes["storage_unavailable"] == "/users/<user_id>/sessions"
+    assert routes["answer_cut_off"] == "/users/<user_id>/export"
+    assert routes["request_failed"] == "/users/<user_id>/socket"
 
 
 async def test_all_lines_of_a_request_carry_its_id_and_none_its_query(app: App) -> None:

@@ -146,7 +146,7 @@ async def test_the_headers_of_an_http_error_stay() -> None:
     assert response.headers["Allow"] == "GET, PUT"
 
 
-async def test_an_unexpected_error_is_logged_whole_but_for_the_query_string() -> None:
+async def test_an_unexpected_error_is_logged_whole_but_for_the_address() -> None:
     error = RuntimeError("what happened")
     with structlog.testing.capture_logs() as logs:
         await problem_of(error, query_string={"token": SECRET})
@@ -156,7 +156,7 @@ async def test_an_unexpected_error_is_logged_whole_but_for_the_query_string() ->
             "log_level": "error",
             "exc_info": error,
             "method": "GET",
-            "path": "/fail",
+            "route": "/fail",
         }
     ]
 
