@@ -55,7 +55,6 @@ COLLECTIONS = {
     "attempts": NOTHING,
     "meta": NOTHING,
     "servers": NOTHING,
-    "meta": NOTHING,
 }
 """What becomes of each: one that is new has to be thought of in `models.leaving`."""
 WITHIN_S = 10.0

@@ -15,6 +15,7 @@ from playwright.async_api import Page
 from tests.commands import focusup
 from tests.live_server import LiveServer, running_server
 from tests.web.browser import PASSWORD, at, begin, moving, sign_in, stop
+from tests.web.test_pages import MOST_BYTES, weight
 
 ROOT = Path(__file__).parents[2]
 SCREENS = ROOT / "artifacts" / "screens"
@@ -76,6 +77,7 @@ async def test_a_page(stage: Stage, path: str, scheme: str, state: str) -> None:
         await settled(page, server.url + path)
         name = {"/": "study", "/me": "progress", "/admin": "admin"}[path]
         await take(page, f"{name}-{state}", scheme)
+        assert await weight(page, server.url + path) <= MOST_BYTES
 
 
 @pytest.mark.slow
