@@ -16,6 +16,7 @@ from models.errors import StorageUnavailable
 from models.revocations import Revocations, revoke_logins
 from models.tokens import TokenAuthority
 from realtime import sign_outs
+from realtime.sign_outs import SignOuts
 from routes.services import KEY
 from tests.database.tools import until
 from tests.live_server import SECRET
@@ -62,8 +63,11 @@ async def test_it_is_read_though_those_who_left_are_not(
     async def unavailable(*_: object) -> None:
         raise StorageUnavailable
 
+    async def later(_: object) -> None:
+        """What follows the start is not what is looked at."""
+
     monkeypatch.setattr(Departures, "read_new", unavailable)
-    monkeypatch.setattr(sign_outs, "HEAR_EVERY_S", 3600)
+    monkeypatch.setattr(SignOuts, "run", later)
     bearer = await signed_out(database)
     async with started(database) as client:
         assert await status(client, "/api/auth/me", bearer) == 401
