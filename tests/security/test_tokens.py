@@ -259,8 +259,10 @@ async def test_the_header_is_read_once_to_learn_a_key(monkeypatch: pytest.Monkey
         return read(token)
 
     monkeypatch.setattr(jwt, "get_unverified_header", counted)
-    await by_pem("RS256").learn_key(signed("RS256"))
-    assert reads == 1
+    for kind in ("RS256", "ES256"):  # a key that is known, and one that is not
+        reads = 0
+        await by_pem("RS256").learn_key(signed(kind))
+        assert reads == 1
 
 
 @pytest.mark.parametrize("kid", [7, None, ["a"], {"a": 1}, True])
