@@ -27,7 +27,7 @@ export function figure(place, given) {
 }
 
 class Figure {
-  #picture; #frame; #title; #summary; #legend; #table; #given; #drawn = 0; #observer;
+  #picture; #frame; #title; #summary; #legend; #table; #given; #room = 0; #observer;
 
   constructor(place, { table: { label = t("all.numbers") } }) {
     const id = `chart-${place.id}`;
@@ -41,7 +41,7 @@ class Figure {
       this.#title, this.#summary, this.#frame, this.#legend,
       el("details", {}, el("summary", {}, label),
         el("div", { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": `${id}-title` }, this.#table))));
-    this.#observer = new ResizeObserver(() => this.#draw());
+    this.#observer = new ResizeObserver(() => this.#fit());
     this.#observer.observe(this.#frame);
   }
 
@@ -52,27 +52,29 @@ class Figure {
     this.#legend.replaceChildren(...legend(given.series ?? []));
     this.#legend.hidden = !this.#legend.children.length;
     this.#table.replaceChildren(...numbers(given.table));
-    const before = this.#drawn;
-    this.#drawn = 0;
-    const end = this.#draw();
-    if (this.#drawn !== before) this.#frame.scrollLeft = end - this.#frame.clientWidth;
+    this.#draw();
   }
 
   leave() {
     this.#observer.disconnect();
   }
 
+  #fit() {
+    if (Math.floor(this.#frame.clientWidth) !== this.#room) this.#draw();
+  }
+
+  // For the room there is; where that has changed, the end is in view.
   #draw() {
     const room = Math.floor(this.#frame.clientWidth);
+    if (!room) return;
     const width = Math.max(this.#given.least ?? 0, room);
-    if (!room || width === this.#drawn) return width;
     const { height, children, end = width } = this.#given.draw(width);
     for (const [name, value] of Object.entries({ viewBox: `0 0 ${width} ${height}`, width, height })) this.#picture.setAttribute(name, value);
     this.#picture.style.width = `${width}px`;
     this.#picture.replaceChildren(...children);
-    this.#drawn = width;
     this.#scrolls(width > room);
-    return end;
+    if (room !== this.#room) this.#frame.scrollLeft = end - room;
+    this.#room = room;
   }
 
   // What scrolls has to be reached by keyboard, and only that.
