@@ -1,6 +1,6 @@
 """The address of the server: taking it, and telling who has it.
 
-What must always hold: an address that can't be had is told before anything else is
+What must always hold: an address that somebody listens at is told before anything else is
 started, with what to do about it; looking at one leaves it as it is.
 """
 
@@ -36,17 +36,6 @@ class Neighbour:
         return "another program" if self.version is None else f"FocusUp {self.version}"
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that takes connections. Raises ListenError."""
-    listener = bind(host, port)
-    try:
-        listener.listen(BACKLOG)
-    except OSError as error:  # elsewhere than Linux, two may be bound where one may listen
-        listener.close()
-        raise ListenError(_told(host, port, error)) from error
-    return listener
-
-
 def bind(host: str, port: int) -> socket.socket:
     """A socket that has the address but takes no connections yet. Raises ListenError."""
     with contextlib.ExitStack() as opened:
@@ -63,6 +52,15 @@ def bind(host: str, port: int) -> socket.socket:
             raise ListenError(_told(host, port, error)) from error
         opened.pop_all()
     return bound
+
+
+def listen(bound: socket.socket, host: str, port: int) -> None:
+    """Let it take connections; raises ListenError, since two that start at once may both be
+    bound, but one alone may listen."""
+    try:
+        bound.listen(BACKLOG)
+    except OSError as error:
+        raise ListenError(_told(host, port, error)) from error
 
 
 def is_loopback(host: str) -> bool:

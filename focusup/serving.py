@@ -25,7 +25,7 @@ from hypercorn.config import Config
 
 from focusup.app import VERSION, create_app, indexes_of, prepare
 from focusup.database import NOTHING_KEPT, DatabaseError, OpenedDatabase, open_database
-from focusup.listening import BACKLOG, ListenError, listen
+from focusup.listening import BACKLOG, ListenError, bind, listen
 from focusup.logs import configure_logs
 from focusup.secrets import SecretError, is_kept, load_secret, secret_file
 from focusup.settings import Settings
@@ -82,7 +82,7 @@ async def _serve(settings: Settings) -> bool:
     """Whether everything that was counted has been written."""
     asyncio.get_running_loop().set_exception_handler(_on_loop_error)
     stopping = _stop_signal()
-    listener = listen(settings.host, settings.port)
+    listener = bind(settings.host, settings.port)
     secret_is_new = settings.jwt_secret is None and not is_kept(settings)
     secret = load_secret(settings)
     database = await open_database(
@@ -91,6 +91,8 @@ async def _serve(settings: Settings) -> bool:
     try:
         await _prepare(database, settings)
         app = create_app(settings, database, secret)
+        # Not before: a proxy takes who listens for who answers.
+        listen(listener, settings.host, settings.port)
         services: Services = app.extensions[KEY]
         host, port = listener.getsockname()[:2]
         _greet(settings, database, f"http://{_readable(host)}:{port}", secret_is_new=secret_is_new)

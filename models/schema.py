@@ -1,9 +1,9 @@
 """Which version of the documents' shape a database holds.
 
 What must always hold: nothing is read or written of a database that a newer version has
-written; an older one is brought up step by step, and the version is raised only once its
-step is done. Several processes may start at once, and any may die in the middle of a step:
-so each step may be done twice, and by two at a time.
+written, or has begun to; an older one is brought up step by step, and the version is raised
+only once its step is done. Several processes may start at once, and any may die in the middle
+of a step: so each step may be done twice, and by two at a time.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -35,11 +35,12 @@ def known(steps: Mapping[int, Step] = STEPS) -> int:
 
 async def refuse_newer(db: Database, steps: Mapping[int, Step] = STEPS) -> int:
     """The version of the data; raises SchemaTooNew, and what the driver raises."""
-    document = await db[COLLECTION].find_one({"_id": ID})
-    version = FIRST if document is None else int(document["version"])
-    if version > known(steps):
+    document = await db[COLLECTION].find_one({"_id": ID}) or {}
+    version = int(document.get("version", FIRST))
+    newest = max(version, int(document.get("begun", FIRST)))
+    if newest > known(steps):
         raise SchemaTooNew(
-            f"this data was written by a newer FocusUp (schema version {version}; this one "
+            f"this data was written by a newer FocusUp (schema version {newest}; this one "
             f"knows {known(steps)}): install that one, or restore a backup made before it"
         )
     return version
@@ -51,12 +52,13 @@ async def migrate(db: Database, steps: Mapping[int, Step] = STEPS) -> None:
     Raises SchemaTooNew, and what the driver raises.
     """
     version = await refuse_newer(db, steps)
-    await _raise_to(db, version)
+    await _raise(db, version=version)
     for done in range(version, known(steps)):
+        await _raise(db, begun=done + 1)
         await steps[done](db)
-        await _raise_to(db, done + 1)
+        await _raise(db, version=done + 1)
 
 
-async def _raise_to(db: Database, version: int) -> None:
+async def _raise(db: Database, **to: int) -> None:
     # $max: whoever is slower than another process takes nothing back.
-    await db[COLLECTION].update_one({"_id": ID}, {"$max": {"version": version}}, upsert=True)
+    await db[COLLECTION].update_one({"_id": ID}, {"$max": to}, upsert=True)

@@ -16,6 +16,7 @@ from quart_rate_limiter import RateLimit, RateLimiter
 from quart_rate_limiter.store import RateLimiterStoreABC
 
 from models.errors import Unauthorized, Unavailable
+from models.storage import translated
 from routes.addresses import network_of
 from routes.identity import bearer_token
 from routes.services import services
@@ -34,7 +35,10 @@ class Callers(RateLimiterStoreABC):
         self._most = most
 
     async def get(self, key: str, default: datetime) -> datetime:
-        return self._whole_at.get(_caller_in(key), default)
+        """`default` is now. What no clock of today can have set is forgotten: a clock that
+        is set back would keep everybody out for as long."""
+        whole_at = self._whole_at.get(_caller_in(key), default)
+        return default if whole_at > default + PERIOD else whole_at
 
     async def set(self, key: str, tat: datetime) -> None:
         caller = _caller_in(key)
@@ -58,17 +62,24 @@ def install_rate_limits(app: Quart, *, per_minute: int, enabled: bool) -> None:
         store=Callers(),
         default_limits=[RateLimit(per_minute, PERIOD)],
         enabled=enabled,
+        skip_function=_is_preflight,
     )
+
+
+async def _is_preflight() -> bool:
+    """It carries no token, and without its answer a browser never sends the request itself."""
+    return request.method == "OPTIONS"
 
 
 @asynccontextmanager
 async def one_guess(account: str) -> AsyncIterator[None]:
     """Compare a password of this account within it; raises TooMany. A guess is wrong unless
-    the end is reached."""
+    the end is reached, and none where the database did not answer."""
     attempts, now = services().attempts, services().now()
     guess = await attempts.guess(_network(), account, now)
     try:
-        yield
+        with translated():
+            yield
     except Unavailable:
         await attempts.was_not_judged(guess, now)
         raise

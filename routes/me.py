@@ -70,7 +70,8 @@ async def leave() -> Response:
     accounts = services().accounts
 
     async def prove() -> bool:
-        async with one_guess(who.user_id):
+        # Not by its bare id, which another issuer may make look like somebody's address.
+        async with one_guess(f"leaving {who.user_id}"):
             return await accounts.prove(who, body.password)
 
     await services().leavers.leave(who, prove)

@@ -7,7 +7,7 @@ import sys
 from tests.live_server import SECRET, LiveServer
 
 
-def focusup(server: LiveServer, *arguments: str) -> str:
+def focusup(server: LiveServer, *arguments: str, check: bool = True) -> str:
     """What the command says on stdout."""
     settings = {
         "DATA_DIR": str(server.data_dir),
@@ -21,6 +21,6 @@ def focusup(server: LiveServer, *arguments: str) -> str:
         capture_output=True,
         text=True,
         timeout=60,
-        check=True,
+        check=check,
     )
     return done.stdout

@@ -58,7 +58,8 @@ def is_synchronised() -> bool | None:
 
 
 def open_files(max_sockets: int) -> Finding:
-    """Whether the system lets us have as many sockets as MAX_SOCKETS says."""
+    """Whether the system lets us have as many sockets as MAX_SOCKETS says, of focus sessions
+    and of page views each."""
     if sys.platform == "win32":
         return ok("open files", "Windows sets no limit")
     import resource
@@ -66,11 +67,11 @@ def open_files(max_sockets: int) -> Finding:
     limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit in (resource.RLIM_INFINITY, -1):
         return ok("open files", "no limit")
-    needed = max_sockets + SPARE_FILES
+    needed = 2 * max_sockets + SPARE_FILES
     if limit >= needed:
         return ok("open files", f"{limit} for MAX_SOCKETS={max_sockets}")
     can_raise = most == resource.RLIM_INFINITY or most >= needed
     raised = f"ulimit -n {needed}" if can_raise else f"LimitNOFILE={needed} in the service"
     found = f"{limit} are too few for MAX_SOCKETS={max_sockets}"
-    advice = f"{raised}, or MAX_SOCKETS={max(1, limit - SPARE_FILES)}"
+    advice = f"{raised}, or MAX_SOCKETS={max(1, (limit - SPARE_FILES) // 2)}"
     return warning("open files", found, advice)

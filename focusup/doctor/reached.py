@@ -23,6 +23,7 @@ from focusup.doctor.findings import Finding, failed, failed_as_told, ok, warning
 from focusup.settings import Settings
 from models.errors import StorageUnavailable
 from models.indexes import IndexSpec
+from models.schema import SchemaTooNew, refuse_newer
 from models.storage import StatementRefused, answered_within
 
 WITHIN_S = 5.0
@@ -46,6 +47,9 @@ async def database(settings: Settings) -> list[Finding]:
     try:
         async with answered_within(WITHIN_S):
             return await _examined(opened, settings)
+    except SchemaTooNew as error:
+        found, advice = str(error).rsplit(": ", 1)
+        return [failed("database", found, advice)]
     except (StatementRefused, StorageUnavailable, PyMongoError) as error:
         return [_failure(opened.where, error)]
     finally:
@@ -80,6 +84,7 @@ async def _opened(settings: Settings) -> OpenedDatabase:
 
 async def _examined(opened: OpenedDatabase, settings: Settings) -> list[Finding]:
     admin = opened.db.client.admin
+    await refuse_newer(opened.db)
     pings_ms = [await opened.ping_ms() for _ in range(PINGS)]
     asked_at, began_s = datetime.now(UTC), time.perf_counter()
     hello = await admin.command("hello")

@@ -53,7 +53,7 @@ def test_on_a_mac_airplay_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "platform", "darwin")
         monkeypatch.setattr(listening, "neighbour", lambda _host, _port: None)
         with pytest.raises(listening.ListenError, match="AirPlay"):
-            listening.listen("127.0.0.1", 5000)
+            listening.bind("127.0.0.1", 5000)
 
 
 @pytest.mark.parametrize(

@@ -152,12 +152,12 @@ def test_without_timedatectl_nothing_is_known(
 
 @pytest.mark.parametrize(
     ("most", "advice"),
-    [(65_536, "ulimit -n 1200, or MAX_SOCKETS=312"), (1000, "LimitNOFILE=1200 in the service")],
+    [(65_536, "ulimit -n 2200, or MAX_SOCKETS=156"), (1000, "LimitNOFILE=2200 in the service")],
 )
 def test_open_files(most: int, advice: str, monkeypatch: pytest.MonkeyPatch) -> None:
     resource = pytest.importorskip("resource")
     monkeypatch.setattr(resource, "getrlimit", lambda _kind: (512, most))
-    assert machine.open_files(300).status == "ok"
+    assert machine.open_files(156).status == "ok"
     found = machine.open_files(1000)
     assert found.status == "warning"
     assert advice in str(found.advice)

@@ -1,10 +1,17 @@
-"""Requests that come while the server stops: answered, each the last of its connection."""
+"""Requests at the edges of a server's life: before it can answer, and while it stops."""
 
 import asyncio
+import os
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
+from focusup.database.ports import free_port
 from tests.live_server import running_server
 
 REQUEST = b"GET /api/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -51,3 +58,25 @@ async def test_a_request_on_an_idle_connection_is_answered_and_its_last(tmp_path
         assert await reader.read() == b""
         writer.close()
         assert await stopping == 0
+
+
+def test_who_has_no_database_yet_takes_no_connection(tmp_path: Path) -> None:
+    """A proxy takes who listens for who answers."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()  # takes connections, and never says a word
+        port = free_port()
+        uri = f"mongodb://127.0.0.1:{silent.getsockname()[1]}/?directConnection=true"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "focusup.cli", "serve", "--port", str(port)],
+            env=os.environ | {"MONGODB_URI": uri, "DATA_DIR": str(tmp_path)},
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        silent.settimeout(20)
+        with silent.accept()[0], pytest.raises(ConnectionRefusedError):  # it asks for it now
+            socket.create_connection(("127.0.0.1", port), timeout=2)
+        assert process.wait(30) == 1
+        assert process.stderr is not None
+        assert "does not answer" in process.stderr.read()

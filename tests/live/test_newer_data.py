@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from focusup.cli import main
+from tests.commands import focusup
 from tests.live_server import LiveServer, running_server
 
 NEWER = "this data was written by a newer FocusUp (schema version 99; this one knows "
@@ -32,6 +33,9 @@ def test_the_server_and_the_commands_refuse_it(
         with pymongo.MongoClient(server.mongodb_uri) as client:
             meta = client[server.database]["meta"]
             meta.update_one({"_id": "schema"}, {"$set": {"version": 99}})
+            doctor = focusup(server, "doctor", "--port", "0", check=False)
+            assert "written by a newer FocusUp" in doctor
+            assert "install that one" in doctor
             server.stop()
         refused(server)
         monkeypatch.setenv("DATA_DIR", str(server.data_dir))

@@ -54,7 +54,7 @@ async def test_an_older_one_is_brought_up_from_where_it_is(db: Database, says: i
         await db["meta"].insert_one({"_id": "schema", "version": says})
     await migrate(db, TWO)
     assert await db["things"].find_one() == {"_id": 0, "new": 21, "twice": 42}
-    assert await version_of(db) == [{"_id": "schema", "version": 3}]
+    assert await version_of(db) == [{"_id": "schema", "version": 3, "begun": 3}]
 
 
 async def test_a_step_that_fails_is_done_again_and_what_was_done_is_not(db: Database) -> None:
@@ -71,10 +71,12 @@ async def test_a_step_that_fails_is_done_again_and_what_was_done_is_not(db: Data
     steps = {1: first, 2: second}
     with pytest.raises(ConnectionError):
         await migrate(db, steps)
-    assert await version_of(db) == [{"_id": "schema", "version": 2}]
+    assert await version_of(db) == [{"_id": "schema", "version": 2, "begun": 3}]
+    with pytest.raises(SchemaTooNew, match="schema version 3"):
+        await migrate(db, {1: first})  # an older program meets half of a step
     await migrate(db, steps)
     assert calls == ["first", "second", "second"]
-    assert await version_of(db) == [{"_id": "schema", "version": 3}]
+    assert await version_of(db) == [{"_id": "schema", "version": 3, "begun": 3}]
 
 
 async def test_several_may_start_at_once(db: Database) -> None:
@@ -82,7 +84,7 @@ async def test_several_may_start_at_once(db: Database) -> None:
     await asyncio.gather(*(migrate(db, TWO) for _ in range(4)))
     expected = [{"_id": n, "new": n, "twice": 2 * n} for n in range(20)]
     assert await db["things"].find().sort("_id", 1).to_list(None) == expected
-    assert await version_of(db) == [{"_id": "schema", "version": 3}]
+    assert await version_of(db) == [{"_id": "schema", "version": 3, "begun": 3}]
 
 
 async def test_a_newer_one_is_refused_and_left_alone(db: Database) -> None:

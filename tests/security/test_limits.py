@@ -4,6 +4,7 @@ REST by user, messages and sockets by connection."""
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 
 from focusup.cli import main
 from models.attempts import FREE, WAITS_S
+from routes.limits import PERIOD, Callers
 from tests.faults.database import Database
 from tests.live_server import LiveServer, running_server
 from tests.socket_client import connected, new_session
@@ -280,6 +282,22 @@ def test_a_user_may_ask_so_often_and_is_told_so(here: Place, user: str) -> None:
     assert listed(here, uuid.uuid4().hex).status_code == 200  # somebody else, from there
     time.sleep(int(answer.headers["Retry-After"]))
     assert listed(here, user).status_code == 200
+
+
+def test_preflights_are_not_counted(here: Place, user: str) -> None:
+    """They carry no token, so they would count for all who share an address."""
+    asked = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "GET"}
+    for _ in range(PER_MINUTE + 8):
+        assert here.ask("OPTIONS", "/api/sessions", headers=asked).status_code == 200
+    assert listed(here, user).status_code == 200
+
+
+async def test_a_clock_that_is_set_back_keeps_nobody_out() -> None:
+    callers, now = Callers(), datetime.now(UTC)
+    await callers.set("endpoint\0somebody", now + timedelta(hours=1))
+    assert await callers.get("endpoint\0somebody", now) == now
+    await callers.set("endpoint\0somebody", now + PERIOD)
+    assert await callers.get("endpoint\0somebody", now) == now + PERIOD
 
 
 def test_whatever_is_asked_for_counts_together(here: Place, user: str) -> None:
