@@ -53,7 +53,7 @@ def kept_secret(path: Path) -> str:
     try:
         secret = path.read_text("ascii").strip()
     except UnicodeDecodeError:
-        secret = ""  # nosec B105 - none
+        secret = ""
     except OSError as error:
         raise SecretError(
             f"the token secret in {path} can't be read: {error.strerror}; "

@@ -52,10 +52,10 @@ SESSION_ID = "697dc5b7e4b0c1d2e3f40002"
 VISITOR_ID = "0f6c1d2a9b8e4c7d8a5b6e3f2d1c0b9a"
 VIEW_ID = ObjectId("697dc5c0e4b0c1d2e3f40003")
 BROWSER_SESSION_ID = ObjectId("697dc5c0e4b0c1d2e3f40004")
-TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI2OTdkYzVhY2U0YjBjMWQyZTNmNDAwMDEifQ.c2lnbmF0dXJl"  # noqa: S105 - signs nothing  # nosec B105
-REFRESH_TOKEN = "697dc5ace4b0c1d2e3f40005.c2VjcmV0"  # noqa: S105 - of nobody  # nosec B105
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI2OTdkYzVhY2U0YjBjMWQyZTNmNDAwMDEifQ.c2lnbmF0dXJl"  # noqa: S105 - signs nothing
+REFRESH_TOKEN = "697dc5ace4b0c1d2e3f40005.c2VjcmV0"  # noqa: S105 - of nobody
 EMAIL, ZONE = "ada@example.com", "Europe/Berlin"
-PASSWORD = "correct horse"  # noqa: S105 - of nobody  # nosec B105
+PASSWORD = "correct horse"  # noqa: S105 - of nobody
 ACTIVE_S, IDLE_S, TAB_SWITCHES = 1320, 180, 2
 ELAPSED_S = ACTIVE_S + IDLE_S
 STARTED_AT = NOW - timedelta(seconds=ELAPSED_S)

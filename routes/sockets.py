@@ -27,7 +27,7 @@ from routes.services import services
 from routes.visitors import presented_visitor, visitor_cookie
 
 SUBPROTOCOL = "focusup.v1"
-TOKEN_PREFIX = "bearer."  # noqa: S105 - a prefix, no secret  # nosec B105
+TOKEN_PREFIX = "bearer."  # noqa: S105 - a prefix, no secret
 
 blueprint = Blueprint("sockets", __name__)
 log = structlog.get_logger(__name__)

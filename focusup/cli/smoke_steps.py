@@ -47,7 +47,7 @@ class Smoke:
         self._socket: Socket | None = None
         self._email = f"smoke-{secrets.token_hex(8)}@example.com"
         self._password = secrets.token_urlsafe(16)
-        self._token = ""  # nosec B105
+        self._token = ""
         self._session: Message = {}
         self._heard: list[Message] = []
         # Tracked time by our clock: what the server must, and what it can have counted.

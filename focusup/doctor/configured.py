@@ -31,8 +31,8 @@ OTHER_NAMES = {
     "JWT_KEY": "JWT_SECRET",
     "LOGLEVEL": "LOG_LEVEL",
     "MONGO_URL": "MONGODB_URI",
-    "SECRET_KEY": "JWT_SECRET",  # nosec B105 - a name
-    "TOKEN_SECRET": "JWT_SECRET",  # nosec B105 - a name
+    "SECRET_KEY": "JWT_SECRET",
+    "TOKEN_SECRET": "JWT_SECRET",
 }
 """What the same thing is called in other programs."""
 DISTINCT_CHARS = 10
