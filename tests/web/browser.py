@@ -16,7 +16,7 @@ from tests.requirements import require
 FLAGS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update")
 PATIENCE_S = 20
 PASSWORD = "correct horse"
-LOST = re.compile(r"ERR_(CONNECTION|INTERNET|NETWORK|EMPTY|SOCKET)")
+LOST = re.compile(r"ERR_(CONNECTION|INTERNET|NETWORK|EMPTY|SOCKET)|closed before the connection")
 
 
 class Watch:

@@ -1,11 +1,13 @@
 """A server with a past: what the dashboard has to show, as it would have been stored."""
 
 import random
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
 from pymongo import MongoClient
+from pymongo.collection import Collection
 
 from tests.live_server import LiveServer
 from tests.study import random_session
@@ -24,12 +26,21 @@ def give_past(server: LiveServer, seed: int = 7) -> None:
     chance, now = random.Random(seed), datetime.now(UTC)
     with MongoClient[Document](server.mongodb_uri, tz_aware=True) as client:
         db = client[server.database]
+        _let_it_count(db["running_counts"])
         for name, documents in _past(chance, now).items():
             db[name].insert_many(documents)
         for name in ("running_counts", "page_rollups"):
             db[name].drop()
     server.stop()
     server.start()
+
+
+def _let_it_count(counts: Collection[Document]) -> None:
+    """What it counts at its start is stored by then, and none of it comes after our changes."""
+    deadline_s, before = time.monotonic() + 10, -1
+    while time.monotonic() < deadline_s and not (before == counts.count_documents({}) > 0):
+        before = counts.count_documents({})
+        time.sleep(0.5)
 
 
 def _past(chance: random.Random, now: datetime) -> dict[str, list[Document]]:
