@@ -1,7 +1,5 @@
 """`focusup admin`: beside a server that runs, and without one."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -9,27 +7,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from focusup.cli import main
-from focusup.settings import Settings
-from tests.live_server import LiveServer, running_server
+from tests.live_server import LiveServer
 
 PASSWORD = "correct horse"
 
 
-@pytest.fixture(autouse=True)
-def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if os.environ.get("MONGODB_TEST_URI"):
-        pytest.skip("about the embedded database alone")
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveServer]:
-    with running_server(tmp_path) as server:
-        monkeypatch.setenv("DATA_DIR", str(server.data_dir))
-        monkeypatch.setenv("MONGODB_DATABASE", server.database)
-        yield server
+pytestmark = pytest.mark.usefixtures("bare_environment")
 
 
 def admin(*arguments: str) -> Result:

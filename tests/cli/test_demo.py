@@ -1,12 +1,9 @@
 """`focusup demo`: beside a server that runs, and without one."""
 
 import asyncio
-import os
 import re
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,10 +15,9 @@ from motor.motor_asyncio import AsyncIOMotorClient
 
 from focusup.cli import main
 from focusup.demo.habits import ZONE
-from focusup.settings import Settings
 from models.departures import SETTLED_AFTER
 from models.page_closing import Periods
-from tests.live_server import SECRET, LiveServer, running_server
+from tests.live_server import LiveServer
 
 EMAIL = "demo@focusup.test"
 WITHIN_S = 15.0
@@ -29,22 +25,7 @@ LONGEST_S = 20.0
 """A few seconds, on a machine that is not busy."""
 
 
-@pytest.fixture(autouse=True)
-def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if os.environ.get("MONGODB_TEST_URI"):
-        pytest.skip("about the embedded database alone")
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveServer]:
-    with running_server(tmp_path) as server:
-        monkeypatch.setenv("DATA_DIR", str(server.data_dir))
-        monkeypatch.setenv("MONGODB_DATABASE", server.database)
-        monkeypatch.setenv("JWT_SECRET", SECRET)
-        yield server
+pytestmark = pytest.mark.usefixtures("bare_environment")
 
 
 def demo(*arguments: str) -> Result:

@@ -87,3 +87,9 @@ export function notice(error) {
   say(place, error ? sentence(error) : "");
   show(place, Boolean(error));
 }
+
+// What is wrong with a field of a form, beside it; an empty text takes that back.
+export function wrong(form, field, text) {
+  say($(`#${field}-wrong`), text);
+  form[field].setAttribute("aria-invalid", String(Boolean(text)));
+}

@@ -1,7 +1,7 @@
 // The first page: sign up or in, then choose, study, and see the score.
 
 import { CURRENT, begin, current, focusup, track } from "./account.js";
-import { $, clock, duration, el, instant, notice, number, percent, say, sentence, show, t } from "./dom.js";
+import { $, clock, duration, el, instant, notice, number, percent, say, sentence, show, t, wrong } from "./dom.js";
 import { run } from "./running.js";
 import { welcome } from "./welcome.js";
 
@@ -109,16 +109,11 @@ function row(session) {
         : el("span", { class: "numbers" }, open ? "" : t("study.rowScore", { score: session.focusScore }))));
 }
 
-function wrong(field, text) {
-  say($(`#${field}-wrong`), text);
-  form[field].setAttribute("aria-invalid", String(Boolean(text)));
-}
-
 async function create(event) {
   event.preventDefault();
   if (studying) return;
   const { preset, minutes, title, contentId, tags, idleMode } = form;
-  for (const field of Object.values(FIELDS)) wrong(field, "");
+  for (const field of Object.values(FIELDS)) wrong(form, field, "");
   say($("#new-wrong"), "");
   const button = event.submitter ?? $("button", form);
   button.disabled = true;
@@ -142,7 +137,7 @@ function refused(error) {
   say($("#new-wrong"), sentence(error));
   for (const { field, message } of error.errors ?? []) {
     const name = FIELDS[field.split(".")[0]];
-    if (name) wrong(name, message);
+    if (name) wrong(form, name, message);
   }
 }
 

@@ -1,7 +1,7 @@
 // Signing up and in, on the first page.
 
 import { signIn, signUp } from "./account.js";
-import { $, $$, say, sentence, show, t } from "./dom.js";
+import { $, $$, say, sentence, show, t, wrong } from "./dom.js";
 
 const tabs = $$("#welcome [role=tab]");
 const form = $("#sign");
@@ -32,22 +32,17 @@ function choose(chosen) {
   say(button, chosen.textContent);
   form.password.autocomplete = isNew() ? "new-password" : "current-password";
   show($("#password-hint"), isNew());
-  for (const field of ["email", "password"]) wrong(field, "");
+  for (const field of ["email", "password"]) wrong(form, field, "");
   say($("#sign-wrong"), "");
-}
-
-function wrong(field, text) {
-  say($(`#${field}-wrong`), text);
-  form[field].setAttribute("aria-invalid", String(Boolean(text)));
 }
 
 async function submit(event) {
   event.preventDefault();
   const { email, password } = form;
-  wrong("email", email.validity.valid ? "" : t("study.emailWrong"));
+  wrong(form, "email", email.validity.valid ? "" : t("study.emailWrong"));
   const missing = isNew() ? "study.passwordWrong" : "study.passwordMissing";
   const least = isNew() ? password.minLength : 1;
-  wrong("password", password.value.length < least ? t(missing) : "");
+  wrong(form, "password", password.value.length < least ? t(missing) : "");
   const first = [email, password].find((field) => field.getAttribute("aria-invalid") === "true");
   if (first) {
     first.focus();
