@@ -2,7 +2,9 @@
 
 What must always hold: on SIGTERM or Ctrl-C nobody is joined any more, everything counted
 is written, every socket is closed with 1012, and only then does Hypercorn stop and the
-database after it, all within `STOP_WITHIN_S`.
+database after it, all within `STOP_WITHIN_S`. Told to stop before it serves, it ends at once:
+an index that is being built is built by the database, and a step of a migration may be
+done twice.
 """
 
 import asyncio
@@ -13,10 +15,10 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import click
 import structlog
@@ -37,7 +39,13 @@ STOP_WITHIN_S = 5.0
 ANSWER_WITHIN_S = 1.5
 """What requests get that are under way when all is written, or come meanwhile."""
 
+T = TypeVar("T")
+
 log = structlog.get_logger(__name__)
+
+
+class _ToldToStop(Exception):  # noqa: N818 - no error
+    """Before the server was ready to serve."""
 
 
 def run(settings: Settings) -> int:
@@ -50,14 +58,21 @@ def run(settings: Settings) -> int:
     except (DatabaseError, ListenError, SecretError) as error:
         click.echo(f"focusup: {error}", err=True)
         return 1
+    except _ToldToStop:
+        log.info("stopped_before_serving")
+        _leave(0)
     if not all_written:
-        # The driver's threads still wait for a database that does not answer, and the
-        # interpreter would wait for them.
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1)
+        _leave(1)
     return 0
+
+
+def _leave(status: int) -> NoReturn:
+    """At once: the driver's threads may still wait for a database that does not answer, and
+    the interpreter would wait for them."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _tame_garbage_collection() -> None:
@@ -85,11 +100,12 @@ async def _serve(settings: Settings) -> bool:
     listener = bind(settings.host, settings.port)
     secret_is_new = settings.jwt_secret is None and not is_kept(settings)
     secret = load_secret(settings)
-    database = await open_database(
+    opening = open_database(
         uri=settings.mongodb_uri, name=settings.mongodb_database, data_dir=settings.data_dir
     )
+    database = await _unless_told(stopping, opening)
     try:
-        await _prepare(database, settings)
+        await _unless_told(stopping, _prepare(database, settings))
         app = create_app(settings, database, secret)
         # Not before: a proxy takes who listens for who answers.
         listen(listener, settings.host, settings.port)
@@ -110,6 +126,20 @@ async def _serve(settings: Settings) -> bool:
         return all_written
     finally:
         await database.close()
+
+
+async def _unless_told(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
+    """What comes of it; it is cancelled, and _ToldToStop raised, when we are told to stop."""
+    working, told = asyncio.create_task(work), asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({working, told}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise _ToldToStop
+        return working.result()
+    finally:
+        for task in (working, told):
+            task.cancel()
+        await asyncio.gather(working, told, return_exceptions=True)
 
 
 async def _prepare(database: OpenedDatabase, settings: Settings) -> None:

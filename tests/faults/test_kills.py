@@ -18,7 +18,7 @@ import pytest
 from bson import ObjectId
 
 from benchmarks.load import stay_active
-from tests.faults.database import Database
+from tests.faults.database import Database, uri
 from tests.faults.fleet import Document, Fleet, Member, fleet, load, logged
 from tests.faults.oracle import LATENCY_S, Verdict, judge, now_s
 from tests.faults.proxy import Fate, Proxy
@@ -205,6 +205,31 @@ async def test_sigterm_with_1000_sockets(
         assert exit_s <= EXIT_WITHIN_S
         assert close_codes(crew.members) == {RESTART}
         assert verdict.exact, verdict
+
+
+async def test_sigterm_before_it_serves(
+    tmp_path: Path, database: Database, figures: Figures
+) -> None:
+    """The database is still making an index."""
+    with Proxy(database.port) as proxy:
+        held = proxy.rule(Fate.HOLD_REPLY, commands=frozenset({"createIndexes"}))
+        server = LiveServer(tmp_path, MONGODB_URI=uri(proxy.port))
+        starting = asyncio.create_task(asyncio.to_thread(server.start))
+        assert await asyncio.to_thread(held.first.wait, 10)
+        told_s = now_s()
+        os.kill(server.pid, signal.SIGTERM)
+        with pytest.raises(AssertionError):  # it has ended instead of starting
+            await starting
+        exit_s = now_s() - told_s
+        status = await asyncio.to_thread(server.stop)
+        figures(exit_s=exit_s, status=status)
+        assert status == 0
+        assert exit_s < 3
+        assert len(logged(server, "stopped_before_serving")) == 1
+        assert "Traceback" not in server.log()
+        proxy.clear()
+        await asyncio.to_thread(server.start)
+        assert await asyncio.to_thread(server.stop) == 0
 
 
 async def test_sigterm_while_50_clients_are_joining(
