@@ -75,7 +75,7 @@ def neighbour(host: str, port: int) -> Neighbour | None:
     """Who listens there, asked within a few seconds; None if nobody takes connections."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        is_any = address[0] in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound  # nosec B104
+        is_any = ipaddress.ip_address(str(address[0])).is_unspecified
         at = LOOPBACKS[family] if is_any else str(address[0])
         socket.create_connection((at, port), timeout=ASK_WITHIN_S).close()
     except (OSError, UnicodeError):
