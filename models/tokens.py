@@ -114,17 +114,27 @@ class TokenAuthority:
         """Who the token names; raises Unauthorized with the code `token_missing`,
         `token_invalid` or `token_expired`. Those who have left are refused, unless they
         `may_be_gone`, and so are tokens that were signed out."""
+        identity = self.read(token, now)
+        self.refuse_ended(identity, may_be_gone=may_be_gone, may_be_revoked=may_be_revoked)
+        return identity
+
+    def read(self, token: str | None, now: datetime) -> Identity:
+        """`verify`, but for those that have ended: what takes time, and stays as it is."""
         if not token:
             raise Unauthorized("token_missing", "A bearer token is needed.")
         # PyJWT encodes the text before it looks at it, and that can fail.
         if not _could_be_one(token):
             raise refused("it is not a token")
-        identity = self._identity(token, now)
+        return self._identity(token, now)
+
+    def refuse_ended(
+        self, identity: Identity, *, may_be_gone: bool = False, may_be_revoked: bool = False
+    ) -> None:
+        """The rest of `verify`, from memory; raises the same."""
         if not may_be_gone and self._is_gone(identity):
             raise refused("its user has left")
         if not may_be_revoked and self._is_revoked(identity):
             raise refused("it was signed out")
-        return identity
 
     def lacks_key(self, token: str | None) -> bool:
         """Whether `learn_key` would have to wait: nobody knows yet if the token is good."""
