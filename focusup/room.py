@@ -9,11 +9,12 @@ NEEDED_MIB = 300
 MIB = 2**20
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 MAKE_ROOM = "make room, or set DATA_DIR to another disk"
+CHOOSE_ANOTHER = "set DATA_DIR to a folder that you may write to"
 
 
 def remedy(error: OSError) -> str:
     """What to do about a data directory after this error."""
-    return MAKE_ROOM if error.errno in FULL else "set DATA_DIR to a folder that you may write to"
+    return MAKE_ROOM if error.errno in FULL else CHOOSE_ANOTHER
 
 
 def free_mib(place: Path) -> int:

@@ -15,10 +15,10 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import click
 import structlog
@@ -31,6 +31,7 @@ from focusup.listening import BACKLOG, ListenError, bind, listen
 from focusup.logs import configure_logs
 from focusup.secrets import SecretError, is_kept, load_secret, secret_file
 from focusup.settings import Settings
+from focusup.waiting import Interrupted, unless_set
 from models.schema import SchemaTooNew
 from models.storage import StatementRefused, StorageUnavailable
 from routes.services import KEY, Services
@@ -39,13 +40,7 @@ STOP_WITHIN_S = 5.0
 ANSWER_WITHIN_S = 1.5
 """What requests get that are under way when all is written, or come meanwhile."""
 
-T = TypeVar("T")
-
 log = structlog.get_logger(__name__)
-
-
-class _ToldToStop(Exception):  # noqa: N818 - no error
-    """Before the server was ready to serve."""
 
 
 def run(settings: Settings) -> int:
@@ -58,7 +53,7 @@ def run(settings: Settings) -> int:
     except (DatabaseError, ListenError, SecretError) as error:
         click.echo(f"focusup: {error}", err=True)
         return 1
-    except _ToldToStop:
+    except Interrupted:
         log.info("stopped_before_serving")
         _leave(0)
     if not all_written:
@@ -94,7 +89,8 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(settings: Settings) -> bool:
-    """Whether everything that was counted has been written."""
+    """Whether everything that was counted has been written; raises Interrupted if told to stop
+    before it serves."""
     asyncio.get_running_loop().set_exception_handler(_on_loop_error)
     stopping = _stop_signal()
     listener = bind(settings.host, settings.port)
@@ -103,9 +99,9 @@ async def _serve(settings: Settings) -> bool:
     opening = open_database(
         uri=settings.mongodb_uri, name=settings.mongodb_database, data_dir=settings.data_dir
     )
-    database = await _unless_told(stopping, opening)
+    database = await unless_set(stopping, opening)
     try:
-        await _unless_told(stopping, _prepare(database, settings))
+        await unless_set(stopping, _prepare(database, settings))
         app = create_app(settings, database, secret)
         # Not before: a proxy takes who listens for who answers.
         listen(listener, settings.host, settings.port)
@@ -126,20 +122,6 @@ async def _serve(settings: Settings) -> bool:
         return all_written
     finally:
         await database.close()
-
-
-async def _unless_told(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
-    """What comes of it; it is cancelled, and _ToldToStop raised, when we are told to stop."""
-    working, told = asyncio.create_task(work), asyncio.create_task(stopping.wait())
-    try:
-        await asyncio.wait({working, told}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise _ToldToStop
-        return working.result()
-    finally:
-        for task in (working, told):
-            task.cancel()
-        await asyncio.gather(working, told, return_exceptions=True)
 
 
 async def _prepare(database: OpenedDatabase, settings: Settings) -> None:

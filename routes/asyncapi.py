@@ -69,8 +69,7 @@ class Channel(NamedTuple):
     secured: bool
 
 
-WHY_IN_QUERY = "A token, where no header can carry it."
-TOKEN_IN_QUERY = {"token": WHY_IN_QUERY}
+TOKEN_IN_QUERY = {"token": "A token, where no header can carry it."}
 CHANNELS = (
     Channel(
         name="sessions",

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from mongomock_motor import AsyncMongoMockClient
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 
 from tests.requirements import missing
 
 START_TIMEOUT_S = 20.0
+MEMORY, EMBEDDED = "memory", "embedded"
+KINDS = (MEMORY, EMBEDDED)
 
 
 @asynccontextmanager
@@ -44,6 +47,18 @@ async def embedded_database(directory: Path) -> AsyncIterator[AsyncIOMotorDataba
         await child.wait()
         # Pytest keeps the directories of three runs.
         await asyncio.to_thread(shutil.rmtree, directory / "data", ignore_errors=True)
+
+
+@asynccontextmanager
+async def database_of(
+    kind: str, directory: Path
+) -> AsyncIterator[AsyncIOMotorDatabase[dict[str, Any]]]:
+    """One of each of `KINDS`, for what all databases must understand."""
+    if kind == MEMORY:
+        yield AsyncMongoMockClient(tz_aware=True)["focusup"]
+        return
+    async with embedded_database(directory) as db:
+        yield db
 
 
 @asynccontextmanager

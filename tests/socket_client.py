@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,6 +20,8 @@ class SocketClient:
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
         self.heard: list[Message] = []
+        self.took_s = 0.0
+        """How long the last question was on its way, and its answer."""
 
     async def send(self, type_: str, **fields: Any) -> None:
         await self.connection.send(json.dumps({"type": type_, **fields}))
@@ -35,10 +38,12 @@ class SocketClient:
     async def ask(self, type_: str, answer: str, **fields: Any) -> Message:
         """Send, and the answer to it (by its id)."""
         id_ = f"m{len(self.heard)}-{type_}"
+        asked_s = time.monotonic()
         await self.send(type_, id=id_, **fields)
         while True:
             message = await self.next(answer, "error")
             if message.get("id") == id_:
+                self.took_s = time.monotonic() - asked_s
                 assert message["type"] == answer, message
                 return message
 

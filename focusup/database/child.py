@@ -23,6 +23,7 @@ from focusup.database.processes import (
 )
 from focusup.database.programs import Kind, Program
 from focusup.room import MAKE_ROOM, NEEDED_MIB, free_mib
+from focusup.waiting import Interrupted, unless_set
 
 READY_WITHIN_S = 10.0
 POLL_S = 0.02
@@ -162,16 +163,8 @@ class Child:
         """Whether we are to stop; else, the process has ended."""
         if self._process is None:
             raise AssertionError("watched before it was started")
-        waits = [
-            asyncio.create_task(self._process.wait()),
-            asyncio.create_task(self._stopping.wait()),
-        ]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+        with contextlib.suppress(Interrupted):
+            await unless_set(self._stopping, self._process.wait())
         return self._stopping.is_set()
 
     async def _stopped_within(self, delay_s: float) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic_settings import DotEnvSettingsSource
 
-from focusup.doctor.findings import Finding, failed, ok, warning
+from focusup.doctor.findings import Finding, failed, failed_as_told, ok, warning
 from focusup.foreign import foreign_issuer
 from focusup.listening import is_loopback
 from focusup.secrets import SecretError, kept_secret, secret_file
@@ -99,8 +99,7 @@ def secret(settings: Settings) -> Finding:
     try:
         kept_secret(path)
     except SecretError as error:
-        found, _, advice = str(error).partition("; ")
-        return failed("secret", found, advice)
+        return failed_as_told("secret", str(error))
     mode = stat.S_IMODE(path.stat().st_mode)
     if os.name == "posix" and mode & OTHERS_MAY:
         return warning("secret", f"others may read {path} (mode {mode:o})", f"chmod 600 {path}")

@@ -7,10 +7,9 @@ from focusup.database.directory import holder
 from focusup.database.errors import short
 from focusup.database.programs import choose, how_to_keep, kinds_kept, version_of
 from focusup.doctor.findings import Finding, failed, ok, warning
-from focusup.room import MAKE_ROOM, NEEDED_MIB, free_mib
+from focusup.room import CHOOSE_ANOTHER, MAKE_ROOM, NEEDED_MIB, free_mib
 
 COMFORTABLE_MIB = 1024
-CHOOSE_ANOTHER = "set DATA_DIR to a folder that you may write to"
 
 
 def data_directory(data_dir: Path) -> Finding:

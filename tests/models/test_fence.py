@@ -5,19 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mongomock_motor import AsyncMongoMockClient
 
 from models.fence import PerDocument, Stamps, fenced
-from tests.embedded import embedded_database
+from tests.embedded import KINDS, database_of
 
 
-@pytest.fixture(params=["embedded", "memory"])
+@pytest.fixture(params=KINDS)
 async def collection(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
-    if request.param == "memory":
-        yield AsyncMongoMockClient(tz_aware=True)["focusup"]["things"]
-    else:
-        async with embedded_database(tmp_path) as db:
-            yield db["things"]
+    async with database_of(request.param, tmp_path) as db:
+        yield db["things"]
 
 
 async def insert(collection: Any, *stamps: str) -> None:

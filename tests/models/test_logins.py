@@ -24,7 +24,7 @@ from models.logins import (
     rotate_login,
     start_login,
 )
-from tests.embedded import embedded_database
+from tests.embedded import KINDS, database_of, embedded_database
 
 Database = AsyncIOMotorDatabase[dict[str, Any]]
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -44,12 +44,9 @@ async def embedded(tmp_path: Path) -> AsyncIterator[Database]:
         yield db
 
 
-@pytest.fixture(params=["memory", "embedded"])
+@pytest.fixture(params=KINDS)
 async def db(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    if request.param == "memory":
-        yield AsyncMongoMockClient(tz_aware=True)["focusup"]
-        return
-    async with embedded_database(tmp_path) as database:
+    async with database_of(request.param, tmp_path) as database:
         yield database
 
 

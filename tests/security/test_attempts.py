@@ -6,14 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from mongomock_motor import AsyncMongoMockClient
 from pymongo.errors import ServerSelectionTimeoutError
 
 from models import attempts as module
 from models.attempts import COLLECTION, FREE, INDEXES, LONGEST_S, WAITS_S, Attempts, Database
 from models.errors import TooMany
 from models.indexes import ensure_indexes
-from tests.embedded import embedded_database
+from tests.embedded import EMBEDDED, KINDS, database_of, embedded_database
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
 SECRET = "a secret that is long enough for the tests"
@@ -22,13 +21,11 @@ HERE, THERE = "203.0.113.7", "198.51.100.9"
 ADA, GRACE = "ada@example.com", "grace@example.com"
 
 
-@pytest.fixture(params=["memory", "embedded"])
+@pytest.fixture(params=KINDS)
 async def db(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    if request.param == "memory":
-        yield AsyncMongoMockClient(tz_aware=True)["focusup"]
-        return
-    async with embedded_database(tmp_path) as database:
-        await ensure_indexes(database, {COLLECTION: INDEXES})
+    async with database_of(request.param, tmp_path) as database:
+        if request.param == EMBEDDED:
+            await ensure_indexes(database, {COLLECTION: INDEXES})
         yield database
 
 
