@@ -1,4 +1,4 @@
-// Makes tests/scoring/focus_cases.json: the focus score as JavaScript computes it.
+// Makes tests/unit/scoring/focus_cases.json: the focus score as JavaScript computes it.
 //
 //   node scripts/score_cases.mjs                  write the table
 //   node scripts/score_cases.mjs --check [FILE]   compare with the table; exit 1 if it differs
@@ -8,7 +8,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-const TABLE = fileURLToPath(new URL('../tests/scoring/focus_cases.json', import.meta.url))
+const TABLE = fileURLToPath(new URL('../tests/unit/scoring/focus_cases.json', import.meta.url))
 const FORMULA_VERSION = 1
 
 function score({ elapsedSeconds, activeSeconds, idleSeconds, tabSwitches, targetMinutes }) {

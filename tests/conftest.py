@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.faults.database import Database
-from tests.live_server import LiveServer, running_server
+from tests.support.database_server import Database
+from tests.support.live_server import LiveServer, running_server
 
 
 @pytest.fixture(scope="session")

@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from models.sessions import score_of
-from tests.faults.database import Database
-from tests.faults.fleet import logged
-from tests.faults.pair import LATENCY_S, Pair, Visit, frozen, pair
-from tests.live_server import LiveServer, running_server
-from tests.socket_client import connected, new_session, stored
+from tests.support.database_server import Database
+from tests.support.fleet import logged
+from tests.support.live_server import LiveServer, running_server
+from tests.support.pair import LATENCY_S, Pair, Visit, frozen, pair
+from tests.support.socket_client import connected, new_session, stored
 
 Figures = Callable[..., None]
 AFTER_S = 3.0

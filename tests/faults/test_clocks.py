@@ -19,13 +19,13 @@ import pymongo
 import pytest
 from bson import ObjectId
 
-from tests.faults import servers_jumping
-from tests.faults.database import Database
-from tests.faults.fleet import logged
-from tests.faults.pair import NAME, Visit, frozen
-from tests.faults.peer_watch import is_booked
-from tests.live_server import SECRET, LiveServer, running_server
-from tests.socket_client import SocketClient, connected, new_session
+from tests.support import jumping_clock
+from tests.support.database_server import Database
+from tests.support.fleet import logged
+from tests.support.live_server import SECRET, LiveServer, running_server
+from tests.support.pair import NAME, Visit, frozen
+from tests.support.peer_watch import is_booked
+from tests.support.socket_client import SocketClient, connected, new_session
 
 Figures = Callable[..., None]
 IDLE_AFTER_S = 2
@@ -101,11 +101,11 @@ class WallClock:
         self.jump(ahead_s)
         site = directory / "site"
         site.mkdir()
-        shutil.copy(servers_jumping.__file__, site / "sitecustomize.py")
-        self.settings = {servers_jumping.VARIABLE: str(self._file), "PYTHONPATH": str(site)}
+        shutil.copy(jumping_clock.__file__, site / "sitecustomize.py")
+        self.settings = {jumping_clock.VARIABLE: str(self._file), "PYTHONPATH": str(site)}
 
     def jump(self, ahead_s: int) -> None:
-        servers_jumping.write(self._file, ahead_s)
+        jumping_clock.write(self._file, ahead_s)
 
 
 @pytest.mark.parametrize("jump_s", [HOUR_S, -HOUR_S], ids=["forth", "back"])

@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 
-from tests.live_server import LiveServer
-from tests.requirements import missing
+from tests.support.live_server import LiveServer
+from tests.support.paths import ROOT
+from tests.support.requirements import missing
 
 BINARY = ("1.2.*", "9.2.*", "9.8.*")
 OVER_16_KB = ("1.1.6", "1.1.7", "1.1.8", "9.1.*", "9.3.*", "9.4.*", "9.5.*", "9.6.*", "10.1.1")
@@ -38,11 +39,11 @@ AT_ONCE_OF_A_USER = 4
 @pytest.fixture
 def echo_url() -> Iterator[str]:
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.peer_echo"],
+        [sys.executable, "-m", "tests.support.peer_echo"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
     ) as server:
         try:
             assert server.stdout is not None

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from websockets.exceptions import ConnectionClosed
 
-from tests.live_server import LiveServer, running_server
-from tests.socket_client import SocketClient, connected, new_session
+from tests.support.live_server import LiveServer, running_server
+from tests.support.socket_client import SocketClient, connected, new_session
 
 PER_SOCKET = 100
 BETWEEN_PINGS = 8

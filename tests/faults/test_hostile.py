@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from benchmarks.load import ACTIVITY
-from tests.faults.peer_watch import (
+from tests.support.live_server import LiveServer, running_server
+from tests.support.peer_watch import (
     Neighbours,
     is_booked,
     memory_mb,
@@ -24,7 +25,7 @@ from tests.faults.peer_watch import (
     released,
     sessions_of,
 )
-from tests.faults.raw_socket import (
+from tests.support.raw_socket import (
     BINARY,
     CLOSE,
     CONTINUATION,
@@ -35,8 +36,7 @@ from tests.faults.raw_socket import (
     message,
     opened,
 )
-from tests.live_server import LiveServer, running_server
-from tests.socket_client import SocketClient, connected, new_session, stored
+from tests.support.socket_client import SocketClient, connected, new_session, stored
 
 Figures = Callable[..., None]
 WARM_UP_MESSAGES, FLOOD_MESSAGES = 20_000, 200_000

@@ -18,11 +18,11 @@ import pytest
 from bson import ObjectId
 
 from benchmarks.load import stay_active
-from tests.faults.database import Database, uri
-from tests.faults.fleet import Document, Fleet, Member, fleet, load, logged
-from tests.faults.oracle import LATENCY_S, Verdict, judge, now_s
-from tests.faults.proxy import Fate, Proxy
-from tests.live_server import LiveServer
+from tests.support.database_server import Database, uri
+from tests.support.fleet import Document, Fleet, Member, fleet, load, logged
+from tests.support.live_server import LiveServer
+from tests.support.oracle import LATENCY_S, Verdict, judge, now_s
+from tests.support.proxy import Fate, Proxy
 
 Figures = Callable[..., None]
 RESUMED_WITHIN_S = 5.0

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import pytest
 
 from benchmarks.load import stay_active
-from tests.faults.database import Database, uri
-from tests.faults.fleet import SETTINGS, USER, Fleet, fleet, percentile
-from tests.faults.oracle import Oracle, judge, now_s
-from tests.faults.proxy import Fate, Proxy, Rule
-from tests.live_server import LiveServer, running_server
-from tests.socket_client import connected
+from tests.support.database_server import Database, uri
+from tests.support.fleet import SETTINGS, USER, Fleet, fleet, percentile
+from tests.support.live_server import LiveServer, running_server
+from tests.support.oracle import Oracle, judge, now_s
+from tests.support.proxy import Fate, Proxy, Rule
+from tests.support.socket_client import connected
 
 Figures = Callable[..., None]
 SESSIONS = 60

@@ -16,12 +16,12 @@ import pytest
 from bson import ObjectId
 
 from benchmarks.load import stay_active
-from tests.faults.database import Database
-from tests.faults.fleet import DATABASE, SETTINGS, USER, Fleet, Member, fleet
-from tests.faults.oracle import Verdict, judge, now_s
-from tests.faults.pair import pair
-from tests.faults.servers_nginx import Front, any_certificate, nginx
-from tests.live_server import LiveServer
+from tests.support.database_server import Database
+from tests.support.fleet import DATABASE, SETTINGS, USER, Fleet, Member, fleet
+from tests.support.live_server import LiveServer
+from tests.support.nginx import Front, any_certificate, nginx
+from tests.support.oracle import Verdict, judge, now_s
+from tests.support.pair import pair
 
 Figures = Callable[..., None]
 RESUMED_WITHIN_S = 10.0

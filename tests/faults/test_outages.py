@@ -16,10 +16,10 @@ import psutil
 import pytest
 
 from benchmarks.load import stay_active
-from tests.faults.database import Database
-from tests.faults.fleet import Fleet, load, logged, percentile
-from tests.faults.oracle import now_s
-from tests.faults.proxy import Proxy
+from tests.support.database_server import Database
+from tests.support.fleet import Fleet, load, logged, percentile
+from tests.support.oracle import now_s
+from tests.support.proxy import Proxy
 
 Figures = Callable[..., None]
 OBSERVERS = 10

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.database import Database
-from tests.live_server import LiveServer
-from tests.page_client import Views, page_server, viewing
+from tests.support.database_server import Database
+from tests.support.live_server import LiveServer
+from tests.support.page_client import Views, page_server, viewing
 
 Figures = Callable[..., None]
 Site = tuple[LiveServer, Views, Database]

@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.faults.peer_network import network, proxy
-from tests.faults.peer_watch import is_booked, released
-from tests.faults.raw_socket import CLOSE, RawSocket, frame, message, opened
-from tests.live_server import LiveServer, running_server
-from tests.socket_client import SocketClient, connected, new_session, stored
+from tests.support.live_server import LiveServer, running_server
+from tests.support.peer_network import network, proxy
+from tests.support.peer_watch import is_booked, released
+from tests.support.raw_socket import CLOSE, RawSocket, frame, message, opened
+from tests.support.socket_client import SocketClient, connected, new_session, stored
 
 Figures = Callable[..., None]
 RELEASED_WITHIN_S = 2.0

@@ -8,8 +8,8 @@ import pymongo
 import pytest
 from pymongo.errors import ConnectionFailure, PyMongoError
 
-from tests.faults.database import Database, uri
-from tests.faults.proxy import Fate, Proxy
+from tests.support.database_server import Database, uri
+from tests.support.proxy import Fate, Proxy
 
 Collection = pymongo.collection.Collection[dict[str, Any]]
 

@@ -20,10 +20,10 @@ from bson import ObjectId
 
 from benchmarks.load import Client, connect_all
 from models.sessions import NewSession, ended_fields, new_document
-from tests.faults.database import Database
-from tests.faults.raw_socket import CLOSE, frame, message, opened
-from tests.live_server import LiveServer, running_server
-from tests.socket_client import connected, new_session
+from tests.support.database_server import Database
+from tests.support.live_server import LiveServer, running_server
+from tests.support.raw_socket import CLOSE, frame, message, opened
+from tests.support.socket_client import connected, new_session
 
 RECONNECTS = 100
 SOCKETS = 2_000

@@ -20,12 +20,12 @@ import httpx
 import pytest
 
 from benchmarks.load import stay_active
-from tests.faults.database import Database
-from tests.faults.fleet import DATABASE, SETTINGS, USER, Fleet, Member, fleet, percentile
-from tests.faults.oracle import LATENCY_S, Between, now_s
-from tests.faults.pair import pair
-from tests.faults.servers_nginx import Front, any_certificate, nginx
-from tests.live_server import LiveServer
+from tests.support.database_server import Database
+from tests.support.fleet import DATABASE, SETTINGS, USER, Fleet, Member, fleet, percentile
+from tests.support.live_server import LiveServer
+from tests.support.nginx import Front, any_certificate, nginx
+from tests.support.oracle import LATENCY_S, Between, now_s
+from tests.support.pair import pair
 
 Figures = Callable[..., None]
 RESTART = 1012

@@ -20,10 +20,10 @@ from typing import Any
 import pytest
 
 from scoring.focus import focus_score
-from tests.faults.database import Database
-from tests.faults.pair import LATENCY_S, TOLD_WITHIN_S, Pair, Visit, frozen, pair
-from tests.faults.peer_watch import is_booked
-from tests.socket_client import SocketClient, connected, new_session, stored
+from tests.support.database_server import Database
+from tests.support.pair import LATENCY_S, TOLD_WITHIN_S, Pair, Visit, frozen, pair
+from tests.support.peer_watch import is_booked
+from tests.support.socket_client import SocketClient, connected, new_session, stored
 
 Figures = Callable[..., None]
 TAKEN_OVER, DELETED = 4409, 4404

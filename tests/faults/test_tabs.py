@@ -9,9 +9,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from tests.faults.peer_watch import is_booked, released
-from tests.live_server import LiveServer, running_server
-from tests.socket_client import SocketClient, connected, new_session, stored
+from tests.support.live_server import LiveServer, running_server
+from tests.support.peer_watch import is_booked, released
+from tests.support.socket_client import SocketClient, connected, new_session, stored
 
 IDLE_AFTER_S = 1.5
 COUNTS = (2, 5)

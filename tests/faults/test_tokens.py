@@ -9,9 +9,9 @@ from itertools import pairwise
 
 import jwt
 
-from tests.faults.peer_watch import is_booked, released
-from tests.live_server import LiveServer
-from tests.socket_client import connected, new_session, stored
+from tests.support.live_server import LiveServer
+from tests.support.peer_watch import is_booked, released
+from tests.support.socket_client import connected, new_session, stored
 
 ON_TIME_S = 1.0
 

@@ -13,8 +13,8 @@ import httpx
 import pymongo
 import pytest
 
-from tests.live_server import LiveServer, running_server
-from tests.socket_client import connected, new_session, stored
+from tests.support.live_server import LiveServer, running_server
+from tests.support.socket_client import connected, new_session, stored
 
 PASSWORD = "correct horse"
 OF_THE_PROCESS = {"servers", "notices"}

@@ -15,8 +15,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from tests.live_server import LiveServer
-from tests.socket_client import SocketClient, connected
+from tests.support.live_server import LiveServer
+from tests.support.socket_client import SocketClient, connected
 
 SESSIONS = "/api/sessions"
 OPERATOR = {"$gt": ""}

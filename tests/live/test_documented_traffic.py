@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.live_server import LiveServer, running_server
-from tests.page_client import viewing
-from tests.recorded import Frames, Requests
-from tests.socket_client import SocketClient, connected, new_session
+from tests.support.live_server import LiveServer, running_server
+from tests.support.page_client import viewing
+from tests.support.recorded import Frames, Requests
+from tests.support.socket_client import SocketClient, connected, new_session
 
 PASSWORD = "correct horse"
 OF_EVERY_BODY = {400: b"{", 413: b'"' + b"x" * 65_536 + b'"', 422: b'{"none":1}'}

@@ -20,10 +20,10 @@ from focusup.requests import TAKEN_WITHIN_S
 from models.session_store import new_id
 from models.sessions import NewSession, ended_fields, new_document
 from scoring.timeline import Kind, Run, pack
-from tests.faults.peer_watch import MEGABYTE, memory_mb, neighbours
 from tests.live.test_leaving import Person, a_server
-from tests.live_server import LiveServer
-from tests.page_client import NAME, page_server
+from tests.support.live_server import LiveServer
+from tests.support.page_client import NAME, page_server
+from tests.support.peer_watch import MEGABYTE, memory_mb, neighbours
 
 EXPORT = "/api/me/export"
 SECOND_US = 1_000_000

@@ -13,9 +13,9 @@ from realtime.clock import ManualClock
 from realtime.records import SessionRecords
 from realtime.service import SessionService
 from scoring.focus import focus_score
-from tests.live_server import LiveServer
-from tests.realtime.tab import Tab
-from tests.socket_client import connected, new_session, stored
+from tests.support.live_server import LiveServer
+from tests.support.socket_client import connected, new_session, stored
+from tests.support.tab import Tab
 
 
 async def test_in_real_time_over_a_real_socket(live_server: LiveServer) -> None:

@@ -4,16 +4,14 @@ import asyncio
 import json
 import subprocess
 import uuid
-from pathlib import Path
 
 import pytest
 
-from tests.live_server import LiveServer
-from tests.requirements import missing, require
-from tests.sites import HTML, site
-from tests.socket_client import stored
-
-NODE = Path(__file__).parents[1] / "node"
+from tests.support.live_server import LiveServer
+from tests.support.paths import NODE
+from tests.support.requirements import missing, require
+from tests.support.sites import HTML, site
+from tests.support.socket_client import stored
 
 
 def test_the_published_client_works_unchanged(live_server: LiveServer) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.live_server import LiveServer
+from tests.support.live_server import LiveServer
 
 SESSIONS = "/api/sessions"
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from focusup.database.ports import free_port
-from tests.live_server import running_server
+from tests.support.live_server import running_server
 
 REQUEST = b"GET /api/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 REFUSES_WITHIN_S = 10.0

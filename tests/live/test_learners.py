@@ -9,10 +9,10 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
-from tests.database.tools import until
-from tests.live_server import LiveServer, running_server
-from tests.socket_client import connected
-from tests.study import past_session
+from tests.support.database_programs import until
+from tests.support.live_server import LiveServer, running_server
+from tests.support.socket_client import connected
+from tests.support.study import past_session
 
 DAY = timedelta(days=1)
 

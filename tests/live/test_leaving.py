@@ -20,11 +20,11 @@ from models.page_closing import Periods
 from models.session_store import new_id
 from models.sessions import NewSession, ended_fields, new_document
 from models.tokens import Identity
-from tests.faults.peer_watch import neighbours
-from tests.live_server import SECRET, LiveServer
-from tests.page_client import NAME, page_server, viewing
-from tests.socket_client import connected
-from tests.views import a_view
+from tests.support.live_server import SECRET, LiveServer
+from tests.support.page_client import NAME, page_server, viewing
+from tests.support.peer_watch import neighbours
+from tests.support.socket_client import connected
+from tests.support.views import a_view
 
 Db = Any
 ME = "/api/me"

@@ -14,9 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.live_server import LiveServer, running_server
-from tests.page_client import viewing
-from tests.socket_client import connected, new_session
+from tests.support.live_server import LiveServer, running_server
+from tests.support.page_client import viewing
+from tests.support.socket_client import connected, new_session
 
 Labels = frozenset[tuple[str, str]]
 ROUTE = "/api/sessions/<session_id>"

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from focusup.cli import main
-from tests.commands import focusup
-from tests.live_server import LiveServer, running_server
+from tests.support.commands import focusup
+from tests.support.live_server import LiveServer, running_server
 
 NEWER = "this data was written by a newer FocusUp (schema version 99; this one knows "
 

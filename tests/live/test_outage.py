@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.live_server import LiveServer, running_server
-from tests.socket_client import connected, new_session, stored
+from tests.support.live_server import LiveServer, running_server
+from tests.support.socket_client import connected, new_session, stored
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.live_server import LiveServer, running_server
+from tests.support.live_server import LiveServer, running_server
 
 COOKIE = "focusup_visitor"
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.live_server import LiveServer
-from tests.page_client import PageClient, Views, page_server, viewing
+from tests.support.live_server import LiveServer
+from tests.support.page_client import PageClient, Views, page_server, viewing
 
 Site = tuple[LiveServer, Views]
 IDLE_AFTER_S = 1

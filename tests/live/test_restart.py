@@ -5,8 +5,8 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from tests.live_server import LiveServer, running_server
-from tests.socket_client import connected, new_session, stored
+from tests.support.live_server import LiveServer, running_server
+from tests.support.socket_client import connected, new_session, stored
 
 
 async def started(server: LiveServer) -> None:

@@ -12,7 +12,7 @@ from focusup.app import indexes_of
 from focusup.settings import Settings
 from models.indexes import ensure_indexes
 from models.sessions import Document
-from tests.embedded import embedded_database
+from tests.support.embedded import embedded_database
 
 KINDS = {
     "sessions": ("endedAt", "retention_days_sessions"),

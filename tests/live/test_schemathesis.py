@@ -21,9 +21,9 @@ from schemathesis import Case, GenerationMode, HookContext
 
 from models.errors import Unauthorized
 from models.tokens import TokenAuthority
-from tests.live_server import SECRET, LiveServer
+from tests.support.live_server import SECRET, LiveServer
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 WITHIN_S = 180
 NEED_CREDENTIALS = {"POST /api/auth/login", "POST /api/auth/refresh"}
 """Few of their valid bodies are credentials that somebody has."""

@@ -6,8 +6,8 @@ import time
 import uuid
 
 from benchmarks.load import frame
-from tests.live_server import LiveServer
-from tests.socket_client import new_session, stored
+from tests.support.live_server import LiveServer
+from tests.support.socket_client import new_session, stored
 
 NOTICED_WITHIN_S = 40.0
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.live_server import LiveServer
-from tests.socket_client import SocketClient, connected, new_session, stored
+from tests.support.live_server import LiveServer
+from tests.support.socket_client import SocketClient, connected, new_session, stored
 
 
 async def test_before_start(live_server: LiveServer, user: str) -> None:

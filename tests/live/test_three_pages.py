@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.chromium import set_window
-from tests.page_client import page_server
-from tests.three_pages import Json, Site, Watch, active, served, shown, visibility, visiting
+from tests.support.chromium import set_window
+from tests.support.page_client import page_server
+from tests.support.three_pages import Json, Site, Watch, active, served, shown, visibility, visiting
 
 IDLE_AFTER_S = 2
 A = ("/page_a", {}, "Page A")

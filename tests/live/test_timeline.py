@@ -15,9 +15,9 @@ import pytest
 from pymongo import MongoClient
 
 from scoring.focus import focus_score
-from tests.live_server import LiveServer, running_server
-from tests.socket_client import SocketClient, connected, new_session, stored
-from tests.study import past_session
+from tests.support.live_server import LiveServer, running_server
+from tests.support.socket_client import SocketClient, connected, new_session, stored
+from tests.support.study import past_session
 
 SECOND = timedelta(seconds=1)
 IDLE_AFTER_S = 5

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
-from tests.live_server import LiveServer, running_server
+from tests.support.live_server import LiveServer, running_server
 
 ADDRESS, BROWSER = "203.0.113.77", "A-Browser-Nobody-Else-Has/9.7"
 

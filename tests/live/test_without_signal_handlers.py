@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.live_server import LiveServer
-from tests.socket_client import connected, new_session, stored
+from tests.support.live_server import LiveServer
+from tests.support.socket_client import connected, new_session, stored
 
 SITE = """
 import asyncio, signal

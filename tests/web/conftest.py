@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.live_server import LiveServer
-from tests.web.learner import Learner, give_past, signed_up
+from tests.support.live_server import LiveServer
+from tests.support.web.learner import Learner, give_past, signed_up
 
 
 @pytest.fixture

@@ -17,12 +17,12 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
-from tests.live_server import LiveServer, running_server
-from tests.requirements import require
-from tests.socket_client import connected, new_session
-from tests.web.axe import violations
-from tests.web.browser import FLAGS, PASSWORD, watched, window
-from tests.web.dashboard import PERSONS, give_past
+from tests.support.live_server import LiveServer, running_server
+from tests.support.requirements import require
+from tests.support.socket_client import connected, new_session
+from tests.support.web.axe import violations
+from tests.support.web.browser import FLAGS, PASSWORD, watched, window
+from tests.support.web.dashboard import PERSONS, give_past
 
 STATUSES = ("completed", "abandoned", "cancelled")
 OF_METRICS = ("activeUsersNow", "visitorsNow", "activeVisits", "visitorsToday", "totalVisits")

@@ -21,12 +21,11 @@ from models.study_reports import PeriodProgress, Progress, UserStats
 from models.wire import WireModel
 from realtime import page_messages, server_messages
 from realtime.close_codes import CloseCode
-from tests.live_server import LiveServer, running_server
-from tests.requirements import missing, require
-from tests.socket_client import stored
+from tests.support.live_server import LiveServer, running_server
+from tests.support.paths import NODE, ROOT
+from tests.support.requirements import missing, require
+from tests.support.socket_client import stored
 
-ROOT = Path(__file__).parents[2]
-NODE = ROOT / "tests" / "node"
 LIBRARY = ROOT / "focusup" / "web" / "static" / "focusup.js"
 MOST_BYTES = 12 * 1024
 WHY = "the client library runs in it"

@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 from playwright.async_api import Page
 
-from tests.chromium import browsing, set_window
-from tests.live_server import LiveServer
-from tests.requirements import require
-from tests.sites import HTML, site
+from tests.support.chromium import browsing, set_window
+from tests.support.live_server import LiveServer
+from tests.support.paths import ROOT
+from tests.support.requirements import require
+from tests.support.sites import HTML, site
 
-ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20
 LINES = re.compile(r"```js\n(import \{ connect \}.*?)```", re.DOTALL)
 PAGE = """<!doctype html><meta charset="utf-8"><title>A study app</title><p>Study</p><script>

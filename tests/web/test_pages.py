@@ -2,17 +2,17 @@
 
 import gzip
 import re
-from pathlib import Path
 
 import httpx
 import pytest
 from playwright.async_api import Page
 
 from focusup.web.pages import PAGES
-from tests.live_server import LiveServer
-from tests.web.browser import at, sign_up
+from tests.support.live_server import LiveServer
+from tests.support.paths import ROOT
+from tests.support.web.browser import at, sign_up
 
-STATIC = Path(__file__).parents[2] / "focusup" / "web" / "static"
+STATIC = ROOT / "focusup" / "web" / "static"
 MOST_BYTES = 150 * 1024
 ASSET = re.compile(r'(?:href|src)="(/assets/[^"]+)"')
 

@@ -7,11 +7,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.live_server import LiveServer
-from tests.study import past_session
-from tests.web.axe import violations
-from tests.web.browser import at
-from tests.web.learner import ZONE, Learner, clock, duration, progress, table
+from tests.support.live_server import LiveServer
+from tests.support.study import past_session
+from tests.support.web.axe import violations
+from tests.support.web.browser import at
+from tests.support.web.learner import ZONE, Learner, clock, duration, progress, table
 
 DAY = timedelta(days=1)
 SCHEMES = ("light", "dark")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Download, expect
 
-from tests.web.browser import PASSWORD
-from tests.web.learner import SESSIONS, Learner, progress
+from tests.support.web.browser import PASSWORD
+from tests.support.web.learner import SESSIONS, Learner, progress
 
 
 async def test_goals_and_the_zone_are_set(learner: Learner) -> None:

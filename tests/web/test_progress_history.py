@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.socket_client import connected
-from tests.web.learner import ZONE, Learner, clock, duration, opened, progress, table
+from tests.support.socket_client import connected
+from tests.support.web.learner import ZONE, Learner, clock, duration, opened, progress, table
 
 
 async def listed(page: Page) -> list[str]:

@@ -11,8 +11,8 @@ from playwright.async_api import BrowserContext, Page
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
-from tests.live_server import LiveServer, running_server
-from tests.web.browser import PATIENCE_S, moving, result, sign_up, window
+from tests.support.live_server import LiveServer, running_server
+from tests.support.web.browser import PATIENCE_S, moving, result, sign_up, window
 
 VISITS = (
     "move 5",

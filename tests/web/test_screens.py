@@ -6,18 +6,17 @@ nothing is wider than the window, and nothing went wrong.
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from playwright.async_api import Page
 
-from tests.commands import focusup
-from tests.live_server import LiveServer, running_server
-from tests.web.browser import PASSWORD, at, begin, moving, sign_in, stop
+from tests.support.commands import focusup
+from tests.support.live_server import LiveServer, running_server
+from tests.support.paths import ROOT
+from tests.support.web.browser import PASSWORD, at, begin, moving, sign_in, stop
 from tests.web.test_pages import MOST_BYTES, weight
 
-ROOT = Path(__file__).parents[2]
 SCREENS = ROOT / "artifacts" / "screens"
 WIDTHS = (320, 390, 768, 1280, 1600)
 TAKEN = (390, 1280)

@@ -13,10 +13,10 @@ import pytest
 from playwright.async_api import CDPSession, Page, expect
 
 from models.sessions import score_of
-from tests.commands import focusup
-from tests.live_server import LiveServer, running_server
-from tests.web.axe import violations
-from tests.web.browser import (
+from tests.support.commands import focusup
+from tests.support.live_server import LiveServer, running_server
+from tests.support.web.axe import violations
+from tests.support.web.browser import (
     PASSWORD,
     at,
     begin,
@@ -29,8 +29,8 @@ from tests.web.browser import (
     stop,
     window,
 )
-from tests.web.elsewhere import copied
-from tests.web.network import network
+from tests.support.web.elsewhere import copied
+from tests.support.web.network import network
 
 Json = dict[str, Any]
 

@@ -1,0 +1,109 @@
+"""Somebody with a bit of everything, and what every door of the server looks like."""
+
+import asyncio
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import httpx
+
+from tests.support.documents import Json, operations
+from tests.support.live_server import LiveServer
+from tests.support.page_client import viewing
+
+PASSWORD = "correct horse"
+
+
+class Door(NamedTuple):
+    """An operation: its template, a valid body where it takes one, and its query."""
+
+    method: str
+    path: str
+    body: Json | None
+    query: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def doors(document: Json) -> Iterator[Door]:
+    """All operations of an OpenAPI document."""
+    for method, path, operation in operations(document):
+        content = operation.get("requestBody", {}).get("content", {})
+        body = content["application/json"]["example"] if content else None
+        query = [each["name"] for each in operation["parameters"] if each["in"] == "query"]
+        yield Door(method, path, body, tuple(query))
+
+
+@dataclass
+class Person:
+    """`mark` is in everything that is theirs and can be named."""
+
+    server: LiveServer
+    mark: str
+    user_id: str
+    token: str
+    refresh_token: str
+    session: str
+    visitor: str
+    """The key."""
+
+    @property
+    def visitor_id(self) -> str:
+        return self.visitor.partition(".")[0]
+
+    @property
+    def email(self) -> str:
+        return f"{self.mark}@example.com"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What tells others of them."""
+        return self.mark, self.user_id, self.session, self.visitor_id
+
+    def rest(self) -> httpx.Client:
+        client = self.server.rest(None)
+        client.headers["Authorization"] = f"Bearer {self.token}"
+        return client
+
+    def path(self, template: str) -> str:
+        """The address of theirs at a door."""
+        named = {"session_id": self.session, "visitor": self.visitor_id, "user": self.user_id}
+        return template.format(**named)
+
+    def everything(self) -> Any:
+        """All that is known of them, but for what changes by itself."""
+        with self.rest() as rest:
+            export = rest.get("/api/me/export").json()
+        for login in export["account"].get("logins", ()):
+            login.pop("rotatedAt", None)
+        return {name: told for name, told in export.items() if name != "exportedAt"}
+
+
+async def somebody(server: LiveServer) -> Person:
+    """An account with a session, goals, a page view and an event."""
+    mark = f"mark{uuid.uuid4().hex}"
+    with server.rest(None) as anyone:
+        account = {"email": f"{mark}@example.com", "password": PASSWORD, "name": mark}
+        made = await asyncio.to_thread(anyone.post, "/api/auth/signup", json=account)
+        assert made.status_code == 201, made.text
+        signed_in = made.json()
+        anyone.headers["Authorization"] = f"Bearer {signed_in['token']}"
+        session = anyone.post("/api/sessions", json={"title": mark, "notes": mark}).json()
+        anyone.put("/api/goals", json={"dailyMinutes": 17}).raise_for_status()
+        anyone.post("/api/heartbeat").raise_for_status()
+        anyone.post("/api/track-event", json={"type": "login"}).raise_for_status()
+    async with viewing(server, token=signed_in["token"]) as client:
+        viewed = await client.view(f"/{mark}", title=mark)
+        await client.ask("leave", "left")
+    return Person(
+        server=server,
+        mark=mark,
+        user_id=signed_in["user"]["id"],
+        token=signed_in["token"],
+        refresh_token=signed_in["refreshToken"],
+        session=session["session"]["_id"],
+        visitor=viewed["visitor"],
+    )

@@ -1,0 +1,480 @@
+"""Signing out: whatever belongs to a login, or to a user, ends with it, on every server."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from motor.motor_asyncio import AsyncIOMotorDatabase
+
+from models.accounts import INDEXES
+from models.errors import Unauthorized
+from models.indexes import ensure_indexes
+from models.logins import REUSE_GRACE_S, find_login, rotate_login
+from models.revocations import (
+    FORGET_EVERY,
+    LOGIN_KEPT,
+    NARROW,
+    OVERLAP,
+    OVERLAP_EVERY,
+    USER_KEPT,
+    Revocations,
+    revoke_logins,
+    revoke_user,
+)
+from models.tokens import Identity
+from models.users import Credentials, Signup
+from models.windows import MOST
+from tests.support.accounts_app import ACCESS_TTL_S, FakeClock, accounts_of
+from tests.support.database_server import Database
+from tests.support.embedded import embedded_database
+from tests.support.issuers import pem, token_of
+from tests.support.live_server import LiveServer
+from tests.support.page_client import viewing
+from tests.support.pair import Pair, pair
+from tests.support.socket_client import SocketClient, connected
+
+REFUSED_AT_ALL_WITHIN_S = 20.0
+CLOSED_WITHIN_S = 2.0
+"""As is promised, on a machine that answers a request at once."""
+PASSWORD = "correct horse battery"
+NOW = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+MILLISECOND, MICROSECOND = timedelta(milliseconds=1), timedelta(microseconds=1)
+
+
+# --- what is revoked, without a server ---------------------------------------------------------
+
+
+@pytest.fixture
+async def db(tmp_path: Path) -> AsyncIterator[AsyncIOMotorDatabase[dict[str, Any]]]:
+    async with embedded_database(tmp_path) as found:
+        await ensure_indexes(found, INDEXES)
+        yield found
+
+
+def token(issued_at: datetime | None, user: str = "ada", **more: Any) -> Identity:
+    """As another issuer signs one, for an hour."""
+    return Identity(user, (issued_at or NOW) + HOUR, issued_at, **more)
+
+
+async def news(heard: Revocations, now: datetime) -> list[str]:
+    return [id_ async for some in heard.read_new(now) for id_ in some]
+
+
+async def test_tokens_of_others_end_by_their_time_of_issue(
+    db: AsyncIOMotorDatabase[dict[str, Any]],
+) -> None:
+    here, there = Revocations(db), Revocations(db)
+    assert not await news(there, NOW)
+    whole = NOW.replace(microsecond=0)
+    await revoke_user(db, token(whole), NOW)
+    for heard in (here, there):
+        assert await news(heard, NOW + SECOND) == ["user:ada"]
+        assert not await news(heard, NOW + SECOND)
+        assert heard.is_revoked(token(whole - HOUR))
+        assert heard.is_revoked(token(whole))
+        assert not heard.is_revoked(token(whole + SECOND))
+        assert not heard.is_revoked(token(whole, "bob"))
+        # One that does not say when it was issued: told by when it expires.
+        assert heard.is_revoked(Identity("ada", whole + HOUR))
+        assert not heard.is_revoked(Identity("ada", whole + HOUR + SECOND))
+
+
+async def test_a_login_begun_within_the_same_second_is_another(
+    db: AsyncIOMotorDatabase[dict[str, Any]],
+) -> None:
+    whole = NOW.replace(microsecond=0)
+    heard = Revocations(db)
+    await revoke_user(db, token(whole, login_id="old"), NOW)
+    await news(heard, NOW)
+    assert not heard.is_revoked(token(whole, login_id="new"))
+    assert heard.is_revoked(token(whole - SECOND, login_id="unknown"))
+
+
+@pytest.mark.parametrize("fraction", [MICROSECOND, 600 * MICROSECOND, 999 * MICROSECOND])
+async def test_the_token_by_which_it_was_done_ends_whatever_its_fractions(
+    db: AsyncIOMotorDatabase[dict[str, Any]], fraction: timedelta
+) -> None:
+    now = NOW + 999 * MICROSECOND
+    used = [
+        Identity("ada", NOW + HOUR + fraction),
+        Identity("bob", NOW + HOUR + fraction, NOW + fraction),
+        # Of an issuer whose clock is ahead of ours, by no more than is allowed.
+        Identity("eve", NOW + HOUR + fraction, NOW + 4 * SECOND + fraction),
+    ]
+    heard = Revocations(db)
+    for each in used:
+        await revoke_user(db, each, now)
+    await news(heard, now)
+    assert [heard.is_revoked(each) for each in used] == [True] * 3
+    later = MILLISECOND + SECOND
+    fresh = [
+        replace(
+            each,
+            expires_at=each.expires_at + later,
+            issued_at=each.issued_at and each.issued_at + later,
+        )
+        for each in used
+    ]
+    assert [heard.is_revoked(each) for each in fresh] == [False] * 3
+
+
+@pytest.mark.parametrize(
+    "second", [(-10 * SECOND, 5 * HOUR), (10 * SECOND, HOUR), (-10 * SECOND, HOUR)]
+)
+async def test_signing_out_everywhere_again_takes_nothing_back(
+    db: AsyncIOMotorDatabase[dict[str, Any]], second: tuple[timedelta, timedelta]
+) -> None:
+    """By a server whose clock is behind, or by a token that expires earlier."""
+    clock_apart, lasts = second
+    first = Identity("ada", NOW + 3 * HOUR)
+    await revoke_user(db, first, NOW)
+    await revoke_user(db, Identity("ada", NOW + lasts), NOW + clock_apart)
+    heard = Revocations(db)
+    await news(heard, NOW)
+    assert heard.is_revoked(first)
+    assert heard.is_revoked(token(NOW - SECOND))
+    (row,) = await db["revocations"].find().to_list(None)
+    assert row["expiresAt"] >= NOW + USER_KEPT
+
+
+async def test_rows_live_as_long_as_what_they_end(
+    db: AsyncIOMotorDatabase[dict[str, Any]],
+) -> None:
+    clock, accounts = FakeClock(), accounts_of(db)
+    ada = Signup(email="ada@example.com", password=PASSWORD)
+    signed_in = await accounts.signup(ada, clock())
+    await accounts.logout(signed_in.refresh_token, None, clock())
+    login_id = signed_in.refresh_token.split(".")[0]
+    of_login = token(clock(), signed_in.user.id, login_id=login_id)
+    await revoke_user(db, token(clock(), "bob"), clock())
+    heard = Revocations(db)
+    for at, login, user in (
+        (clock(), True, True),
+        (clock() + timedelta(seconds=ACCESS_TTL_S), True, True),
+        (clock() + timedelta(seconds=ACCESS_TTL_S) + LOGIN_KEPT, False, True),
+        (clock() + USER_KEPT, False, False),
+    ):
+        await db["revocations"].delete_many({"expiresAt": {"$lte": at}})  # as the database does
+        await news(heard, at)
+        assert heard.is_revoked(of_login) is login
+        assert heard.is_revoked(token(clock(), "bob")) is user
+    accounts.close()
+
+
+@pytest.mark.parametrize("ended_before", [False, True])
+async def test_a_login_ends_for_as_long_as_the_token_by_which_it_was_ended(
+    db: AsyncIOMotorDatabase[dict[str, Any]], ended_before: bool
+) -> None:
+    """An app that shares the secret may sign one for a year, and name a login of ours."""
+    accounts, heard = accounts_of(db), Revocations(db)
+    of_app = Identity("ada", NOW + 30 * DAY, NOW, login_id="theirs")
+    if ended_before:
+        await revoke_logins(db, ["theirs"], NOW - MINUTE, NOW + HOUR)
+        await news(heard, NOW)
+    await accounts.logout(None, of_app, NOW)
+    for since in (SECOND, 25 * HOUR, 30 * DAY):
+        at = NOW + since
+        await db["revocations"].delete_many({"expiresAt": {"$lte": at}})  # as the database does
+        for reader in (heard, Revocations(db)):
+            await news(reader, at)
+            assert reader.is_revoked(of_app), since
+    await news(heard, NOW + 31 * DAY)
+    assert not heard.is_revoked(of_app)
+    accounts.close()
+
+
+async def test_a_row_that_is_stored_late_is_heard(
+    db: AsyncIOMotorDatabase[dict[str, Any]],
+) -> None:
+    """Or by a server whose clock is behind: soon if it is a little, and else a bit later."""
+    heard = Revocations(db)
+    await news(heard, NOW)
+    await revoke_user(db, token(NOW), NOW - NARROW + SECOND)
+    await revoke_user(db, token(NOW, "bob"), NOW - OVERLAP + OVERLAP_EVERY)
+    assert await news(heard, NOW + SECOND) == ["user:ada"]
+    assert await news(heard, NOW + OVERLAP_EVERY) == ["user:bob"]
+
+
+async def test_much_is_read_a_little_at_a_time_and_what_was_read_counts(
+    db: AsyncIOMotorDatabase[dict[str, Any]],
+) -> None:
+    """Even where the reading breaks off: then the next one begins again."""
+    together, times = MOST + 50, 5
+    for number in range(times):
+        ids = [f"{number}-{n}" for n in range(together)]
+        await revoke_logins(db, ids, NOW - number * HOUR, NOW + HOUR)
+    heard = Revocations(db)
+    reading = heard.read_new(NOW)
+    first = await anext(reading)
+    await reading.aclose()
+    assert 0 < len(first) <= MOST
+    assert not heard.were_read
+    assert all(heard.is_revoked(token(NOW, login_id=id_.removeprefix("login:"))) for id_ in first)
+    rest = [some async for some in heard.read_new(NOW)]
+    assert max(len(some) for some in rest) <= MOST
+    read = [id_ for some in rest for id_ in some]
+    assert len({*first, *read}) == len(first) + len(read) == together * times
+    assert heard.were_read
+
+
+async def test_what_is_over_is_forgotten(db: AsyncIOMotorDatabase[dict[str, Any]]) -> None:
+    """Though the database may not have removed it yet."""
+    heard = Revocations(db)
+    await revoke_logins(db, ["a"], NOW, NOW + SECOND)
+    await revoke_user(db, token(NOW), NOW)
+    assert len(await news(heard, NOW)) == 2
+    late = NOW + SECOND + LOGIN_KEPT + FORGET_EVERY
+    assert await news(heard, late) == []
+    assert not heard.is_revoked(token(NOW, "bob", login_id="a"))
+    assert heard.is_revoked(token(NOW))
+    heard.forget_user("ada")
+    assert not heard.is_revoked(token(NOW))
+
+
+async def test_unknown_refresh_tokens_leave_nothing_behind(
+    db: AsyncIOMotorDatabase[dict[str, Any]],
+) -> None:
+    accounts = accounts_of(db)
+    for number in range(5):
+        await accounts.logout(f"{number:022}.{'A' * 43}", None, NOW)
+    assert await db["revocations"].count_documents({}) == 0
+    accounts.close()
+
+
+async def test_refresh_reuse_revokes_its_family(
+    db: AsyncIOMotorDatabase[dict[str, Any]],
+) -> None:
+    """Refresh tokens and access tokens of that login, and of no other."""
+    clock, accounts, heard = FakeClock(), accounts_of(db), Revocations(db)
+    ada = {"email": "ada@example.com", "password": PASSWORD}
+    stolen = await accounts.signup(Signup(**ada), clock())
+    other = await accounts.login(Credentials(**ada), clock())
+    clock.advance(60)
+    second = await accounts.refresh(stolen.refresh_token, clock())
+    clock.advance(REUSE_GRACE_S + 1)
+    for spent in (stolen, second):
+        with pytest.raises(Unauthorized, match="refresh_token_invalid"):
+            await accounts.refresh(spent.refresh_token, clock())
+    assert await news(heard, clock())
+    family = token(clock(), stolen.user.id, login_id=second.refresh_token.split(".")[0])
+    assert heard.is_revoked(family)
+    mine = token(clock(), other.user.id, login_id=other.refresh_token.split(".")[0])
+    assert not heard.is_revoked(mine)
+    assert (await accounts.refresh(other.refresh_token, clock())).user.id == other.user.id
+    accounts.close()
+
+
+async def test_a_refresh_that_is_overtaken_by_a_sign_out_gives_nothing(
+    db: AsyncIOMotorDatabase[dict[str, Any]],
+) -> None:
+    accounts = accounts_of(db)
+    ada = await accounts.signup(Signup(email="ada@example.com", password=PASSWORD), NOW)
+    login = await find_login(db, ada.refresh_token, NOW, NOW + HOUR)
+    await accounts.logout_everywhere(token(NOW, ada.user.id), NOW)
+    with pytest.raises(Unauthorized, match="refresh_token_invalid"):
+        await rotate_login(db, login, ada.refresh_token, NOW, 3600, tokens_until=NOW + HOUR)
+    accounts.close()
+
+
+# --- two servers on one database -----------------------------------------------------------------
+
+
+@pytest.fixture
+def servers(tmp_path: Path, database: Database) -> Iterator[Pair]:
+    with pair(tmp_path, database, JWT_PUBLIC_KEY=pem("EdDSA")) as found:
+        yield found
+
+
+class Person:
+    def __init__(self, server: LiveServer) -> None:
+        self.email = f"{uuid.uuid4().hex}@example.com"
+        with server.rest(None) as rest:
+            body = {"email": self.email, "password": PASSWORD}
+            self.first = rest.post("/api/auth/signup", json=body).json()
+            self.second = rest.post("/api/auth/login", json=body).json()
+        self.id: str = self.first["user"]["id"]
+
+
+def ask(server: LiveServer, method: str, path: str, token: str, **body: Any) -> httpx.Response:
+    with server.rest(None) as rest:
+        if token:
+            rest.headers["Authorization"] = f"Bearer {token}"
+        return rest.request(method, path, json=body or None)
+
+
+def status(server: LiveServer, token: str) -> int:
+    return ask(server, "GET", "/api/sessions", token).status_code
+
+
+async def closed_within_s(client: SocketClient, began_s: float) -> float:
+    assert await client.closed() == 4401
+    return time.monotonic() - began_s
+
+
+async def refused_within_s(server: LiveServer, token: str, began_s: float) -> float:
+    while await asyncio.to_thread(status, server, token) != 401:
+        assert time.monotonic() - began_s < REFUSED_AT_ALL_WITHIN_S, "still let in"
+        await asyncio.sleep(0.05)
+    return time.monotonic() - began_s
+
+
+async def patience_s(servers: Pair) -> float:
+    """What is promised, and the time of ten requests as long as they take here and now."""
+    slowest_s = 0.0
+    for server in (*servers, *servers):
+        began_s = time.monotonic()
+        await asyncio.to_thread(status, server, server.token("somebody"))
+        slowest_s = max(slowest_s, time.monotonic() - began_s)
+    return CLOSED_WITHIN_S + 10 * slowest_s
+
+
+@pytest.mark.parametrize("by", ["bearer", "refreshToken"])
+async def test_logout_ends_the_sockets_of_its_login_on_all_servers(servers: Pair, by: str) -> None:
+    patience = await patience_s(servers)
+    ada = await asyncio.to_thread(Person, servers.a)
+    ended, lives = ada.first["token"], ada.second["token"]
+    made = ask(servers.b, "POST", "/api/sessions", ended, title="x").json()["session"]["_id"]
+    async with AsyncExitStack() as stack:
+        theirs: list[SocketClient] = []
+        others: list[SocketClient] = []
+        for server in servers:
+            for clients, token in ((theirs, ended), (others, lives)):
+                client = await stack.enter_async_context(connected(server, token=token))
+                clients.append(client)
+                clients.append(await stack.enter_async_context(viewing(server, token=token)))
+        await theirs[2].start(made)
+        await theirs[2].next("tick")
+        began_s = time.monotonic()
+        if by == "bearer":
+            answer = ask(servers.a, "POST", "/api/auth/logout", ended)
+        else:
+            secret = ada.first["refreshToken"]
+            answer = ask(servers.a, "POST", "/api/auth/logout", "", refreshToken=secret)
+        assert answer.status_code == 204
+        assert status(servers.a, ended) == 401
+        took_s = await asyncio.gather(*(closed_within_s(client, began_s) for client in theirs))
+        assert max(took_s) < patience
+        assert await refused_within_s(servers.b, ended, began_s) < patience
+        for client in others:
+            await client.ask("ping", "pong")
+    async with connected(servers.b, token=ended) as client:
+        assert await client.closed() == 4401
+    # What was counted is kept, and goes on with the next login.
+    session = ask(servers.a, "GET", f"/api/sessions/{made}", lives).json()["session"]
+    assert session["status"] == "active"
+    assert session["elapsedSeconds"] >= 1
+    assert status(servers.a, lives) == status(servers.b, lives) == 200
+    # Signing out again changes nothing, by a token that was signed out as well.
+    assert ask(servers.b, "POST", "/api/auth/logout", ended).status_code == 204
+
+
+async def test_logout_everywhere_ends_every_socket_of_its_user(servers: Pair) -> None:
+    """Those of tokens that others issued in this user's name too."""
+    patience = await patience_s(servers)
+    ada, bob = [await asyncio.to_thread(Person, servers.a) for _ in range(2)]
+    issued = servers.a.token(ada.id)
+    mine = [ada.first["token"], ada.second["token"], issued]
+    async with AsyncExitStack() as stack:
+        theirs = [
+            await stack.enter_async_context(connect(server, token=token))
+            for server in servers
+            for token in mine
+            for connect in (connected, viewing)
+        ]
+        other = await stack.enter_async_context(connected(servers.b, token=bob.first["token"]))
+        began_s = time.monotonic()
+        answer = ask(servers.a, "POST", "/api/auth/logout-everywhere", mine[0])
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert [status(servers.a, token) for token in mine] == [401] * 3
+        took_s = await asyncio.gather(*(closed_within_s(client, began_s) for client in theirs))
+        assert max(took_s) < patience
+        for token in mine:
+            assert await refused_within_s(servers.b, token, began_s) < patience
+        await other.ask("ping", "pong")
+    for each in (ada.first, ada.second):
+        body = {"refreshToken": each["refreshToken"]}
+        assert ask(servers.b, "POST", "/api/auth/refresh", "", **body).status_code == 401
+    # A token that was signed out signs nobody out, and lets nobody leave.
+    assert ask(servers.b, "POST", "/api/auth/logout-everywhere", mine[2]).status_code == 401
+    assert ask(servers.b, "DELETE", "/api/me", mine[2], password=PASSWORD).status_code == 401
+    # Signing in again works at once, on all servers.
+    again = {"email": ada.email, "password": PASSWORD}
+    fresh = ask(servers.b, "POST", "/api/auth/login", "", **again).json()["token"]
+    assert status(servers.a, fresh) == status(servers.b, fresh) == 200
+    async with connected(servers.a, token=fresh) as client:
+        await asyncio.sleep(1.2)
+        await client.ask("ping", "pong")
+
+
+async def test_logout_everywhere_with_a_token_of_another_issuer(servers: Pair) -> None:
+    patience = await patience_s(servers)
+    user = uuid.uuid4().hex
+    old = token_of("EdDSA", sub=user)
+    async with connected(servers.b, token=old) as client:
+        began_s = time.monotonic()
+        assert ask(servers.a, "POST", "/api/auth/logout-everywhere", old).status_code == 204
+        assert await closed_within_s(client, began_s) < patience
+    for server in servers:
+        assert await refused_within_s(server, old, began_s) < patience
+    await asyncio.sleep(1.1)  # it was issued in whole seconds
+    fresh = token_of("EdDSA", sub=user)
+    assert status(servers.a, fresh) == status(servers.b, fresh) == 200
+
+
+async def test_refresh_reuse_ends_the_sockets_of_its_family(servers: Pair) -> None:
+    patience = await patience_s(servers)
+    ada = await asyncio.to_thread(Person, servers.a)
+    spent = {"refreshToken": ada.first["refreshToken"]}
+    for _ in range(2):  # so that the first one is older than the one before the last
+        answer = ask(servers.a, "POST", "/api/auth/refresh", "", **spent).json()
+        latest, spent = spent, {"refreshToken": answer["refreshToken"]}
+    assert latest != spent
+    async with (
+        connected(servers.b, token=answer["token"]) as client,
+        connected(servers.b, token=ada.second["token"]) as other,
+    ):
+        began_s = time.monotonic()
+        reused = {"refreshToken": ada.first["refreshToken"]}
+        assert ask(servers.a, "POST", "/api/auth/refresh", "", **reused).status_code == 401
+        assert await closed_within_s(client, began_s) < patience
+        await other.ask("ping", "pong")
+    for server in servers:
+        assert await refused_within_s(server, answer["token"], began_s) < patience
+        assert await refused_within_s(server, ada.first["token"], began_s) < patience
+    assert status(servers.b, ada.second["token"]) == 200
+
+
+def test_what_was_signed_out_stays_so_over_a_restart(tmp_path: Path, database: Database) -> None:
+    with pair(tmp_path, database) as servers:
+        ada = Person(servers.a)
+        assert ask(servers.a, "POST", "/api/auth/logout", ada.first["token"]).status_code == 204
+        servers.b.stop()
+        servers.b.start()
+        assert status(servers.b, ada.first["token"]) == 401
+        assert status(servers.b, ada.second["token"]) == 200
+
+
+def test_a_request_reads_nothing_for_its_token(servers: Pair, database: Database) -> None:
+    """While the database stands still a good token is let in, and a revoked one refused."""
+    ada = Person(servers.a)
+    assert ask(servers.a, "POST", "/api/auth/logout", ada.first["token"]).status_code == 204
+    body = {"startedAt": 1}  # refused before anything is read
+    path = f"/api/sessions/{'f' * 24}/reassign"
+    database.freeze()
+    try:
+        began_s = time.monotonic()
+        assert ask(servers.a, "POST", path, ada.first["token"], **body).status_code == 401
+        assert ask(servers.a, "POST", path, ada.second["token"], **body).status_code == 422
+        assert time.monotonic() - began_s < 1
+    finally:
+        database.thaw()
