@@ -1,6 +1,7 @@
 """The study page, used as a person uses it: real mouse, real socket, real database."""
 
 import asyncio
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +11,14 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import CDPSession, Page, expect
+from playwright.async_api import CDPSession, Page, WebSocketRoute, expect
 
 from models.sessions import score_of
 from tests.support.commands import focusup
 from tests.support.live_server import LiveServer, running_server
 from tests.support.web.axe import violations
 from tests.support.web.browser import (
+    NO_NUMBER,
     PASSWORD,
     at,
     begin,
@@ -310,6 +312,34 @@ async def test_a_session_that_is_deleted_elsewhere_is_left(server: LiveServer, e
         await page.get_by_role("heading", name="What will you study?").wait_for()
         await begin(page, 1)
         await stop(page)
+
+
+NUMBERS = ("#score", "#left", "#active-time", "#idle-time", "#tab-switches")
+
+
+async def test_a_session_that_begins_shows_no_number_of_the_one_before(
+    server: LiveServer, email: str
+) -> None:
+    async with at(server.url) as context:
+        page = await context.new_page()
+        sockets: list[WebSocketRoute] = []
+
+        def connect(socket: WebSocketRoute) -> None:
+            """The second session's socket opens, and answers nothing."""
+            sockets.append(socket)
+            if len(sockets) == 1:
+                socket.connect_to_server()
+
+        await page.route_web_socket(re.compile("/ws/sessions"), connect)
+        await sign_up(page, server.url, email)
+        await begin(page, 1, Title="The first")
+        await stop(page)
+        await page.get_by_role("button", name="Another session").click()
+        await page.get_by_role("button", name="Start").click()
+        await page.locator("#running").wait_for()
+        assert [await page.locator(each).inner_text() for each in NUMBERS] == [NO_NUMBER] * 5
+        await expect(page.locator("#running-title")).to_have_text("Focus session")
+        await expect(page.locator("#ring .active")).to_have_attribute("stroke-dasharray", "0 1000")
 
 
 async def test_what_one_tab_begins_the_others_show(server: LiveServer, email: str) -> None:

@@ -30,9 +30,7 @@ class Running {
   async run() {
     localStorage.setItem(CURRENT, this.#id);
     const over = new Promise((resolve, reject) => [this.#done, this.#failed] = [resolve, reject]);
-    say($("#running-title"), t("study.session"));
-    say($("#score"), "–");
-    for (const id of ["moved", "told", "parts"]) say($(`#${id}`), "");
+    blank();
     this.#hear();
     this.#listen();
     this.#start();
@@ -220,6 +218,17 @@ class Running {
     say($("#connection"), text);
     show($("#connection"), Boolean(text));
   }
+}
+
+// Show nothing of the session before: what is read or pressed now belongs to the one that begins.
+function blank() {
+  say($("#running-title"), t("study.session"));
+  for (const id of ["score", "left", "active-time", "idle-time", "tab-switches"]) say($(`#${id}`), "–");
+  for (const id of ["of", "now", "moved", "told", "parts", "warning", "connection", "ring-label"]) say($(`#${id}`), "");
+  for (const id of ["warning", "connection"]) show($(`#${id}`), false);
+  $("#now").className = "";
+  for (const kind of ["active", "idle"]) arc($(`#ring .${kind}`), 0, 0);
+  say($("#pause"), t("study.pause"));
 }
 
 // A part of the ring, as ratios of all of it.
