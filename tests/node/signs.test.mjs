@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
-import { ID, inhabited, joined, started } from "./world.mjs";
+import { ID, Target, inhabited, joined, started } from "./world.mjs";
 
 let world, focusup, session;
 
@@ -87,12 +87,12 @@ test("who is never silent for long is never idle, however the signs lie", async 
 
 test("messages hold nothing of what was done", async () => {
   await started(world, session);
-  for (const type of ["pointerdown", "pointermove", "keydown", "wheel", "scroll", "touchstart", "touchmove"]) {
+  for (const type of ["pointerdown", "pointermove", "keydown", "wheel", "touchstart", "touchmove"]) {
     await world.pass(6_000);
     world.page.fire(type, { clientX: 7, key: "a" });
   }
   const activities = world.socket.sent.filter(({ type }) => type === "activity");
-  assert.equal(activities.length, 7);
+  assert.equal(activities.length, 6);
   for (const message of activities) assert.deepEqual(message, { type: "activity" });
 });
 
@@ -171,4 +171,85 @@ test("no more switches are held back than the server takes at once", async () =>
   await world.pass(500);
   await joined(world);
   assert.equal(world.socket.count("tabSwitch"), 100);
+});
+
+test("what a script dispatches is no sign of the user", async () => {
+  await started(world, session);
+  await world.pass(20_000);
+  for (const type of ["keydown", "pointermove", "wheel", "scroll"]) world.page.fire(type, { isTrusted: false });
+  assert.equal(sent(), 0);
+  world.page.fire("keydown");
+  assert.equal(sent(), 1);
+});
+
+test("a page that scrolls itself is no sign, a scroll right after input is one", async () => {
+  await started(world, session);
+  await world.pass(20_000);
+  for (let turn = 0; turn < 45; turn += 1) {
+    world.page.fire("scroll");
+    await world.pass(1_000);
+  }
+  assert.equal(sent(), 0);
+  world.page.fire("pointerdown"); // on a scroll bar
+  await world.pass(900);
+  world.page.fire("scroll");
+  await world.pass(4_100);
+  assert.equal(sent(), 2); // what was held back is sent
+  world.page.fire("scroll");
+  await world.pass(30_000);
+  assert.equal(sent(), 2);
+});
+
+test("a page that scrolls itself does not take over a session that rests", async () => {
+  await started(world, session);
+  world.socket.ends(4409);
+  world.page.fire("scroll");
+  await world.pass(60_000);
+  assert.equal(world.sockets.length, 1);
+  world.page.fire("pointermove");
+  await world.settle();
+  assert.equal(world.sockets.length, 2);
+});
+
+// A frame as an element: its document is null when it is of another origin.
+const frame = (contentDocument) => ({ contentDocument });
+
+test("work in frames of the same origin counts, as deep as they are", async () => {
+  const inner = new Target(), outer = new Target();
+  outer.frames = [frame(inner)];
+  world.page.frames = [frame(outer), frame(null)];
+  await started(world, session);
+  await world.pass(6_000);
+  outer.fire("keydown");
+  assert.equal(sent(), 1);
+  await world.pass(6_000);
+  inner.fire("wheel");
+  assert.equal(sent(), 2);
+  await world.pass(6_000);
+  inner.fire("keydown", { isTrusted: false });
+  assert.equal(sent(), 2);
+});
+
+test("a frame that comes later, or gets another document, is heard from then on", async () => {
+  await started(world, session);
+  const first = new Target(), second = new Target(), nested = new Target();
+  const added = frame(first);
+  world.page.fire("load", { target: added });
+  await world.pass(6_000);
+  first.fire("pointermove");
+  assert.equal(sent(), 1);
+  added.contentDocument = second;
+  first.defaultView = null;
+  world.page.fire("load", { target: added });
+  second.fire("load", { target: frame(nested) });
+  world.page.fire("load", { target: { src: "a picture" } });
+  world.page.fire("load", { target: frame(null) });
+  await world.pass(6_000);
+  second.fire("pointermove");
+  assert.equal(sent(), 2);
+  await world.pass(6_000);
+  nested.fire("keydown");
+  assert.equal(sent(), 3);
+  session.release();
+  assert.equal(world.listeners + second.count + nested.count, 0);
 });

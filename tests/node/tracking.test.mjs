@@ -333,3 +333,48 @@ test("who stops while a call is under way makes no other", async () => {
   await world.settle();
   assert.equal(world.timers.size, 0);
 });
+
+test("a page that is loaded in advance counts nothing until it is looked at", async () => {
+  world.page.prerendering = true;
+  focusup.trackEvent("app_open");
+  const stops = [focusup.trackVisit("v1"), focusup.heartbeat()];
+  const tracker = focusup.trackPages();
+  const reading = focusup.request("GET", "/api/health");
+  await world.pass(60_000);
+  await reading;
+  assert.deepEqual(world.calls.splice(0).map(({ method }) => method), ["GET"]);
+  assert.equal(world.sockets.length, 0);
+  world.page.prerendering = false;
+  world.page.fire("prerenderingchange");
+  await world.settle();
+  assert.deepEqual(world.calls.map(({ address }) => new URL(address).pathname).sort(), ["/api/heartbeat", "/api/track-event", "/api/track-visit"]);
+  await viewing();
+  assert.deepEqual(pages(), ["/a"]);
+  tracker.stop();
+  for (const stop of stops) stop();
+});
+
+test("texts are cut between characters, and half a character is never sent", async () => {
+  world.page.title = `${"x".repeat(199)}😀 more`;
+  const tracker = await tracked();
+  assert.equal(world.socket.sent[0].title, `${"x".repeat(199)}😀`);
+  tracker.view("/\ud83d", { "\ude00": "a\\ud83d\ud83d", emoji: "😀" }, "half \ud83d");
+  assert.deepEqual(
+    (({ page, params, title }) => ({ page, params, title }))(world.socket.sent.at(-1)),
+    { page: "/\ufffd", params: { "\ufffd": "a\\ud83d\ufffd", emoji: "😀" }, title: "half \ufffd" },
+  );
+  await focusup.request("POST", "/api/sessions", { title: "\ud83d" });
+  assert.equal(world.calls.at(-1).body, '{"title":"\\ufffd"}');
+});
+
+test("a view that the server can't even read is not offered again", async () => {
+  const tracker = focusup.trackPages();
+  const errors = [];
+  tracker.on("error", ({ code }) => errors.push(code));
+  await world.settle();
+  world.socket.opens();
+  world.socket.hears({ type: "error", id: null, code: "invalid_message", message: "No.", retryable: false });
+  await world.pass(120_000);
+  assert.deepEqual(errors, ["invalid_message"]);
+  assert.equal(world.sockets.length, 1);
+});

@@ -4,14 +4,18 @@ import { connect } from "../../focusup/web/static/focusup.js";
 
 export const ID = "0123456789abcdef01234567";
 
-class Target {
+// A document, or a window: what it holds is in `frames`.
+export class Target {
   listeners = new Map();
+  frames = [];
+  defaultView = {}; // gone when a frame is
   addEventListener(type, act) {
     if (!this.listeners.has(type)) this.listeners.set(type, new Set());
     this.listeners.get(type).add(act);
   }
   removeEventListener(type, act) { this.listeners.get(type)?.delete(act); }
-  fire(type, event = {}) { for (const act of [...(this.listeners.get(type) ?? [])]) act({ type, ...event }); }
+  fire(type, event = {}) { for (const act of [...(this.listeners.get(type) ?? [])]) act({ type, isTrusted: true, ...event }); }
+  querySelectorAll() { return this.frames; }
   get count() { return [...this.listeners.values()].reduce((sum, each) => sum + each.size, 0); }
 }
 

@@ -35,12 +35,32 @@ def snippet() -> str:
     return str(lines)
 
 
+RESTLESS = """<!doctype html><meta charset="utf-8"><title>A restless page</title>
+<div id="box" style="height: 300px; overflow: scroll"><p style="height: 90000px">Text</p></div>
+<iframe id="frame" srcdoc="<textarea autofocus></textarea>"></iframe>
+<script type="module">
+import { connect } from "%s/focusup.js";
+const focusup = connect({ token: location.hash.slice(1) });
+const session = await focusup.createSession({ idleMode: 5 });
+globalThis.states = [];
+session.on("state", ({ idle }) => states.push(idle));
+session.on("tick", ({ idle }) => { if (states.at(-1) !== idle) states.push(idle); });
+setInterval(() => {
+  box.scrollTop += 1;
+  document.dispatchEvent(new KeyboardEvent("keydown", { key: "a" }));
+}, 200);
+await session.start();
+globalThis.session = session;
+</script>"""
+
+
 @contextmanager
 def study_app(server: LiveServer) -> Iterator[str]:
     """Another origin: a page with the lines of README, and one without."""
     app = PAGE % snippet().replace("http://localhost:5000", server.url)
 
-    files = {"/": app, "/elsewhere": "<title>Elsewhere</title>"}
+    restless = RESTLESS % server.url
+    files = {"/": app, "/elsewhere": "<title>Elsewhere</title>", "/restless": restless}
     with site({path: (HTML, text.encode()) for path, text in files.items()}) as url:
         yield url
 
@@ -114,3 +134,20 @@ async def test_a_page_that_is_hidden_frozen_left_and_come_back_to(
         session = await until(rest, id_, tracked=True)
         assert (session["status"], session["tabSwitches"]) == ("active", 1)
         assert (await page.evaluate("session.stop()"))["status"] == "completed"
+
+
+async def test_a_page_that_moves_by_itself_is_idle_and_work_in_a_frame_is_not(
+    live_server: LiveServer, user: str, tmp_path: Path
+) -> None:
+    """A box that scrolls itself below the pointer, and keys that a script presses."""
+    chromium = require("chromium", "the client library runs in it")
+    with study_app(live_server) as url:
+        async with browsing(chromium, tmp_path) as context:
+            page = context.pages[0]
+            await page.goto(f"{url}/restless#{live_server.token(user)}")
+            await page.wait_for_function("globalThis.session")
+            await page.mouse.move(100, 100)
+            await page.wait_for_function("states.at(-1) === true", polling=100)
+            await page.frame_locator("#frame").locator("textarea").press_sequentially("work")
+            await page.wait_for_function("states.at(-1) === false", polling=100)
+            await page.evaluate("session.stop()")

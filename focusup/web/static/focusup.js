@@ -30,7 +30,7 @@ const SIGN_EVERY_MS = 5_000;
 const SIGNS_PER_THRESHOLD = 3; // so that one may come late and no second is idle while the user moves
 const REPEAT_SECONDS = 60;
 const SIGNS = ["pointerdown", "pointermove", "keydown", "wheel", "scroll", "touchstart", "touchmove"];
-const MADE_BY_PAGES = "scroll"; // a page may scroll by itself: no proof that the user is back
+const SCROLLED_WITHIN_MS = 1_000; // a page may scroll by itself: only right after input is it the user
 const VISITOR_KEY = "focusup.visitor";
 const VISIT_KEY = "focusup.visit";
 const LONGEST_NAME = 200;
@@ -83,6 +83,20 @@ class Emitter {
   }
 }
 
+// As JSON. Half a character (text that was cut inside an emoji) becomes U+FFFD: it is not UTF-8.
+const json = (value) =>
+  JSON.stringify(value).replace(/\\(?:ud[89a-f]..|.)/g, (escape) => (escape.length > 2 ? "\\ufffd" : escape));
+
+// At most so many characters, none of them cut in half.
+const clipped = (text) => [...text].slice(0, LONGEST_NAME).join("");
+
+// Once the user looks at the page, which a browser may load before anybody wants it.
+function activated({ page }) {
+  return page?.prerendering
+    ? new Promise((resolve) => page.addEventListener("prerenderingchange", resolve, { once: true }))
+    : Promise.resolve();
+}
+
 function surroundings() {
   const page = globalThis.document;
   return {
@@ -116,18 +130,47 @@ function backoff(env, failures) {
   return Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** failures) * (0.5 + env.random() / 2);
 }
 
+// Calls `sign` for each thing that the user does in this page or in a frame of its origin (what
+// happens in other frames no page can see), until the function that is returned is called. What
+// scripts dispatch is none of it.
+function signsIn(page, now, sign) {
+  const heard = new Set();
+  let inputAt = -Infinity;
+  const act = ({ type, isTrusted }) => {
+    if (!isTrusted) return;
+    const at = now();
+    if (type !== "scroll") inputAt = at;
+    else if (Math.abs(at - inputAt) > SCROLLED_WITHIN_MS) return;
+    sign();
+  };
+  const each = (change, document) => {
+    for (const type of SIGNS) document[change](type, act, { passive: true, capture: true });
+    document[change]("load", loaded, true);
+  };
+  // A frame that gets another document loads again, and events of documents stay inside them.
+  const loaded = ({ target }) => hear(target?.contentDocument);
+  const hear = (document) => {
+    if (!document) return;
+    for (const old of heard) if (!old.defaultView) heard.delete(old); // of frames that are gone
+    heard.add(document);
+    each("addEventListener", document);
+    for (const frame of document.querySelectorAll("iframe, frame")) hear(frame.contentDocument);
+  };
+  hear(page);
+  return () => { for (const document of heard) each("removeEventListener", document); };
+}
+
 // Tells of the user's signs and of what becomes of the page, until the function that is
 // returned is called. A page that is left lets go of its connection, which would keep it out
 // of the back-forward cache.
-function attend({ page, window, visible }, { sign, wake, shown, hidden, left }) {
-  const offs = [];
-  const listen = (target, types, act, options) => {
+function attend({ page, window, now, visible }, { sign, wake, shown, hidden, left }) {
+  const offs = [signsIn(page, now, sign)];
+  const listen = (target, types, act) => {
     for (const type of types) {
-      target?.addEventListener(type, act, options);
-      offs.push(() => target?.removeEventListener(type, act, options));
+      target?.addEventListener(type, act);
+      offs.push(() => target?.removeEventListener(type, act));
     }
   };
-  listen(page, SIGNS, ({ type }) => sign(type), { passive: true, capture: true });
   listen(page, ["visibilitychange"], () => (visible() ? shown() : hidden()));
   listen(page, ["resume"], wake);
   listen(window, ["online", "focus"], wake);
@@ -161,7 +204,7 @@ class Link extends Emitter {
       this.#failures = 0;
       this.#refreshed = false;
       this.#unattend = attend(this.env, {
-        sign: (type) => { if (this.#signs) this.sign(type); },
+        sign: () => { if (this.#signs) this.sign(); },
         wake: () => this.wake(),
         shown: () => { this.wake(); this.returned(); this.emit("shown"); },
         hidden: () => this.emit("hidden"),
@@ -190,7 +233,7 @@ class Link extends Emitter {
 
   send(type, fields) {
     if (!this.open) return false;
-    this.#socket.send(JSON.stringify({ type, ...fields }));
+    this.#socket.send(json({ type, ...fields }));
     return true;
   }
 
@@ -222,8 +265,8 @@ class Link extends Emitter {
 
   // The user is there. Told at once, and once in an interval while there are more: none is
   // lost, so who is never silent for long is never idle.
-  sign(type) {
-    if (type !== MADE_BY_PAGES) this.returned();
+  sign() {
+    this.returned();
     if (!this.ready) return;
     if (this.#timers.has("quiet") && !this.idle) this.#held = true;
     else if (this.send("activity")) this.#signed();
@@ -253,6 +296,7 @@ class Link extends Emitter {
     this.#tell("connecting");
     let token;
     try {
+      await activated(this.env);
       token = await this.#token(refused);
     } catch (error) {
       if (attempt !== this.#attempt) return;
@@ -300,6 +344,8 @@ class Link extends Emitter {
       this.env.report(failed("bad_answer", "The server sent what is no message.", false));
       return;
     }
+    // What could not even be parsed has no id: the only message that waits is meant.
+    if (message.code === "invalid_message" && message.id === null && this.#asked.size === 1) [message.id] = this.#asked.keys();
     const asked = this.#asked.get(message.id);
     if (asked) {
       this.#asked.delete(message.id);
@@ -649,7 +695,7 @@ class PageTracker extends Emitter {
   // A page, or a tab inside one, is viewed from now on.
   view(page, params = {}, title = this.env.page?.title) {
     this.#settle();
-    this.#viewed = { page: page.slice(0, LONGEST_NAME), params, ...(title && { title: title.slice(0, LONGEST_NAME) }) };
+    this.#viewed = { page: clipped(page), params, ...(title && { title: clipped(title) }) };
     this.viewId = null;
     if (this.#link.open) this.#announce();
     else if (!this.#over) this.#link.want();
@@ -799,6 +845,7 @@ class FocusUp {
   // `keepalive` arrives although the page is left (64 KB of all such bodies together);
   // `optional` does without a token if there is none, `anonymous` has none.
   async request(method, path, body, { optional = false, anonymous = false, keepalive = false } = {}) {
+    if (method !== "GET") await activated(this.env);
     const token = anonymous ? null : await this.token().catch((error) => {
       if (!optional) throw error;
       return null;
@@ -855,7 +902,7 @@ class FocusUp {
     try {
       return await within(this.env, REQUEST_WITHIN_MS, async () => {
         const response = await this.env.fetch(new URL(path, this.#base).href, {
-          method, headers, keepalive, signal: aborting.signal, ...(body && { body: JSON.stringify(body) }),
+          method, headers, keepalive, signal: aborting.signal, ...(body && { body: json(body) }),
         });
         const answer = response.status === 204 ? null : await response.json().catch(() => undefined);
         return { status: response.status, answer: () => answered(response, answer) };

@@ -7,7 +7,7 @@ import { moved, partsOf } from "./score.js";
 
 const WARN_BEFORE_S = 5;
 const AWAY_SHOWN_TICKS = 15;
-const SIGNS = ["pointermove", "pointerdown", "keydown", "wheel", "scroll", "touchmove", "visibilitychange"];
+const SIGNS = ["pointermove", "pointerdown", "keydown", "wheel", "touchmove", "visibilitychange"];
 const title = document.title;
 
 // Track this session and show it, until it ends. Resolves then, with what was told at the end
@@ -72,7 +72,7 @@ class Running {
       target.addEventListener(type, act, options);
       this.#offs.push(() => target.removeEventListener(type, act, options));
     };
-    const sign = () => { this.#signedAt = Date.now(); };
+    const sign = ({ isTrusted }) => { if (isTrusted) this.#signedAt = Date.now(); };
     for (const type of SIGNS) listen(document, type, sign, { passive: true, capture: true });
     listen($("#pause"), "click", () => this.#toggle());
     listen($("#stop"), "click", () => this.#ask());
