@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -103,11 +103,24 @@ class Database(Pinged, Protocol):
 
 
 def create_app(
-    settings: Settings, database: Database, secret: str, *, clock: Clock | None = None
+    settings: Settings,
+    database: Database,
+    secret: str,
+    *,
+    clock: Clock | None = None,
+    now: Callable[[], datetime] = utc_now,
 ) -> requests.App:
-    """The application, not yet counting: its `before_serving` starts that.
+    """Build the application; it begins to count with its `before_serving`.
 
-    The database must be prepared (`prepare`). Raises SecretError.
+    Args:
+        settings: What the operator has set.
+        database: An opened and prepared database (`prepare`).
+        secret: Signs tokens and hashes.
+        clock: Counts seconds; the system's by default.
+        now: Gives the UTC instant that tokens, limits and stored documents go by.
+
+    Raises:
+        SecretError: The keys of another issuer can't be used.
     """
     foreign = foreign_issuer(settings)
     app = requests.App("focusup")
@@ -159,13 +172,13 @@ def create_app(
             *(service.forget_user, pages.forget_user, records.forget_user),
             revocations.forget_user,
         ),
-        now=utc_now,
+        now=now,
     )
     proxies = TrustedProxies(settings.trusted_proxies)
     watch = DatabaseWatch(database)
     kinds: Kinds = {"session": service.counting, "view": pages.counting}
     token = settings.metrics_token
-    sign_outs = SignOuts(revocations, (service.hub, pages.hub), utc_now)
+    sign_outs = SignOuts(revocations, (service.hub, pages.hub), now)
     members = Services(
         accounts=Accounts(database.db, tokens, settings.refresh_token_days * 86_400),
         attempts=Attempts(
@@ -177,11 +190,11 @@ def create_app(
         tokens=tokens,
         tracking=service,
         sessions=records,
-        sockets=SocketSettings(tokens=tokens, now=utc_now),
+        sockets=SocketSettings(tokens=tokens, now=now),
         pages=pages,
         visitor_keys=VisitorKeys(secret),
         reporting=Reporting(
-            Reports(database.db, utc_now),
+            Reports(database.db, now),
             VisitorHashes(secret),
             proxies,
             visit_every_s=max(1, min(VISIT_EVERY_S, int(active_visit_ttl_s / 2))),
@@ -208,6 +221,7 @@ def create_app(
         ),
         origins=Origins(settings.allowed_origins),
         take_over=websockets.take_over,
+        now=now,
     )
     install_services(app, members)
     install_limits(app)
@@ -239,8 +253,8 @@ def create_app(
             sign_outs,
             *((foreign.keys,) if foreign is not None else ()),
             coefficients,
-            RollingUp(periods, now=utc_now),
-            Remembering(dashboard, utc_now),
+            RollingUp(periods, now=now),
+            Remembering(dashboard, now),
         )
         for part in background:
             service.keep(asyncio.create_task(part.run(), name=type(part).__name__))

@@ -48,7 +48,7 @@ def run(settings: Settings) -> int:
     configure_logs(settings.log_level)
     _tame_garbage_collection()
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             all_written = runner.run(_serve(settings))
     except (DatabaseError, ListenError, SecretError) as error:
         click.echo(f"focusup: {error}", err=True)
@@ -80,7 +80,8 @@ def _tame_garbage_collection() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return the fastest event loop there is; None is the one of asyncio (Windows)."""
     try:
         import uvloop
     except ImportError:  # Windows
@@ -115,9 +116,9 @@ async def _serve(settings: Settings) -> bool:
             nonlocal all_written
             await stopping.wait()
             app.stopping = True
-            all_written = await _stop(services)
+            all_written = await stop(services)
 
-        await serve(app, _config(listener), shutdown_trigger=until_stopped)
+        await serve(app, config(listener), shutdown_trigger=until_stopped)
         services.accounts.close()
         return all_written
     finally:
@@ -131,7 +132,8 @@ async def _prepare(database: OpenedDatabase, settings: Settings) -> None:
         raise DatabaseError(f"the database ({database.where}) can't be used: {error}") from error
 
 
-async def _stop(services: Services) -> bool:
+async def stop(services: Services) -> bool:
+    """Write everything and close every socket; False if some seconds stay unwritten."""
     sessions, views = await asyncio.gather(
         services.tracking.stop(within_s=STOP_WITHIN_S),
         services.pages.stop(within_s=STOP_WITHIN_S),
@@ -181,7 +183,8 @@ def _stop_signal() -> asyncio.Event:
     return stopping
 
 
-def _config(listener: socket.socket) -> Config:
+def config(listener: socket.socket) -> Config:
+    """Return how Hypercorn serves on this listening socket."""
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.backlog = BACKLOG

@@ -82,13 +82,14 @@ class Abandonment:
         while True:
             await asyncio.sleep(self._round_s)
             try:
-                await self._look_at_all()
+                await self.sweep()
             except (StorageUnavailable, StatementRefused):
                 continue
             except Exception:
                 log.exception("abandonment_failed")
 
-    async def _look_at_all(self) -> None:
+    async def sweep(self) -> None:
+        """Look at every noted session once; end the abandoned ones."""
         after: ObjectId | None = None
         while True:
             async with answered_within(ANSWER_WITHIN_S):

@@ -82,7 +82,7 @@ class SessionService:
             on_silence=self._look_at_paused,
             tracked=lambda: self.tracked_count,
         )
-        self._abandonment = Abandonment(
+        self.abandonment = Abandonment(
             db,
             tracked_here=self.engine.things,
             peers=self.peers,
@@ -98,7 +98,7 @@ class SessionService:
             clock=clock,
             stamps=stamps,
             peers=self.peers,
-            note=self._abandonment.note,
+            note=self.abandonment.note,
         )
         self.goals = GoalWatch(self.hub, learning, self.now)
         self._endings = Endings(
@@ -116,7 +116,7 @@ class SessionService:
         with contextlib.suppress(StorageUnavailable):  # it is tried again
             async with answered_within(ANSWER_WITHIN_S):
                 await self.peers.meet()
-        self.counting.start(self.peers.run(), self._abandonment.run(), self.goals.run())
+        self.counting.start(self.peers.run(), self.abandonment.run(), self.goals.run())
 
     async def stop(self, *, within_s: float) -> list[TrackedSession]:
         """Join nobody any more, write everything, close every socket with 1012.

@@ -1,4 +1,4 @@
-"""Fixtures that every test may use."""
+"""What every tier shares: the mark of its folder, and fixtures."""
 
 import uuid
 from collections.abc import Iterator
@@ -8,12 +8,28 @@ import httpx
 import pytest
 
 from tests.support.database_server import Database
-from tests.support.live_server import LiveServer, running_server
+from tests.support.live_server import running_server
+from tests.support.server import Server
+
+TESTS = Path(__file__).parent
+TIERS = ("unit", "contract", "live", "web", "faults", "mongodb", "soak")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for tier in TIERS:
+        config.addinivalue_line("markers", f"{tier}: the tests in tests/{tier}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        tier = item.path.relative_to(TESTS).parts[0]
+        assert tier in TIERS, f"{item.path}: tests belong in a folder of {TIERS}"
+        item.add_marker(tier)
 
 
 @pytest.fixture(scope="session")
-def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    """One server for all tests that do no harm to it; use a user of your own."""
+def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server process for all tests that do no harm to it; each test uses its own user."""
     with running_server(tmp_path_factory.mktemp("live")) as server:
         yield server
 
@@ -24,7 +40,7 @@ def user() -> str:
 
 
 @pytest.fixture
-def rest(live_server: LiveServer, user: str) -> Iterator[httpx.Client]:
+def rest(live_server: Server, user: str) -> Iterator[httpx.Client]:
     with live_server.rest(user) as client:
         yield client
 

@@ -22,7 +22,8 @@ from bson import ObjectId
 from tests.support import jumping_clock
 from tests.support.database_server import Database
 from tests.support.fleet import logged
-from tests.support.live_server import SECRET, LiveServer, running_server
+from tests.support.live_server import LiveServer, running_server
+from tests.support.server import SECRET
 from tests.support.pair import NAME, Visit, frozen
 from tests.support.peer_watch import is_booked
 from tests.support.socket_client import SocketClient, connected, new_session

@@ -20,7 +20,8 @@ from models.page_closing import Periods
 from models.session_store import new_id
 from models.sessions import NewSession, ended_fields, new_document
 from models.tokens import Identity
-from tests.support.live_server import SECRET, LiveServer
+from tests.support.live_server import LiveServer
+from tests.support.server import SECRET
 from tests.support.page_client import NAME, page_server, viewing
 from tests.support.peer_watch import neighbours
 from tests.support.socket_client import connected

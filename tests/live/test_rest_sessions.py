@@ -10,7 +10,8 @@ import pytest
 
 from models.tokens import TokenAuthority
 from scoring.focus import focus_score
-from tests.support.live_server import SECRET, LiveServer
+from tests.support.live_server import LiveServer
+from tests.support.server import SECRET
 from tests.support.socket_client import connected
 
 UTC_TEXT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")

@@ -21,7 +21,8 @@ from schemathesis import Case, GenerationMode, HookContext
 
 from models.errors import Unauthorized
 from models.tokens import TokenAuthority
-from tests.support.live_server import SECRET, LiveServer
+from tests.support.live_server import LiveServer
+from tests.support.server import SECRET
 from tests.support.paths import ROOT
 
 WITHIN_S = 180

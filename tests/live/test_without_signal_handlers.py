@@ -26,7 +26,7 @@ class LikeOnWindows(asyncio.SelectorEventLoop):
         raise NotImplementedError
 
 signal.SIGBREAK = signal.SIGUSR1
-focusup.serving._loop_factory = lambda: LikeOnWindows
+focusup.serving.loop_factory = lambda: LikeOnWindows
 """
 if sys.platform == "win32":
     pytest.skip("there, every other test does this", allow_module_level=True)

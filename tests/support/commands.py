@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 
-from tests.support.live_server import SECRET, LiveServer
+from tests.support.live_server import LiveServer
+from tests.support.server import SECRET
 
 
 def focusup(server: LiveServer, *arguments: str, check: bool = True) -> str:

@@ -9,31 +9,27 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 
-from models.tokens import TokenAuthority
+from tests.support.server import SECRET, Server
 
-SECRET = "a secret that is long enough for the tests"
 START_WITHIN_S = 20.0
 STOP_WITHIN_S = 15.0
 ADDRESS = re.compile(r"on (http://\S+)")
 
 
-class LiveServer:
+class LiveServer(Server):
     """Started by `start`, on the same port and data at every start."""
 
     COMMAND: Sequence[str] = (sys.executable, "-m", "focusup.cli")
 
     def __init__(self, directory: Path, **settings: str) -> None:
+        super().__init__()
         self.data_dir = directory / "data"
         self.log_path = directory / "server.log"
-        self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
-        self._authority = TokenAuthority(SECRET, 3600)
         self._environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("MONGODB_")},
             "DATA_DIR": str(self.data_dir),
@@ -45,23 +41,12 @@ class LiveServer:
             **({"MONGODB_URI": uri} if (uri := os.environ.get("MONGODB_TEST_URI")) else {}),
             **settings,
         }
+        self.database = self._environment["MONGODB_DATABASE"]
 
     @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
-
-    @property
-    def ws_url(self) -> str:
-        return self.url.replace("http", "ws", 1) + "/ws/sessions"
-
-    def token(self, user: str = "ada", *, ttl_s: float = 3600, role: str | None = None) -> str:
-        authority = TokenAuthority(SECRET, ttl_s) if ttl_s != 3600 else self._authority
-        return authority.issue(user, role=role, now=datetime.now(UTC))[0]
-
-    @property
-    def database(self) -> str:
-        return self._environment["MONGODB_DATABASE"]
 
     @property
     def mongodb_uri(self) -> str:
@@ -70,13 +55,6 @@ class LiveServer:
             return uri
         (port_file,) = self.data_dir.glob("*.port")
         return f"mongodb://127.0.0.1:{port_file.read_text()}/?directConnection=true"
-
-    def rest(
-        self, user: str | None = "ada", *, role: str | None = None, **options: Any
-    ) -> httpx.Client:
-        headers = {"Authorization": f"Bearer {self.token(user, role=role)}"} if user else {}
-        # verify=False: loading certificates takes 30 ms, and who has TLS here signed it himself.
-        return httpx.Client(base_url=self.url, headers=headers, timeout=20, verify=False, **options)
 
     def start(self) -> "LiveServer":
         with self.log_path.open("ab") as log:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from focusup.settings import Settings
-from tests.support.live_server import SECRET, LiveServer, running_server
+from tests.support.live_server import LiveServer, running_server
+from tests.support.server import SECRET
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from focusup.database import programs
 from models.tokens import TokenAuthority
 from tests.support.cli import ROOT, command, environment, focusup, refusal, stranger
 from tests.support.database_programs import secantusd
-from tests.support.live_server import SECRET, LiveServer
+from tests.support.live_server import LiveServer
+from tests.support.server import SECRET
 from tests.support.requirements import missing, require
 
 PASSWORD = "hunter2-hunter2"

@@ -14,7 +14,8 @@ from focusup.settings import Settings
 from models import visits
 from tests.support.cli import focusup, stranger
 from tests.support.database_programs import child_pid, opened, port_of
-from tests.support.live_server import SECRET, LiveServer, running_server
+from tests.support.live_server import LiveServer, running_server
+from tests.support.server import SECRET
 
 PASSWORD = "hunter2-hunter2"
 

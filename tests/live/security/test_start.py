@@ -19,7 +19,7 @@ from realtime import sign_outs
 from realtime.sign_outs import SignOuts
 from routes.services import KEY
 from tests.support.database_programs import until
-from tests.support.live_server import SECRET
+from tests.support.server import SECRET
 
 AUTHORITY = TokenAuthority(SECRET, 3600)
 
