@@ -1,14 +1,30 @@
-# run: start the product   test: the tests   check: linters, types, tests   bench: the figures
-# audit: known faults of what it stands on (asks pypi.org)
+# run: start the product   test: the fast tests   check: linters, types, fast tests
+# test-live, test-web, test-mongodb, faults: the other tiers (docs/testing.md)   test-all: all of
+# these   soak: ten minutes and more   coverage: lines covered by package
+# bench: the figures   audit: known vulnerabilities of the dependencies (asks pypi.org)
 # three-pages: an example site that is tracked   npm: the client library as a package, in dist/
-# faults: every fault, minutes each   soak: those that take ten minutes and more
-PYTHON ?= python3
+
+# The embedded database has wheels for Python 3.11 to 3.13: prefer one of these.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+  $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+  && echo $$python && break; done || true)
+ifeq ($(strip $(PYTHON)),)
+PYTHON := python3
+endif
 VENV := .venv
 BIN := $(VENV)/bin
 CODE := focusup realtime models routes scoring examples scripts
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: run three-pages test faults soak check lint audit bench npm clean
+# Tests mostly wait, for seconds to pass and for processes to start: more of them than cores.
+JOBS ?= 4
+PYTEST := $(BIN)/python -m pytest
+BY_TEST := -n $(JOBS) --dist worksteal
+BY_FILE := -n $(JOBS) --dist loadfile
+SLOWEST := --durations=10 --durations-min=0.5
+
+.PHONY: run three-pages test test-live test-web test-mongodb faults test-all soak
+.PHONY: check lint coverage audit bench npm clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run
@@ -18,13 +34,25 @@ three-pages: $(VENV)/.run
 	@exec $(BIN)/python -m examples.three_pages $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) tests/unit tests/contract $(BY_TEST) $(SLOWEST) $(ARGS)
+
+test-live: $(VENV)/.dev
+	$(PYTEST) tests/live $(BY_FILE) $(SLOWEST) $(ARGS)
+
+test-web: $(VENV)/.dev
+	$(PYTEST) tests/web $(BY_FILE) $(SLOWEST) $(ARGS)
 
 faults: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/faults -m "not soak" $(ARGS)
+	$(PYTEST) tests/faults $(BY_TEST) $(SLOWEST) $(ARGS)
+
+test-mongodb: $(VENV)/.dev
+	$(BIN)/python -m tests.support.mongod -- \
+	  $(PYTEST) tests/mongodb tests/unit/models tests/live tests/faults $(BY_FILE) $(SLOWEST) $(ARGS)
+
+test-all: test test-live test-web faults test-mongodb
 
 soak: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/faults -m soak $(ARGS)
+	$(PYTEST) tests/soak $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -50,6 +78,8 @@ clean:
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "FocusUp needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make run PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 14))' || \
+	  echo "$$($(PYTHON) --version) has no embedded database: nothing will be kept without MONGODB_URI. Python 3.11 to 3.13 has one: make run PYTHON=python3.13"
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: pyproject.toml constraints.txt $(BIN)/python

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.support.database_server import Database
+from tests.support.figures import Figures, noted, noting
 from tests.support.live_server import running_server
 from tests.support.server import Server
 
@@ -25,6 +26,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         tier = item.path.relative_to(TESTS).parts[0]
         assert tier in TIERS, f"{item.path}: tests belong in a folder of {TIERS}"
         item.add_marker(tier)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = terminalreporter.stats.get("", [])  # what is neither a pass nor a failure: teardowns
+    if lines := noted(reports):
+        terminalreporter.section("figures")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def figures(request: pytest.FixtureRequest) -> Figures:
+    """Values that the test measures; printed when the run is over."""
+    return noting(request)
 
 
 @pytest.fixture(scope="session")

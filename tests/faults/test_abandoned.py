@@ -8,7 +8,7 @@ returned to in time, is left alone.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,12 +19,12 @@ import pytest
 
 from models.sessions import score_of
 from tests.support.database_server import Database
+from tests.support.figures import Figures
 from tests.support.fleet import logged
 from tests.support.live_server import LiveServer, running_server
 from tests.support.pair import LATENCY_S, Pair, Visit, frozen, pair
 from tests.support.socket_client import connected, new_session, stored
 
-Figures = Callable[..., None]
 AFTER_S = 3.0
 SETTINGS = {"ABANDON_AFTER_MINUTES": str(AFTER_S / 60)}
 SEEN_WITHIN_S = 1.5
@@ -263,7 +263,6 @@ async def test_the_server_was_restarted_meanwhile(
     assert found["awaySeconds"] == 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("restarted", [False, True], ids=["for good", "and started again"])
 async def test_their_server_was_killed(
     tmp_path: Path, database: Database, figures: Figures, restarted: bool
@@ -297,7 +296,6 @@ async def test_their_server_was_killed(
         assert 1 <= fate.found["elapsedSeconds"] <= 2
 
 
-@pytest.mark.slow
 async def test_their_server_stood_still(
     tmp_path: Path, database: Database, figures: Figures
 ) -> None:

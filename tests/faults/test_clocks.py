@@ -9,7 +9,7 @@ servers that differ.
 import asyncio
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -21,14 +21,14 @@ from bson import ObjectId
 
 from tests.support import jumping_clock
 from tests.support.database_server import Database
+from tests.support.figures import Figures
 from tests.support.fleet import logged
 from tests.support.live_server import LiveServer, running_server
-from tests.support.server import SECRET
 from tests.support.pair import NAME, Visit, frozen
 from tests.support.peer_watch import is_booked
+from tests.support.server import SECRET
 from tests.support.socket_client import SocketClient, connected, new_session
 
-Figures = Callable[..., None]
 IDLE_AFTER_S = 2
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
@@ -40,9 +40,7 @@ Ticks = list[tuple[float, int]]
 # --- a process that stands still ------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("stall_s", "idle"), [(3, 1), pytest.param(5, 3, marks=pytest.mark.slow)], ids=str
-)
+@pytest.mark.parametrize(("stall_s", "idle"), [(3, 1), (5, 3)], ids=str)
 async def test_a_server_that_stands_still(
     tmp_path: Path, figures: Figures, stall_s: int, idle: int
 ) -> None:
@@ -154,7 +152,6 @@ def jumped(server: LiveServer) -> float:
     return parsedate_to_datetime(answer.headers["date"]).timestamp() - time.time()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("ahead_s", [HOUR_S, 60, -HOUR_S], ids=str)
 async def test_a_server_whose_clock_differs(
     tmp_path: Path, database: Database, figures: Figures, ahead_s: int

@@ -134,7 +134,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
 
 @pytest.mark.parametrize(
     "count",
-    [1_000, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(240)])],
+    [1_000, pytest.param(10_000, marks=pytest.mark.timeout(240))],
 )
 def test_generated_messages(server: LiveServer, count: int, figures: Callable[..., None]) -> None:
     numbers = itertools.count()

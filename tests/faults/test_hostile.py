@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from benchmarks.load import ACTIVITY
+from tests.support.figures import Figures
 from tests.support.live_server import LiveServer, running_server
 from tests.support.peer_watch import (
     Neighbours,
@@ -38,7 +39,6 @@ from tests.support.raw_socket import (
 )
 from tests.support.socket_client import SocketClient, connected, new_session, stored
 
-Figures = Callable[..., None]
 WARM_UP_MESSAGES, FLOOD_MESSAGES = 20_000, 200_000
 AT_ONCE = 1_000
 GROWTH_MB = 20.0
@@ -103,7 +103,6 @@ async def flood(server: LiveServer, user: str, count: int) -> None:
     assert (ended["idleSeconds"], ended["awaySeconds"]) == (0, 0)
 
 
-@pytest.mark.slow
 async def test_a_flood_of_activity(tmp_path: Path, user: str, figures: Figures) -> None:
     with running_server(tmp_path) as server:
         async with neighbours(server, "neighbour") as beside:
@@ -306,7 +305,6 @@ async def nag(sockets: list[RawSocket], let_go: Callable[[], bool]) -> None:
         await asyncio.sleep(0.1)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_a_hundred_slow_readers(tmp_path: Path, figures: Figures) -> None:
     with running_server(tmp_path) as server:
@@ -380,7 +378,6 @@ async def test_more_sockets_than_the_server_takes(tmp_path: Path) -> None:
             socket.end()
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_a_socket_that_starts_nothing(
     live_server: LiveServer, user: str, figures: Figures

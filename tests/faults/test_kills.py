@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,12 +19,12 @@ from bson import ObjectId
 
 from benchmarks.load import stay_active
 from tests.support.database_server import Database, uri
+from tests.support.figures import Figures
 from tests.support.fleet import Document, Fleet, Member, fleet, load, logged
 from tests.support.live_server import LiveServer
 from tests.support.oracle import LATENCY_S, Verdict, judge, now_s
 from tests.support.proxy import Fate, Proxy
 
-Figures = Callable[..., None]
 RESUMED_WITHIN_S = 5.0
 EXIT_WITHIN_S = 10.0
 RESTART = 1012
@@ -90,7 +90,6 @@ async def test_the_server_is_killed_twice(
     await killed_again_and_again(tmp_path, database, figures, rounds=2)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(90)
 async def test_the_server_is_killed_six_times(
     tmp_path: Path, database: Database, figures: Figures
@@ -152,7 +151,6 @@ def and_unwritten(
     return whole
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("how", ["refuse", "swallow"])
 async def test_sigterm_while_the_database_is_down(
@@ -191,7 +189,6 @@ async def test_sigterm_comes_twice(tmp_path: Path, database: Database, figures: 
             assert verdict.exact, verdict
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(60)
 async def test_sigterm_with_1000_sockets(
     tmp_path: Path, database: Database, figures: Figures

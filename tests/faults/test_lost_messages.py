@@ -5,7 +5,7 @@ client knows to have fallen due: none lost, none doubled, each active or idle as
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -13,13 +13,13 @@ import pytest
 
 from benchmarks.load import stay_active
 from tests.support.database_server import Database, uri
+from tests.support.figures import Figures
 from tests.support.fleet import SETTINGS, USER, Fleet, fleet, percentile
 from tests.support.live_server import LiveServer, running_server
 from tests.support.oracle import Oracle, judge, now_s
 from tests.support.proxy import Fate, Proxy, Rule
 from tests.support.socket_client import connected
 
-Figures = Callable[..., None]
 SESSIONS = 60
 TICK_LATE_S = 0.25
 
@@ -78,7 +78,7 @@ async def ordeal(
         (Fate.DROP_REPLY, 2, 3),
         (Fate.DROP, 2, 3),
         (Fate.CUT, 2, 3),
-        pytest.param(Fate.DROP_AND_HANG, 3, 1, marks=pytest.mark.slow),
+        (Fate.DROP_AND_HANG, 3, 1),
     ],
     ids=["reply", "request", "half-a-batch", "request-hanging"],
 )
@@ -180,7 +180,6 @@ async def test_every_reply_takes_400_ms(rig: Rig, figures: Figures) -> None:
     assert not any(member.heard["degraded"] for member in crew.members)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_every_third_write_is_reset_for_60_s(rig: Rig, figures: Figures) -> None:
     """One half of those who stay is idle from the sixteenth second on."""

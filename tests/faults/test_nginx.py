@@ -7,7 +7,6 @@ other server do not notice.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,13 @@ from bson import ObjectId
 
 from benchmarks.load import stay_active
 from tests.support.database_server import Database
+from tests.support.figures import Figures
 from tests.support.fleet import DATABASE, SETTINGS, USER, Fleet, Member, fleet
 from tests.support.live_server import LiveServer
 from tests.support.nginx import Front, any_certificate, nginx
 from tests.support.oracle import Verdict, judge, now_s
 from tests.support.pair import pair
 
-Figures = Callable[..., None]
 RESUMED_WITHIN_S = 10.0
 CUT_WITHIN_S = 3.0
 LOOKED_AT = 10
@@ -125,7 +124,6 @@ async def test_50_sockets_fail_over(tmp_path: Path, database: Database, figures:
     await fail_over(tmp_path, database, figures, count=50)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_2000_sockets_fail_over(tmp_path: Path, database: Database, figures: Figures) -> None:
     await fail_over(tmp_path, database, figures, count=2000)

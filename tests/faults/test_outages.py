@@ -7,7 +7,6 @@ nobody else.
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,14 @@ import pytest
 
 from benchmarks.load import stay_active
 from tests.support.database_server import Database
+from tests.support.figures import Figures
 from tests.support.fleet import Fleet, load, logged, percentile
+from tests.support.killed import CAUGHT_UP_S, RESTARTED_WITHIN_S, killed_under_load
 from tests.support.oracle import now_s
 from tests.support.proxy import Proxy
 
-Figures = Callable[..., None]
 OBSERVERS = 10
 TICK_LATE_S = 0.25
-CAUGHT_UP_S = 5.0
 GROWTH_MB = 30
 HEALTH_WITHIN_S = 3.0
 QUARANTINE_S = 10.0
@@ -127,7 +126,6 @@ async def test_the_database_is_gone_for_6_s(
     await gone(tmp_path, database, figures, count=50, seconds=6)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_the_database_is_gone_for_60_s(
     tmp_path: Path, database: Database, figures: Figures
@@ -135,7 +133,6 @@ async def test_the_database_is_gone_for_60_s(
     await gone(tmp_path, database, figures, count=1000, seconds=60)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_the_database_stands_still_for_20_s(
     tmp_path: Path, database: Database, figures: Figures
@@ -150,22 +147,6 @@ async def test_the_database_stands_still_for_20_s(
         await outage.is_over(figures)
 
 
-async def killed_under_load(
-    directory: Path, database: Database, figures: Figures, *, count: int, seconds: float
-) -> tuple[float, float]:
-    """How long the database took to answer again, and then the server to catch up."""
-    async with load(directory, database, count) as crew:
-        await stay_active(crew.members, every_s=5, for_s=seconds)
-        database.kill()
-        restart_s = await asyncio.to_thread(database.start)
-        caught_up_s = await crew.caught_up(within_s=20)
-        verdict = await crew.audit()
-        figures(restart_s=restart_s, caught_up_s=caught_up_s, **verdict.figures)
-        assert verdict.exact, verdict
-    return restart_s, caught_up_s
-
-
-RESTARTED_WITHIN_S = 5.0
 TWO_FLUSHES_S = 2 * (0.25 + 0.5)
 """Two flushes of a quarter of a second each, each with the half second that the driver may
 take to notice that the database is back, or to write 500 sessions."""
@@ -178,7 +159,6 @@ async def test_the_database_is_killed_under_load(
     assert caught_up_s <= TWO_FLUSHES_S
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_the_database_is_killed_after_90_s_of_load(
     tmp_path: Path, database: Database, figures: Figures
@@ -190,19 +170,6 @@ async def test_the_database_is_killed_after_90_s_of_load(
     assert caught_up_s <= CAUGHT_UP_S
 
 
-@pytest.mark.soak
-@pytest.mark.timeout(700)
-async def test_the_database_is_killed_after_10_minutes_of_load(
-    tmp_path: Path, database: Database, figures: Figures
-) -> None:
-    restart_s, caught_up_s = await killed_under_load(
-        tmp_path, database, figures, count=1000, seconds=600
-    )
-    assert restart_s <= RESTARTED_WITHIN_S
-    assert caught_up_s <= CAUGHT_UP_S
-
-
-@pytest.mark.slow
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("counter", ["elapsedSeconds", "activeSeconds"])
 async def test_one_session_cannot_be_written(

@@ -2,16 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.database_server import Database
+from tests.support.figures import Figures
 from tests.support.live_server import LiveServer
 from tests.support.page_client import Views, page_server, viewing
 
-Figures = Callable[..., None]
 Site = tuple[LiveServer, Views, Database]
 
 

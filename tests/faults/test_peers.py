@@ -17,13 +17,13 @@ from urllib.parse import urlsplit
 import pytest
 from websockets.asyncio.client import connect
 
+from tests.support.figures import Figures
 from tests.support.live_server import LiveServer, running_server
 from tests.support.peer_network import network, proxy
 from tests.support.peer_watch import is_booked, released
 from tests.support.raw_socket import CLOSE, RawSocket, frame, message, opened
 from tests.support.socket_client import SocketClient, connected, new_session, stored
 
-Figures = Callable[..., None]
 RELEASED_WITHIN_S = 2.0
 NOTICED_WITHIN_S = 40.0
 IDLE_AFTER_S = 15
@@ -126,7 +126,6 @@ def check_silence(found: dict[str, Any], silent_s: float, lived_s: float) -> Non
     assert found["elapsedSeconds"] == found["activeSeconds"] + found["idleSeconds"]
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(90)
 async def test_a_peer_whose_link_went_down(tmp_path: Path, user: str, figures: Figures) -> None:
     with network() as net, running_server(tmp_path, HOST="0.0.0.0") as server:
@@ -152,7 +151,6 @@ async def test_a_peer_whose_link_went_down(tmp_path: Path, user: str, figures: F
         check_silence(found, gone_s - cut_s, gone_s - began_s)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(90)
 async def test_a_peer_behind_a_proxy_that_goes_on_acknowledging(
     live_server: LiveServer, user: str, figures: Figures

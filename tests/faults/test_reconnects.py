@@ -130,7 +130,6 @@ async def crowd(server: LiveServer, ids: list[ObjectId]) -> tuple[list[Client], 
     return clients, time.monotonic() - began_s
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.usefixtures("_many_descriptors")
 async def test_two_thousand_sockets_come_back_after_a_crash(

@@ -10,7 +10,7 @@ import asyncio
 import math
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -21,13 +21,13 @@ import pytest
 
 from benchmarks.load import stay_active
 from tests.support.database_server import Database
+from tests.support.figures import Figures
 from tests.support.fleet import DATABASE, SETTINGS, USER, Fleet, Member, fleet, percentile
 from tests.support.live_server import LiveServer
 from tests.support.nginx import Front, any_certificate, nginx
 from tests.support.oracle import LATENCY_S, Between, now_s
 from tests.support.pair import pair
 
-Figures = Callable[..., None]
 RESTART = 1012
 BACK_WITHIN_S = 20.0
 AGAIN_AFTER_S = (0.1, 0.5)
@@ -203,7 +203,6 @@ async def test_40_sockets_roll(tmp_path: Path, database: Database, figures: Figu
     await roll(tmp_path, database, figures, count=40)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_500_sockets_roll(tmp_path: Path, database: Database, figures: Figures) -> None:
     await roll(tmp_path, database, figures, count=500)

@@ -21,11 +21,11 @@ import pytest
 
 from scoring.focus import focus_score
 from tests.support.database_server import Database
+from tests.support.figures import Figures
 from tests.support.pair import LATENCY_S, TOLD_WITHIN_S, Pair, Visit, frozen, pair
 from tests.support.peer_watch import is_booked
 from tests.support.socket_client import SocketClient, connected, new_session, stored
 
-Figures = Callable[..., None]
 TAKEN_OVER, DELETED = 4409, 4404
 COUNTERS = ("elapsedSeconds", "activeSeconds", "idleSeconds", "tabSwitches")
 WATCH_EVERY_S = 0.01
@@ -136,7 +136,6 @@ async def test_two_servers_take_a_session_from_each_other(both: Pair, figures: F
     await take_turns(both, figures, rounds=9)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_two_servers_take_a_session_from_each_other_200_times(
     both: Pair, figures: Figures
@@ -225,7 +224,6 @@ async def test_an_owner_frozen_for_4_s_changes_nothing_afterwards(
     await depose_a_frozen_owner(both, figures, seconds=4, count=4)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(90)
 async def test_an_owner_frozen_for_30_s_changes_nothing_afterwards(
     both: Pair, figures: Figures
@@ -233,7 +231,6 @@ async def test_an_owner_frozen_for_30_s_changes_nothing_afterwards(
     await depose_a_frozen_owner(both, figures, seconds=30)
 
 
-@pytest.mark.slow
 async def test_an_owner_taken_for_dead_hears_that_a_paused_session_was_taken(
     both: Pair, figures: Figures
 ) -> None:
@@ -410,7 +407,6 @@ def score_of(session: dict[str, Any]) -> int:
 # --- an owner that is gone ----------------------------------------------------------------
 
 
-@pytest.mark.slow
 async def test_sessions_of_a_killed_owner_are_free_for_the_other(
     tmp_path: Path, database: Database, figures: Figures
 ) -> None:

@@ -196,7 +196,6 @@ async def test_others_are_counted_and_memory_does_not_grow(
     await watched_export(live_server, filled(5_000), 5_000)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_a_hundred_thousand_sessions(tmp_path: Path) -> None:
     with a_server(tmp_path) as (server, db):
@@ -260,7 +259,6 @@ def test_it_ends_with_its_client(live_server: LiveServer, filled: Callable[[int]
             time.sleep(0.05)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(TAKEN_WITHIN_S + 60)
 def test_a_client_that_takes_nothing_is_cut_off(
     live_server: LiveServer, filled: Callable[[int], str]
@@ -279,7 +277,6 @@ def test_a_client_that_takes_nothing_is_cut_off(
         assert rest.head(EXPORT).status_code == 200
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(TAKEN_WITHIN_S + 60)
 def test_no_time_limit_ends_an_export(
     live_server: LiveServer, filled: Callable[[int], str]

@@ -21,9 +21,9 @@ from models.session_store import new_id
 from models.sessions import NewSession, ended_fields, new_document
 from models.tokens import Identity
 from tests.support.live_server import LiveServer
-from tests.support.server import SECRET
 from tests.support.page_client import NAME, page_server, viewing
 from tests.support.peer_watch import neighbours
+from tests.support.server import SECRET
 from tests.support.socket_client import connected
 from tests.support.views import a_view
 
@@ -391,7 +391,6 @@ async def test_another_server_hears_of_it(tmp_path: Path) -> None:
             other.stop()
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_others_are_counted_while_somebody_with_much_leaves(tmp_path: Path) -> None:
     with a_server(tmp_path) as (server, db):

@@ -33,7 +33,6 @@ async def left(db: AsyncIOMotorDatabase[Document]) -> dict[str, set[str]]:
     }
 
 
-@pytest.mark.slow
 async def test_old_rows_of_every_kind_are_removed(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     instants = {

@@ -22,8 +22,8 @@ from schemathesis import Case, GenerationMode, HookContext
 from models.errors import Unauthorized
 from models.tokens import TokenAuthority
 from tests.support.live_server import LiveServer
-from tests.support.server import SECRET
 from tests.support.paths import ROOT
+from tests.support.server import SECRET
 
 WITHIN_S = 180
 NEED_CREDENTIALS = {"POST /api/auth/login", "POST /api/auth/refresh"}

@@ -8,7 +8,6 @@ the database end as they were once all was warm.
 import asyncio
 import os
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +15,13 @@ import psutil
 import pytest
 
 from tests.support.database_server import Database
+from tests.support.figures import Figures
 from tests.support.live_server import LiveServer
 from tests.support.pair import pair
 from tests.support.peer_watch import MEGABYTE
 from tests.support.soak.users import User
 from tests.support.soak.world import World
 
-Figures = Callable[..., None]
 MINUTES = float(os.environ.get("SOAK_MINUTES", "15"))
 SEED = int(os.environ.get("SOAK_SEED", "0")) or random.randrange(1, 1_000_000)
 USERS = 40
@@ -93,7 +92,6 @@ async def crowd(world: World, for_s: float) -> list[User]:
     return users
 
 
-@pytest.mark.soak
 @pytest.mark.timeout(MINUTES * 60 + 240)
 async def test_random_faults(tmp_path: Path, database: Database, figures: Figures) -> None:
     with pair(tmp_path, database, **SETTINGS) as both:

@@ -9,7 +9,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from focusup.database import open_database
 from focusup.settings import Settings
 from realtime.clock import ManualClock, SystemClock
 from routes.services import KEY, Services
+from tests.support.app_log import AppLog
 from tests.support.server import SECRET, Server
 
 T = TypeVar("T")
@@ -61,6 +62,7 @@ class AppServer(Server):
         self._services: Services | None = None
         self._failure: BaseException | None = None
         self._serves = threading.Event()
+        self._log = AppLog()
         self._thread = threading.Thread(target=self._run, name="application", daemon=True)
 
     @property
@@ -104,6 +106,12 @@ class AppServer(Server):
             return await work(self.services)
 
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result(within_s)
+
+    def log(self) -> str:
+        return self._log.text()
+
+    def collects_its_log(self) -> AbstractContextManager[None]:
+        return self._log.collecting()
 
     def advance(self, seconds: float) -> None:
         """Let time pass as if every tick came on time, until everything due is stored."""
@@ -179,11 +187,11 @@ async def _let_read() -> None:
 
 @contextmanager
 def running_app(directory: Path, uri: str, **options: Any) -> Iterator[AppServer]:
-    """An application that stops in the end."""
-    server = AppServer(directory, uri, **options).start()
-    try:
-        yield server
-    finally:
-        server.stop()
-
-
+    """An application that stops in the end, and has logged no traceback."""
+    server = AppServer(directory, uri, **options)
+    with server.collects_its_log():
+        try:
+            yield server.start()
+        finally:
+            server.stop()
+    assert "Traceback" not in server.log(), server.log()

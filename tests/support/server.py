@@ -30,6 +30,10 @@ class Server:
         """The address of the database under the server."""
         raise NotImplementedError
 
+    def log(self) -> str:
+        """Everything that it has logged."""
+        raise NotImplementedError
+
     def now(self) -> datetime:
         return datetime.now(UTC)
 

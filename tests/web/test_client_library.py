@@ -234,7 +234,6 @@ def client(server: LiveServer, user: str) -> Iterator[Client]:
             process.kill()
 
 
-@pytest.mark.slow
 def test_a_session_goes_on_by_itself_and_ends_though_the_server_is_gone(tmp_path: Path) -> None:
     with running_server(tmp_path) as server, client(server, "ada") as page:
         page.do("start")

@@ -48,7 +48,6 @@ class Truth:
         return int(self.seconds[what])
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_ten_visits(tmp_path: Path, email: str) -> None:
     with running_server(tmp_path) as server, MongoClient[Json](server.mongodb_uri) as mongo:

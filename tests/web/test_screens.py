@@ -61,7 +61,6 @@ async def settled(page: Page, url: str) -> None:
     await page.wait_for_timeout(300)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", ["/", "/me", "/admin"])
 @pytest.mark.parametrize("state", ["empty", "data"])
@@ -79,7 +78,6 @@ async def test_a_page(stage: Stage, path: str, scheme: str, state: str) -> None:
         assert await weight(page, server.url + path) <= MOST_BYTES
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_the_way_through_a_session(stage: Stage, scheme: str) -> None:
     server = stage.server

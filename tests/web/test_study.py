@@ -170,7 +170,6 @@ async def test_a_session_that_ended_elsewhere_shows_its_score(
             await shown_is_stored(page, client)
 
 
-@pytest.mark.slow
 async def test_reload_second_tab_and_a_lost_network(
     server: LiveServer, email: str, tmp_path: Path
 ) -> None:
@@ -255,7 +254,6 @@ async def test_the_same_page_on_another_origin(server: LiveServer, email: str) -
             await shown_is_stored(page, client)
 
 
-@pytest.mark.slow
 async def test_nobody_notices_that_a_token_ends(tmp_path: Path, email: str) -> None:
     """Tokens of 45 seconds, which are about to end after 15."""
     with running_server(tmp_path, ACCESS_TOKEN_MINUTES="0.75") as server:

@@ -19,8 +19,8 @@ from models.tokens import TokenAuthority
 from tests.support.cli import ROOT, command, environment, focusup, refusal, stranger
 from tests.support.database_programs import secantusd
 from tests.support.live_server import LiveServer
-from tests.support.server import SECRET
 from tests.support.requirements import missing, require
+from tests.support.server import SECRET
 
 PASSWORD = "hunter2-hunter2"
 

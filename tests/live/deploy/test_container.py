@@ -90,7 +90,6 @@ def test_its_settings_are_settings() -> None:
     assert instructions("VOLUME") == [given["DATA_DIR"]]
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_what_it_installs_runs_and_its_health_check_tells(tmp_path: Path) -> None:
     """Its two steps, `venv` and `pip install`, on a copy of what is sent to the builder."""

@@ -20,8 +20,8 @@ from focusup.logs import configure_logs, redact
 from tests.support.database_programs import until
 from tests.support.issuers import by_hand, hmac_by, token_of
 from tests.support.live_server import LiveServer, running_server
-from tests.support.server import SECRET
 from tests.support.page_client import viewing
+from tests.support.server import SECRET
 from tests.support.socket_client import connected
 
 PASSWORD = "correct horse battery"
