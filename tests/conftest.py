@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.database_server import Database
 from tests.support.figures import Figures, noted, noting
@@ -14,6 +15,10 @@ from tests.support.server import Server
 
 TESTS = Path(__file__).parent
 TIERS = ("unit", "contract", "live", "web", "faults", "mongodb", "soak")
+
+# A busy machine makes an example slow; what is wrong shows in the values alone.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
