@@ -18,11 +18,11 @@ from pymongo.errors import DuplicateKeyError
 from models.errors import Conflict, StorageUnavailable
 from models.fence import Stamps, fenced
 from models.page_days import BEACON_LIFE
-from models.page_views import PageName, PageTitle, Params, new_view, page_views, store_page_names
+from models.page_views import PageTitle, Params, new_view, page_views, store_page_names
 from models.session_store import CONTENDED_TRIES
 from models.sessions import Counter, Document
 from models.visitors import Arrival, LatestView, note_views
-from models.wire import DocumentId, WireModel
+from models.wire import DocumentId, PageName, WireModel
 
 SECOND = timedelta(seconds=1)
 ID_BYTES = 12

@@ -17,7 +17,7 @@ from pydantic import Field, StringConstraints
 from models.errors import Conflict, NotFound
 from models.sessions import Document
 from models.storage import StatementRefused, StorageUnavailable, answered_within
-from models.wire import UtcDatetime, WireModel
+from models.wire import PageName, UtcDatetime, WireModel, page_name
 
 COLLECTION = "page_coefficients"
 DEFAULT = 1.0
@@ -30,9 +30,7 @@ ANSWER_WITHIN_S = 5.0
 log = structlog.get_logger(__name__)
 
 # A control character could be stored, and never be deleted by a query string.
-Pattern = Annotated[
-    str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
-]
+Pattern = Annotated[PageName, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class PageCoefficient(WireModel):
@@ -103,18 +101,22 @@ class Coefficients:
 
     async def put(self, body: PageCoefficient, now: datetime) -> PageCoefficientView:
         """Set one, new or not. Raises Conflict when there are too many."""
-        known = {document["_id"] for document in await self._read()}
+        known = {page_name(document["_id"]) for document in await self._read()}
         if body.pattern not in known and len(known) >= MAX_PATTERNS:
             raise Conflict("too_many_patterns", f"There are {MAX_PATTERNS} patterns already.")
         values = {"coefficient": body.coefficient, "updatedAt": now}
         wanted = {"_id": body.pattern}
         await self._db[COLLECTION].update_one(wanted, {"$set": values}, upsert=True)
+        for id_ in await self._ids(body.pattern):
+            if id_ != body.pattern:
+                await self._db[COLLECTION].delete_one({"_id": id_})
         await self._read()
         return PageCoefficientView(**body.model_dump(by_alias=False), updated_at=now)
 
     async def delete(self, pattern: str) -> None:
         """Raises NotFound."""
-        result = await self._db[COLLECTION].delete_one({"_id": pattern})
+        wanted = {"_id": {"$in": await self._ids(pattern)}}
+        result = await self._db[COLLECTION].delete_many(wanted)
         await self._read()
         if not result.deleted_count:
             raise NotFound("coefficient_not_found", "There is no coefficient of this pattern.")
@@ -131,9 +133,14 @@ class Coefficients:
                 log.exception("coefficients_not_read")
             await asyncio.sleep(REFRESH_S)
 
+    async def _ids(self, pattern: str) -> list[str]:
+        """The stored spellings of a pattern: earlier versions kept each."""
+        found = await self._db[COLLECTION].find({}, {"_id": 1}).to_list(None)
+        return [each["_id"] for each in found if page_name(each["_id"]) == pattern]
+
     async def _read(self) -> list[dict[str, Any]]:
         documents = await self._db[COLLECTION].find().to_list(None)
-        found = {document["_id"]: document["coefficient"] for document in documents}
+        found = {page_name(document["_id"]): document["coefficient"] for document in documents}
         if found != self._by_pattern:
             self._by_pattern, self._by_page = found, {}
         return documents
@@ -141,7 +148,7 @@ class Coefficients:
 
 def _view(document: Document) -> PageCoefficientView:
     return PageCoefficientView(
-        pattern=document["_id"],
+        pattern=page_name(document["_id"]),
         coefficient=document["coefficient"],
         updated_at=document["updatedAt"],
     )

@@ -16,7 +16,7 @@ from models.errors import Conflict, NotFound
 from models.sessions import COUNTERS, FINAL, Document, changed_fields, score_fields
 from models.timeline_reports import EditKind, started_at, told_of
 from models.timelines import EMPTY, runs_in
-from models.wire import UtcDatetime, WireModel, milliseconds
+from models.wire import NOT_BLANK, ONE_SPELLING, UtcDatetime, WireModel, milliseconds
 from scoring.apportion import Told, made_active
 from scoring.timeline import Kind, counts_of, pack
 
@@ -33,7 +33,7 @@ class Reassignment(WireModel):
     `startedAt`, as the timeline shows it, was active, for this reason."""
 
     started_at: UtcDatetime
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500), NOT_BLANK, ONE_SPELLING]
 
 
 def changed_by_hand(document: Document, given: Mapping[str, Any], now: datetime) -> Changes:

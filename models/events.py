@@ -15,14 +15,14 @@ from pydantic import StringConstraints
 from models.indexes import IndexSpec
 from models.running_counts import Count, counted, forget, is_whole
 from models.sightings import Database, insert_new
-from models.wire import WireModel, milliseconds
+from models.wire import ONE_SPELLING, WireModel, milliseconds
 from scoring.utc_days import Span
 
 COLLECTION = "activity_events"
 COUNTED_AS = "events"
 
 EventType = Literal["login", "signup", "app_open", "action"]
-ActionName = Annotated[str, StringConstraints(max_length=128)]
+ActionName = Annotated[str, StringConstraints(max_length=128), ONE_SPELLING]
 INDEXES = (
     IndexSpec(
         keys=(("created_at", 1),),

@@ -1,7 +1,8 @@
 """Sessions as rows of CSV (RFC 4180), for spreadsheets.
 
 What must always hold: no text of the user's is a formula to a spreadsheet, which may send
-what is in other cells to somebody else: text that begins like one gets a `'` in front.
+what is in other cells to somebody else: text that begins like one gets a `'` in front. Tags are a
+list within their cell, quoted as cells are in a line: `"Algebra, linear", math` are two.
 """
 
 import csv
@@ -24,8 +25,13 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # 
 def csv_row(session: SessionView) -> str:
     """One line, with its end."""
     fields: dict[str, Any] = session.model_dump(by_alias=True)
-    fields |= {"id": session.id, "tags": ", ".join(session.tags)}
+    fields |= {"id": session.id, "tags": ", ".join(map(_quoted, session.tags))}
     return _line([_cell(fields[name]) for name in COLUMNS])
+
+
+def _quoted(tag: str) -> str:
+    """A tag as CSV itself would quote it, where it would not be told from several."""
+    return '"' + tag.replace('"', '""') + '"' if "," in tag or '"' in tag else tag
 
 
 def _cell(value: Any) -> Any:

@@ -6,7 +6,6 @@ searched for can be a pattern or an operator, and the embedded database, which s
 sessions of everybody for any further filter, reads this user's alone.
 """
 
-import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +14,7 @@ from bson import ObjectId
 from models.session_store import Database, sessions
 from models.sessions import Document, SessionQuery
 from models.windows import BY_ID, OLDEST, newest_first
+from scoring.text import clean, distinct, fold
 
 SEARCHED = ("title", "notes")
 COMPARED = ("status", "contentId", "tags", "createdAt", *SEARCHED)
@@ -51,21 +51,17 @@ async def list_sessions(
     return (page if fits is None else await _whole(db, page)), cursor
 
 
-def folded(text: str) -> str:
-    """What is compared: neither case nor the way in which letters are composed matters."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-
-
 def _fits(query: SessionQuery) -> Callable[[Document], bool] | None:
     """Whether a document passes all filters; None where there are none."""
-    text = None if query.q is None else folded(query.q)
+    text = None if query.q is None else fold(query.q) or query.q
     filters: list[Callable[[Document], bool]] = []
     if query.status is not None:
         filters.append(lambda each: each["status"] == query.status)
     if query.content_id is not None:
-        filters.append(lambda each: each["contentId"] == query.content_id)
+        # Texts that were stored by earlier versions are as they were typed.
+        filters.append(lambda each: _cleaned(each["contentId"]) == query.content_id)
     if query.tag is not None:
-        filters.append(lambda each: query.tag in each["tags"])
+        filters.append(lambda each: query.tag in distinct(each["tags"]))
     if (since := query.from_) is not None:
         filters.append(lambda each: each["createdAt"] >= since)
     if (until := query.to) is not None:
@@ -89,8 +85,12 @@ def _moved(instant: datetime, by: timedelta) -> datetime | None:
     return instant + by if OLDEST < instant < LATEST else None
 
 
+def _cleaned(name: str | None) -> str | None:
+    return None if name is None else clean(name)
+
+
 def _has(document: Document, text: str) -> bool:
-    return any(text in folded(document[name]) for name in SEARCHED if document[name] is not None)
+    return any(text in fold(document[name]) for name in SEARCHED if document[name] is not None)
 
 
 async def _whole(db: Database, page: list[Document]) -> list[Document]:

@@ -8,7 +8,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-IdleMode = Literal["interactive", "reading", "video"] | Annotated[float, Field(ge=5, le=600)]
+from models.wire import one_message
+
+IdleMode = Annotated[
+    Literal["interactive", "reading", "video"] | Annotated[float, Field(ge=5, le=600)],
+    one_message(
+        "Input should be interactive, reading, video, or a number of seconds from 5 to 600"
+    ),
+]
 """A number is the seconds themselves."""
 DEFAULT: IdleMode = "interactive"
 READING_S, VIDEO_S = 60.0, 180.0

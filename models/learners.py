@@ -18,7 +18,7 @@ from models.fence import Stamps, fenced
 from models.session_store import CONTENDED_TRIES
 from models.sessions import Document
 from models.time_zones import UTC, TimeZone
-from models.wire import WireModel
+from models.wire import WHOLE, WireModel
 from scoring.local_days import date_of, instant_us
 from scoring.streaks import NO_GOALS, Goals, GoalsSince
 
@@ -39,9 +39,9 @@ class LearnerSettings(WireModel):
 class GoalsBody(WireModel):
     """Goals; null is none. They hold from today on, in the learner's time zone."""
 
-    daily_minutes: Annotated[int, Field(ge=1, le=1440)] | None = None
-    weekly_minutes: Annotated[int, Field(ge=1, le=10_080)] | None = None
-    sessions_per_day: Annotated[int, Field(ge=1, le=100)] | None = None
+    daily_minutes: Annotated[int, Field(ge=1, le=1440), WHOLE] | None = None
+    weekly_minutes: Annotated[int, Field(ge=1, le=10_080), WHOLE] | None = None
+    sessions_per_day: Annotated[int, Field(ge=1, le=100), WHOLE] | None = None
 
 
 class Learner(NamedTuple):

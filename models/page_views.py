@@ -16,6 +16,7 @@ from pymongo.errors import BulkWriteError
 
 from models.indexes import IndexSpec
 from models.sessions import Document
+from models.wire import ONE_SPELLING, one_message
 
 COLLECTION = "page_views"
 PAGES = "pages"
@@ -36,15 +37,17 @@ COUNTERS = ("visibleSeconds", "engagedSeconds")
 Database = AsyncIOMotorDatabase[Document]
 Source = Literal["socket", "beacon"]
 
-PageName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-PageTitle = Annotated[str, StringConstraints(max_length=200)]
-ParamName = Annotated[str, StringConstraints(min_length=1, max_length=50, pattern=r"^[^$.\x00]+$")]
-ParamValue = (
-    Annotated[str, StringConstraints(max_length=200)]
+PageTitle = Annotated[str, StringConstraints(max_length=200), ONE_SPELLING]
+ParamName = Annotated[
+    str, StringConstraints(min_length=1, max_length=50, pattern=r"^[^$.\x00]+$"), ONE_SPELLING
+]
+ParamValue = Annotated[
+    Annotated[str, StringConstraints(max_length=200), ONE_SPELLING]
     | StrictBool
     | Annotated[StrictInt, Field(ge=-(2**53), le=2**53)]
-    | Annotated[StrictFloat, Field(allow_inf_nan=False)]
-)
+    | Annotated[StrictFloat, Field(allow_inf_nan=False)],
+    one_message("Input should be a text of at most 200 characters, a number, true or false"),
+]
 Params = Annotated[
     dict[ParamName, ParamValue],
     Field(

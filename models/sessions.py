@@ -9,13 +9,22 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints
+from pydantic import ConfigDict, Field, StrictBool, StringConstraints
 
 from models.errors import Conflict, Invalid
 from models.idle_modes import DEFAULT, IdleMode
 from models.time_zones import UTC, TimeZone
 from models.timelines import EMPTY, counters_set, pause_ended
-from models.wire import UtcDatetime, WireModel
+from models.wire import (
+    COMPOSED,
+    EACH_ONCE,
+    NOT_BLANK,
+    ONE_SPELLING,
+    WHOLE,
+    UtcDatetime,
+    WireModel,
+    or_default,
+)
 from scoring.focus import Score, focus_score, round_half_up
 
 Status = Literal["active", "paused", "completed", "abandoned", "cancelled"]
@@ -27,18 +36,15 @@ SECOND = timedelta(seconds=1)
 MILLISECOND = timedelta(milliseconds=1)
 
 
-def _whole(value: object) -> object:
-    """JSON knows one kind of number: 60.0 is the integer 60."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 TargetMinutes = Annotated[float, Field(gt=0, le=1440)]
-ShortText = Annotated[str, StringConstraints(max_length=200)]
-Tag = Annotated[str, StringConstraints(min_length=1, max_length=50)]
-Tags = Annotated[list[Tag], Field(max_length=20)]
-Notes = Annotated[str, StringConstraints(max_length=5000)]
-SearchText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Counter = Annotated[int, Field(ge=0, le=MAX_COUNTER), BeforeValidator(_whole)]
+ShortText = Annotated[str, StringConstraints(max_length=200), ONE_SPELLING]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=50), NOT_BLANK, ONE_SPELLING]
+Tags = Annotated[list[Tag], Field(max_length=20), EACH_ONCE]
+Notes = Annotated[str, StringConstraints(max_length=5000), COMPOSED]
+SearchText = Annotated[
+    str, StringConstraints(min_length=1, max_length=200), NOT_BLANK, ONE_SPELLING
+]
+Counter = Annotated[int, Field(ge=0, le=MAX_COUNTER), WHOLE]
 SessionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{24}$")]
 
 
@@ -62,7 +68,7 @@ class NewSession(SessionFields):
     """Body of `POST /api/sessions`. Without a `timeZone` it is the one of the user's
     settings. It and `idleMode` are kept for good."""
 
-    idle_mode: IdleMode = DEFAULT
+    idle_mode: Annotated[IdleMode, or_default(DEFAULT)] = DEFAULT
     time_zone: TimeZone | None = None
 
 
@@ -85,7 +91,7 @@ class SessionChange(SessionFields):
 class EndSession(WireModel):
     """Body of `PUT /api/sessions/:id/end`; it may be left out."""
 
-    status: FinalStatus = "completed"
+    status: Annotated[FinalStatus, or_default("completed")] = "completed"
 
 
 class SessionQuery(WireModel):

@@ -15,6 +15,7 @@ from models.time_zones import UTC
 from models.timelines import origin_of, runs_in
 from scoring.local_days import instant_us
 from scoring.study_days import DayMark, DayTally, Lived, StudyDays, day_in, tally, together
+from scoring.text import clean, distinct
 
 StoredDays = list[list[Any]]
 """[date, document of its tally] of each."""
@@ -88,8 +89,9 @@ def lived_of(document: Document) -> Lived:
         paused_seconds=paused,
         away_seconds=away,
         focus_score=document["focusScore"],
-        content=document["contentId"],
-        tags=document["tags"],
+        # Earlier versions stored names as they were typed.
+        content=None if document["contentId"] is None else clean(document["contentId"]),
+        tags=distinct(document["tags"]),
     )
 
 

@@ -21,7 +21,7 @@ from models.indexes import IndexSpec
 from models.passwords import MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS
 from models.time_zones import TimeZone
 from models.tokens import Identity
-from models.wire import DocumentId, StoredModel, UtcDatetime, WireModel
+from models.wire import NOT_BLANK, ONE_SPELLING, DocumentId, StoredModel, UtcDatetime, WireModel
 
 Database = AsyncIOMotorDatabase[dict[str, Any]]
 
@@ -60,6 +60,11 @@ EmailAddress = Annotated[
 ]
 
 
+DisplayName = Annotated[
+    str, StringConstraints(min_length=1, max_length=100), NOT_BLANK, ONE_SPELLING
+]
+
+
 def _password(min_chars: int) -> Any:
     return Field(
         min_length=min_chars,
@@ -74,7 +79,7 @@ class Signup(WireModel):
 
     email: EmailAddress
     password: Annotated[str, _password(MIN_PASSWORD_CHARS)]
-    name: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    name: DisplayName | None = None
     time_zone: TimeZone = "UTC"
 
 

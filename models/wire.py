@@ -4,10 +4,12 @@ What must always hold: a field is called on the wire as in the database (`passwo
 and in Python by its snake_case name; a number is never a string, NaN or infinite; an
 unknown field of a body is refused; an instant is an aware UTC datetime of millisecond
 precision, because that is what BSON keeps, and reads `2026-01-31T09:30:00.000Z`. What was
-refused is never repeated in an error, since it may be a password.
+refused is never repeated in an error, since it may be a password. A name has one spelling
+(`scoring.text.clean`), so that what looks the same is the same.
 """
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Self
 
@@ -21,10 +23,15 @@ from pydantic import (
     Field,
     GetPydanticSchema,
     PlainSerializer,
+    StringConstraints,
+    ValidationError,
     WithJsonSchema,
+    WrapValidator,
 )
 from pydantic.alias_generators import to_camel
 from pydantic_core import core_schema
+
+from scoring.text import clean, composed, decoded_path, distinct
 
 EARLIEST, LATEST = date(2000, 1, 1), date(2100, 1, 1)
 _DATE_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]", re.ASCII)
@@ -71,6 +78,58 @@ UtcDatetime = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """An aware instant in UTC, cut to the millisecond; a string on the wire, a datetime in BSON."""
+
+
+def _text(spelled: Callable[[str], str]) -> BeforeValidator:
+    return BeforeValidator(lambda value: spelled(value) if isinstance(value, str) else value)
+
+
+def or_default(default: object) -> BeforeValidator:
+    """Let null stand for a field that is left out, as many clients send it."""
+    return BeforeValidator(lambda value: default if value is None else value)
+
+
+def one_message(message: str) -> WrapValidator:
+    """Say so of a value that no member of a union takes, at the field: Pydantic would list one
+    error for each member, at names that are no fields."""
+
+    def checked(value: object, handler: Callable[[object], object]) -> object:
+        try:
+            return handler(value)
+        except ValidationError:
+            raise ValueError(message) from None
+
+    return WrapValidator(checked)
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+"""JSON knows one kind of number: 60.0 is the integer 60."""
+ONE_SPELLING = _text(clean)
+"""For names: composed (NFC), without blanks around. To stand after the constraints of the
+field, which are those of the name that is stored."""
+COMPOSED = _text(composed)
+"""For prose, whose blanks may mean something."""
+EACH_ONCE = AfterValidator(distinct)
+"""For lists of names."""
+NOT_BLANK = Field(
+    json_schema_extra={"pattern": r"[^\s\u001c-\u001f\u0085\u00ad\u180e\u200b\u2060\ufeff]"}
+)
+"""For the schema of a name that may not be empty."""
+
+
+def page_name(text: str) -> str:
+    """Return the one name of a page, however the client spells its path."""
+    return clean(decoded_path(text))
+
+
+PageName = Annotated[
+    str, StringConstraints(min_length=1, max_length=200), NOT_BLANK, _text(page_name)
+]
+"""A page, or a pattern of pages; the length is that of the decoded path."""
 
 
 def _object_id_schema(_source: Any, _handler: Any) -> core_schema.CoreSchema:

@@ -2,7 +2,8 @@
 
 What must always hold: parsing is total. Any text becomes a message or a `Malformed`
 with what can be told to its sender; nothing a client sends can raise. Unknown fields are
-ignored, so that clients may send more than this version understands.
+ignored, so that clients may send more than this version understands. A lone surrogate, as
+of a text that was cut within an emoji, becomes U+FFFD.
 """
 
 from typing import Annotated, Generic, Literal, TypeVar
@@ -11,9 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, from_json
 
-MessageId = (
-    Annotated[str, StringConstraints(max_length=64)] | Annotated[int, Field(ge=-(2**53), le=2**53)]
-)
+from models.wire import one_message, or_default
+from scoring.text import BOM, mended_json
+
+MessageId = Annotated[
+    Annotated[str, StringConstraints(max_length=64)] | Annotated[int, Field(ge=-(2**53), le=2**53)],
+    one_message("Input should be a string of at most 64 characters or an integer"),
+]
 Updates = Literal["tick", "change", "none"]
 M = TypeVar("M")
 
@@ -37,7 +42,7 @@ class Start(ClientMessage):
 
     type: Literal["start"]
     session_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    updates: Updates = "tick"
+    updates: Annotated[Updates, or_default("tick")] = "tick"
     """`tick` is a message each second, `change` one when idle turns to active or back."""
     heartbeat_seconds: Annotated[float, Field(ge=1, le=3600)] | None = None
     """A promise to send something that often; silence for twice as long ends the connection."""
@@ -71,7 +76,9 @@ class Stop(ClientMessage):
     """End the session and score it."""
 
     type: Literal["stop"]
-    status: Literal["completed", "abandoned", "cancelled"] = "completed"
+    status: Annotated[Literal["completed", "abandoned", "cancelled"], or_default("completed")] = (
+        "completed"
+    )
 
 
 class Auth(ClientMessage):
@@ -109,6 +116,14 @@ class Dialect(Generic[M]):
         """The message in this text. Never raises."""
         if text in _ACTIVITY_TEXTS:  # up to 60 a second from each client
             return ACTIVITY
+        found = self._read(text)
+        if isinstance(found, Malformed) and found.id is None:
+            mended = mended_json(text.removeprefix(BOM))
+            if mended != text:
+                return self._read(mended)
+        return found
+
+    def _read(self, text: str) -> M | Malformed:
         try:
             return self._adapter.validate_json(text)
         except ValidationError as error:
@@ -132,14 +147,9 @@ def _explain(error: ErrorDetails) -> tuple[Literal["invalid_message", "unknown_t
             return "invalid_message", "The message has no `type`."
         case "model_type" | "model_attributes_type" | "dict_type":
             return "invalid_message", "The message must be a JSON object."
-    loc = error["loc"][1:]
-    if loc[:1] == ("id",):
-        return (
-            "invalid_message",
-            "id: Input should be a string of at most 64 characters or an integer.",
-        )
-    field = ".".join(str(part) for part in loc)
-    return "invalid_message", f"{field}: {error['msg']}." if field else f"{error['msg']}."
+    field = ".".join(str(part) for part in error["loc"][1:])
+    reason = error["msg"].removeprefix("Value error, ")
+    return "invalid_message", f"{field}: {reason}." if field else f"{reason}."
 
 
 def _id_of(text: str) -> str | int | None:

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from models.page_views import PageName, PageTitle, Params
-from models.wire import UtcDatetime
+from models.page_views import PageTitle, Params
+from models.wire import PageName, UtcDatetime, or_default
 from realtime.messages import Activity, Auth, ClientMessage, Dialect, Ping
 from realtime.server_messages import (
     Authenticated,
@@ -28,11 +28,11 @@ class View(ClientMessage):
 
     type: Literal["view"]
     page: PageName
-    params: Params = Field(default_factory=dict)
+    params: Annotated[Params, or_default({})] = Field(default_factory=dict)
     """What tells views of one page apart."""
     title: PageTitle | None = None
-    visible: bool = True
-    updates: PageUpdates = "none"
+    visible: Annotated[bool, or_default(default=True)] = True
+    updates: Annotated[PageUpdates, or_default("none")] = "none"
     """`tick` is a message each second."""
 
 

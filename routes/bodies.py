@@ -5,20 +5,23 @@ no more than the limit is ever held; nothing that was sent is repeated in the an
 the names of unknown fields. A body is read as JSON whatever its Content-Type says, since
 `curl -d` calls everything a form; no cookie signs anyone in, so nothing is gained by
 forging such a request from another site. Of a repeated member of an object the last
-counts, as in every browser.
+counts, as in every browser; a lone surrogate becomes U+FFFD, and a byte order mark nothing.
+Compressed bodies are refused: they can be as large as they like.
 """
 
 import asyncio
+import codecs
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from quart import Quart, Response, request
-from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
+from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
 
 from models.errors import FieldError, Invalid, Malformed
 from models.wire import WireModel
+from scoring.text import mended_json
 
 MAX_BODY_BYTES = 64 * 1024
 BODY_WITHIN_S = 8
@@ -77,15 +80,29 @@ def no_content() -> Response:
 
 def parse_body(model: type[M], body: bytes) -> M:
     """Read JSON; raises Malformed when it is none, Invalid when it is not this model's."""
+    body = body.removeprefix(codecs.BOM_UTF8)
     if not body and needs_body(model):
         raise Malformed("body_missing", "A JSON object is needed as the body.")
     try:
-        return model.model_validate_json(body or b"{}", by_alias=True, by_name=False)
+        return _read(model, body)
     except ValidationError as error:
         details = _details(error)
     if details[0]["type"] == "json_invalid":
         raise Malformed("invalid_json", f"The body is refused: {details[0]['msg']}.")
     raise Invalid("invalid_body", "The body breaks the rules named in errors.", _listed(details))
+
+
+def _read(model: type[M], body: bytes) -> M:
+    try:
+        return model.model_validate_json(body or b"{}", by_alias=True, by_name=False)
+    except ValidationError as error:
+        if _details(error)[0]["type"] != "json_invalid":
+            raise
+        try:
+            mended = mended_json(body.decode())
+        except UnicodeDecodeError:
+            raise error from None
+    return model.model_validate_json(mended, by_alias=True, by_name=False)
 
 
 def _details(error: ValidationError) -> list[ErrorDetails]:
@@ -109,6 +126,8 @@ def _invalid_query(errors: Iterable[FieldError]) -> Invalid:
 
 
 async def _read_bytes() -> bytes:
+    if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise RequestEntityTooLarge
     body = bytearray()

@@ -52,7 +52,7 @@ CODES: Mapping[str, Code] = {
     "too_many_pages": Code(409, "There are too many different pages."),
     "too_many_patterns": Code(409, "There are too many patterns already."),
     "body_too_large": Code(413, "The body is too large."),
-    "unsupported_media_type": Code(415, "The body is not of a kind that is understood here."),
+    "unsupported_media_type": Code(415, "The body is compressed; send it as it is."),
     "counters_inconsistent": Code(422, "elapsedSeconds must be activeSeconds + idleSeconds."),
     "invalid_body": Code(422, "The body breaks the rules named in errors."),
     "invalid_query": Code(422, "The query string breaks the rules named in errors."),
@@ -73,14 +73,15 @@ CODES: Mapping[str, Code] = {
 
 OF_EVERY = ("internal_error", "database_unavailable")
 OF_WHAT_IS_COUNTED = ("too_many_requests",)
-OF_A_BODY = ("invalid_json", "request_timeout", "body_too_large", "invalid_body")
+OF_A_BODY = (
+    *("invalid_json", "request_timeout", "body_too_large", "unsupported_media_type"),
+    "invalid_body",
+)
 OF_A_NEEDED_BODY = ("body_missing",)
 OF_A_QUERY = ("invalid_query",)
 OF_A_PATH = ("not_found",)
 OF_A_TOKEN = ("token_missing", "token_invalid", "token_expired")
-OF_THE_MACHINERY = (
-    *("bad_request", "method_not_allowed", "unsupported_media_type", "upgrade_required"),
-)
+OF_THE_MACHINERY = (*("bad_request", "method_not_allowed", "upgrade_required"),)
 """Of requests that reach none of the operations."""
 
 

@@ -17,6 +17,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from scoring.local_days import Calendar
+from scoring.text import clean
 from scoring.timeline import SECOND_US, Kind, Run
 
 COMPLETED = "completed"
@@ -157,9 +158,9 @@ class DayTally:
             self.last_score = max(self.last_score or other.last_score, other.last_score)
         self.hours += other.hours
         for content, share in other.contents.items():
-            self.contents[content] = share.plus(self.contents.get(content, NOTHING))
+            _add(self.contents, content, share)
         for tag, share in other.tags.items():
-            self.tags[tag] = share.plus(self.tags.get(tag, NOTHING))
+            _add(self.tags, tag, share)
         for seen in (other.first, other.last):
             if seen is not None:
                 self.seen(*seen)
@@ -173,10 +174,9 @@ class DayTally:
             self.last = here
 
     def add_share(self, session: Lived, share: Share) -> None:
-        content = session.content
-        self.contents[content] = share.plus(self.contents.get(content, NOTHING))
+        _add(self.contents, session.content, share)
         for tag in session.tags:
-            self.tags[tag] = share.plus(self.tags.get(tag, NOTHING))
+            _add(self.tags, tag, share)
 
     def to_document(self) -> dict[str, Any]:
         return {
@@ -199,11 +199,17 @@ class DayTally:
             tally.last_score = (last_score[0], last_score[1])
         hours = document["hours"]
         tally.hours.update(dict(zip(hours[::2], hours[1::2], strict=True)))
-        tally.contents = {row[0]: Share(row[1], row[2]) for row in document["contents"]}
-        tally.tags = {row[0]: Share(row[1], row[2]) for row in document["tags"]}
+        for name, focused, ended in document["contents"]:
+            _add(tally.contents, None if name is None else clean(name), Share(focused, ended))
+        for name, focused, ended in document["tags"]:
+            _add(tally.tags, clean(name), Share(focused, ended))
         if seen := document["seen"]:
             tally.first, tally.last = (seen[0], seen[1]), (seen[2], seen[3])
         return tally
+
+
+def _add(shares: dict[Any, Share], name: str | None, share: Share) -> None:
+    shares[name] = share.plus(shares.get(name, NOTHING))
 
 
 def _rows(shares: Mapping[Any, Share]) -> list[list[Any]]:

@@ -7,9 +7,11 @@ import pytest
 from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from models.errors import Conflict, Invalid
 from models.sessions import (
+    EndSession,
     NewSession,
     changed_fields,
     ended_fields,
@@ -161,3 +163,29 @@ def test_nothing_internal_is_shown() -> None:
     shown = view(document(), now=START, tracked=False).model_dump(mode="json")
     assert not {"stamp", "owner", "carryMs", "pausedMs", "pausedAt", "lastBookedAt"} & set(shown)
     assert shown["createdAt"] == "2026-05-04T08:59:00.123Z"
+
+
+def test_names_have_one_spelling_and_come_once() -> None:
+    body = NewSession(
+        title=" I\u0307stanbul ", content_id="Cafe\u0301", tags=["math", "math ", "Cafe\u0301"]
+    )
+    assert (body.title, body.content_id, body.tags) == ("İstanbul", "Café", ["math", "Café"])
+    assert NewSession(notes=" e\u0301\n").notes == " é\n"
+
+
+@pytest.mark.parametrize("tag", ["", " ", "\u3000", "\u200b"])
+def test_a_tag_is_not_blank(tag: str) -> None:
+    with pytest.raises(ValidationError):
+        NewSession(tags=[tag])
+
+
+@pytest.mark.parametrize("mode", [4, "4", 601, "VIDEO", float("nan"), [], True])
+def test_a_wrong_idle_mode_is_one_error_of_its_field(mode: Any) -> None:
+    with pytest.raises(ValidationError) as caught:
+        NewSession.model_validate({"idleMode": mode})
+    assert [error["loc"] for error in caught.value.errors()] == [("idleMode",)]
+
+
+def test_null_ends_a_session_as_if_it_were_left_out() -> None:
+    assert EndSession.model_validate({"status": None}).status == "completed"
+    assert NewSession.model_validate({"idleMode": None}).idle_mode == "interactive"

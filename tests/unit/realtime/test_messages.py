@@ -16,7 +16,7 @@ from realtime.messages import (
     Stop,
     parse,
 )
-from realtime.page_messages import PageTick, page_tick_message
+from realtime.page_messages import PageTick, View, page_tick_message, parse_page
 from realtime.server_messages import Error, Pong, State, Tick, count_message
 
 JSON = st.recursive(
@@ -49,6 +49,42 @@ def test_any_text_is_a_message_or_malformed(text: str) -> None:
         assert message.type in TYPES
 
 
+@pytest.mark.parametrize(
+    ("text", "id_"),
+    [
+        (r'{"type":"view","id":"c1","page":"/a","title":"\ud83d"}', "c1"),
+        (r'{"type":"view","id":"\ud83dx","page":"/a","title":"\ufffd"}', "\ufffdx"),
+        ('\ufeff{"type":"view","id":1,"page":"/a","title":"\ufffd","visible":null}', 1),
+        ('{"type":"view","id":1,"page":"/a","title":" \ufffd","params":null,"updates":null}', 1),
+    ],
+)
+def test_a_text_that_was_cut_within_a_letter_is_read(text: str, id_: Any) -> None:
+    view = parse_page(text)
+    assert isinstance(view, View)
+    assert (view.id, view.title, view.visible, view.params) == (id_, "\ufffd", True, {})
+
+
+def test_an_error_in_such_a_message_tells_its_id() -> None:
+    found = parse(r'{"type":"start","id":"c1","x":"\ud83d"}')
+    assert isinstance(found, Malformed)
+    assert (found.id, found.message) == ("c1", "sessionId: Field required.")
+
+
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [
+        ("/caf%C3%A9", "/café"),
+        ("/cafe\u0301 ", "/café"),
+        ("/a%2Fb", "/a%2Fb"),
+        ("/" + "%D0%BA" * 199, "/" + "к" * 199),
+    ],
+)
+def test_a_page_has_one_name(page: str, name: str) -> None:
+    view = parse_page(json.dumps({"type": "view", "page": page}))
+    assert isinstance(view, View)
+    assert view.page == name
+
+
 def test_the_published_messages() -> None:
     assert parse('{"type":"activity"}') is ACTIVITY
     assert isinstance(parse('{"x":12,"y":3,"type":"activity"}'), Activity)
@@ -58,6 +94,7 @@ def test_the_published_messages() -> None:
     stop = parse('{"type":"stop","status":"completed"}')
     assert isinstance(stop, Stop)
     assert parse('{"type":"stop"}') == stop
+    assert parse('{"type":"stop","status":null}') == stop
 
 
 @pytest.mark.parametrize(

@@ -189,3 +189,12 @@ def test_scores_of_a_day() -> None:
     (day,) = tally(sessions).values()
     assert (day.score_sum, day.best_score, day.last_score) == (90, 70, (later + 9_000_000, 20))
     assert day.ended == {"completed": 1, "abandoned": 1}
+
+
+def test_spellings_that_earlier_versions_kept_apart_become_one() -> None:
+    stored = DayTally().to_document()
+    stored["tags"] = [["Cafe\u0301", 10, 1], ["Café", 5, 1]]
+    stored["contents"] = [[None, 1, 1], ["Cafe\u0301", 10, 1], ["Café ", 5, 1]]
+    read = DayTally.from_document(stored)
+    assert read.tags == {"Café": Share(15, 2)}
+    assert read.contents == {None: Share(1, 1), "Café": Share(15, 2)}
