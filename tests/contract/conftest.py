@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.app_server import AppServer, running_app
+from tests.support.app_server import AppServer, manual_clock, running_app
 from tests.support.embedded import shared_uri
 
 
@@ -19,5 +19,5 @@ def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]
 @pytest.fixture
 def app_server(tmp_path: Path) -> Iterator[AppServer]:
     """An application of its own, whose time the test moves."""
-    with running_app(tmp_path, shared_uri(), manual=True) as server:
+    with running_app(tmp_path, shared_uri(), clock=manual_clock()) as server:
         yield server

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
+from tests.support.app_server import AppServer
 from tests.support.live_server import LiveServer
 from tests.support.socket_client import SocketClient, connected, new_session, stored
 
@@ -88,22 +89,26 @@ async def test_unknown_and_foreign_sessions_are_not_found(
         assert await client.error("stop") == "not_started"
 
 
-async def test_updates_change_hears_of_changes_alone(live_server: LiveServer, user: str) -> None:
-    session = new_session(live_server, user)
-    async with connected(live_server, user) as client:
+async def test_updates_change_hears_of_changes_alone(app_server: AppServer) -> None:
+    session = new_session(app_server)
+    async with connected(app_server) as client:
         await client.start(session, updates="change")
-        assert await client.silence(17.5) != []
+        await asyncio.to_thread(app_server.advance, 15)
+        assert await client.silence(0.1) == []
+        await asyncio.to_thread(app_server.advance, 10)
+        assert (await client.next())["idle"] is True
         await client.send("activity")
-        state = await client.next("state")
-        assert state["idle"] is False
+        await asyncio.to_thread(app_server.advance, 1)
+        assert (await client.next())["idle"] is False
 
 
-async def test_updates_none_hears_the_end_all_the_same(live_server: LiveServer, user: str) -> None:
-    session = new_session(live_server, user)
-    async with connected(live_server, user) as client:
+async def test_updates_none_hears_of_the_end(app_server: AppServer) -> None:
+    session = new_session(app_server)
+    async with connected(app_server) as client:
         await client.start(session, updates="none")
-        assert await client.silence(2.2) == []
-        with live_server.rest(user) as rest:
+        await asyncio.to_thread(app_server.advance, 2.2)
+        assert await client.silence(0.1) == []
+        with app_server.rest() as rest:
             rest.put(f"/api/sessions/{session}/end")
         assert (await client.next("stopped"))["session"]["elapsedSeconds"] == 2
 
@@ -156,14 +161,14 @@ async def test_delete_closes_with_4404(live_server: LiveServer, user: str) -> No
         assert await client.closed() == 4404
 
 
-async def test_two_tabs_share_one_second(live_server: LiveServer, user: str) -> None:
-    session = new_session(live_server, user)
-    async with connected(live_server, user) as first:
+async def test_two_tabs_share_one_second(app_server: AppServer) -> None:
+    session = new_session(app_server)
+    async with connected(app_server) as first:
         await first.start(session)
-        async with connected(live_server, user) as second:
+        async with connected(app_server) as second:
             await second.start(session)
-            await asyncio.sleep(2.5)
-        await asyncio.sleep(1)
+            await asyncio.to_thread(app_server.advance, 2.5)
+        await asyncio.to_thread(app_server.advance, 1)
         stopped = await first.ask("stop", "stopped")
     assert stopped["session"]["elapsedSeconds"] == 3
     assert stopped["session"]["awaySeconds"] == 0
@@ -237,12 +242,12 @@ async def test_origins(live_server: LiveServer, user: str, origin: str, code: in
 
 
 async def test_a_fresh_token_in_band(live_server: LiveServer, user: str) -> None:
-    async with connected(live_server, user, token=live_server.token(user, ttl_s=33)) as client:
+    async with connected(live_server, user, token=live_server.token(user, ttl_s=31.5)) as client:
         fresh = live_server.token(user, ttl_s=600)
         answer = await client.ask("auth", "authenticated", token=fresh)
         assert answer["expiresAt"].endswith("Z")
         assert await client.error("auth", token="nonsense") == "token_invalid"
-        assert "expiring" not in [m["type"] for m in await client.silence(5)]
+        assert "expiring" not in [m["type"] for m in await client.silence(2.5)]
         await client.send("auth", token=live_server.token("somebody else"))
         assert (await client.next("error"))["code"] == "wrong_subject"
         assert await client.closed() == 4403
@@ -329,15 +334,13 @@ async def test_a_page_that_starts_stops_and_closes_at_once_has_stopped(
     assert (found["status"], found["elapsedSeconds"]) == ("completed", 0)
 
 
-async def test_a_page_that_starts_and_closes_at_once_tracks_nothing(
-    live_server: LiveServer, user: str
-) -> None:
+async def test_a_page_that_starts_and_closes_at_once_tracks_nothing(app_server: AppServer) -> None:
     for _ in range(5):
-        session = new_session(live_server, user)
-        async with connected(live_server, user) as client:
+        session = new_session(app_server)
+        async with connected(app_server) as client:
             await client.send("start", sessionId=session)
-        await asyncio.sleep(1.2)
-        found = stored(live_server, session, user)
+        await asyncio.to_thread(app_server.advance, 1.2)
+        found = stored(app_server, session)
         assert (found["tracked"], found["elapsedSeconds"]) == (False, 0)
 
 

@@ -10,7 +10,7 @@ import threading
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,15 +36,23 @@ STEP_S = 0.25
 class AppServer(Server):
     """Runs the application on an event loop in a thread of its own.
 
-    With `manual=True` time stands until `advance` moves it: both the clock that counts and the
-    one that tokens and stored documents go by.
+    With a `clock`, time stands until `advance` moves it: both the one that counts and the one
+    that tokens and stored documents go by. Servers that share a database share a clock, too.
     """
 
     def __init__(
-        self, directory: Path, uri: str, *, manual: bool = False, **settings: object
+        self,
+        directory: Path,
+        uri: str,
+        *,
+        clock: ManualClock | None = None,
+        database: str | None = None,
+        **settings: object,
     ) -> None:
         super().__init__()
-        self.database = f"focusup_test_{uuid.uuid4().hex[:12]}"
+        self.database = database or f"focusup_test_{uuid.uuid4().hex[:12]}"
+        self.wall_ahead = timedelta()
+        """How far the wall clock was set ahead since the start."""
         self._uri = uri
         self._settings = Settings(
             _env_file=None,
@@ -56,7 +64,7 @@ class AppServer(Server):
                 **settings,
             },  # type: ignore[arg-type]
         )
-        self._manual = ManualClock(wall_start=datetime.now(UTC)) if manual else None
+        self._manual = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._services: Services | None = None
@@ -78,7 +86,7 @@ class AppServer(Server):
     def now(self) -> datetime:
         if self._manual is None:
             return super().now()
-        return self._manual.wall(self._manual.now_us())
+        return self._manual.wall(self._manual.now_us()) + self.wall_ahead
 
     def start(self) -> "AppServer":
         self._thread.start()
@@ -88,13 +96,15 @@ class AppServer(Server):
         return self
 
     def stop(self) -> None:
-        """Stop as on SIGTERM, and drop the database."""
+        """Stop as on SIGTERM."""
         if self._loop is not None and self._stopping is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(STOP_WITHIN_S)
         assert not self._thread.is_alive(), "the application did not stop"
         if self._failure is not None:
             raise self._failure
+
+    def drop_database(self) -> None:
         with pymongo.MongoClient[dict[str, Any]](self._uri) as client:
             client.drop_database(self.database)
 
@@ -185,6 +195,11 @@ async def _let_read() -> None:
     await asyncio.sleep(0.005)
 
 
+def manual_clock() -> ManualClock:
+    """A clock that stands at the present."""
+    return ManualClock(wall_start=datetime.now(UTC))
+
+
 @contextmanager
 def running_app(directory: Path, uri: str, **options: Any) -> Iterator[AppServer]:
     """An application that stops in the end, and has logged no traceback."""
@@ -194,4 +209,5 @@ def running_app(directory: Path, uri: str, **options: Any) -> Iterator[AppServer
             yield server.start()
         finally:
             server.stop()
+            server.drop_database()
     assert "Traceback" not in server.log(), server.log()
