@@ -24,6 +24,7 @@ from models import (
     servers,
     session_store,
     study_periods,
+    visitor_tallies,
     visitors,
     visits,
 )
@@ -81,6 +82,7 @@ INDEXES: Mapping[str, tuple[IndexSpec, ...]] = {
     **visitors.INDEXES,
     session_store.COLLECTION: session_store.INDEXES,
     page_views.COLLECTION: page_views.INDEXES,
+    visitor_tallies.COLLECTION: visitor_tallies.INDEXES,
     known_users.COLLECTION: known_users.INDEXES,
     study_periods.COLLECTION: study_periods.INDEXES,
     goals_reached.COLLECTION: goals_reached.INDEXES,
@@ -270,6 +272,7 @@ def indexes_of(settings: Settings) -> Mapping[str, tuple[IndexSpec, ...]]:
         (page_views.COLLECTION, "startedAt"): page_views_days,
         (visitors.BROWSER_SESSIONS, "startedAt"): page_views_days,
         (visitors.VISITORS, "lastSeenAt"): page_views_days,
+        (visitor_tallies.COLLECTION, "countedAt"): page_views_days,
         (visits.COLLECTION, "last_seen_at"): settings.retention_days_visits,
         (presence.COLLECTION, "last_seen_at"): settings.retention_days_presence,
         (events.COLLECTION, "created_at"): settings.retention_days_events,

@@ -39,7 +39,7 @@ from models.sessions import Document, SessionView
 from models.storage import answered_within
 from models.tokens import Identity
 from models.users import view_stranger, view_user
-from models.visitors import BROWSER_SESSIONS, visitors_of
+from models.visitors import BROWSER_SESSIONS, is_nameless, visitors_of
 from models.windows import BY_ID, BY_START, newest_first
 
 TOGETHER = 100
@@ -200,7 +200,11 @@ class Exports:
 
 
 def _theirs(found: Iterable[Document], *, of_nobody: bool) -> Iterable[Document]:
-    return [each for each in found if not (of_nobody and each["userId"] is not None)]
+    return [
+        each
+        for each in found
+        if not (of_nobody and (each["userId"] is not None or is_nameless(each)))
+    ]
 
 
 def _json_text(row: Any) -> str:

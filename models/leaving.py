@@ -31,11 +31,12 @@ from models.page_views import NAMELESS_VIEW, page_views
 from models.session_store import Database, sessions
 from models.sessions import Document
 from models.storage import answered_within
+from models.visitor_tallies import forget_tallies
 from models.visitors import BROWSER_SESSIONS, VISITORS, visitors_of
 from models.windows import BY_ID, BY_START, Key, newest_first
 
 ANSWER_WITHIN_S = 8.0
-NAMELESS_BROWSER: Document = {"userId": None, "userAgent": ""}
+NAMELESS_BROWSER: Document = {"userId": None, "userAgent": "", "hadUser": True}
 
 Ids = AsyncIterator[list[Any]]
 
@@ -73,6 +74,9 @@ async def _remove_sessions(db: Database, user_id: str, now: datetime) -> None:
 async def _leave_browsers(db: Database, user_id: str, now: datetime) -> None:
     """Visitors, browser sessions and page views belong to nobody any more."""
     views, browsers = page_views(db), db[BROWSER_SESSIONS]
+    seen = {"_id": 1, "startedAt": 1, "visitorId": 1}
+    async for found in newest_first(views, {"userId": user_id}, BY_START, now=now, fields=seen):
+        await forget_tallies(db, sorted({view["visitorId"] for view in found}))
     await _set(views, _ids(views, {"userId": user_id}, BY_START, now), NAMELESS_VIEW)
     await _set(browsers, _ids(browsers, {"userId": user_id}, BY_ID, now), NAMELESS_BROWSER)
     async for visitors in visitors_of(db, user_id):

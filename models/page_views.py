@@ -30,8 +30,9 @@ INDEXES = (
     IndexSpec(keys=(("userId", 1), ("startedAt", -1)), query="one user's views: export, leaving"),
     IndexSpec(keys=(("startedAt", 1),), query="page_days: the views of a stretch of time"),
 )
-NAMELESS_VIEW: Document = {"userId": None, "title": None, "params": {}}
-"""What is left of a view whose user has left: where, when and how long."""
+NAMELESS_VIEW: Document = {"userId": None, "title": None, "params": {}, "hadUser": True}
+"""What is left of a view whose user has left: where, when and how long. Later users of the
+same browser do not see it."""
 COUNTERS = ("visibleSeconds", "engagedSeconds")
 
 Database = AsyncIOMotorDatabase[Document]

@@ -2,8 +2,9 @@
 
 What must always hold: an id is random, never a fingerprint; it travels with a signature
 (its *key*), so that nobody can make one up or take another's; a visitor's views with no
-gap over `GAP` belong to one browser session; a visitor is joined to a user once a valid
-token has come along, and stays joined when later calls carry none.
+gap over `GAP` belong to one browser session, which has one user at most; a visitor is joined
+to a user once a valid token has come along, and stays joined when later calls carry none,
+until the token of another user comes.
 """
 
 import hashlib
@@ -28,6 +29,8 @@ GAP = timedelta(minutes=30)
 MAX_USER_AGENT_CHARS = 512
 NOTED_TOGETHER = 50
 READ_TOGETHER = 250
+LATEST_SESSIONS_READ = 1_000
+"""Browser sessions in which a former user of a visitor is looked for."""
 ANSWER_WITHIN_S = 8.0
 ID_CHARS, SIGNATURE_CHARS = 32, 32
 INDEXES = {
@@ -117,7 +120,7 @@ async def arrive(
             if view is not None:
                 seen_at = max(seen_at, now if is_open(view) else seen_until(view))
         if now - seen_at <= GAP:
-            session_id = visitor["browserSessionId"]
+            session_id = await _session_for(db, visitor["browserSessionId"], user_id)
     if session_id is None:
         session_id, last_view_id = ObjectId(), None
         await db[BROWSER_SESSIONS].insert_one(
@@ -135,6 +138,32 @@ async def arrive(
         {"_id": visitor_id}, {"$set": values, "$setOnInsert": fresh}, upsert=True
     )
     return Arrival(visitor_id, user_id, session_id, last_view_id)
+
+
+async def _session_for(db: Database, session_id: ObjectId, user_id: str | None) -> ObjectId | None:
+    """Return the id of this browser session if this user may continue it, else None.
+
+    A session without a user becomes that of `user_id`.
+    """
+    session = await db[BROWSER_SESSIONS].find_one({"_id": session_id})
+    if session is None or session["userId"] == user_id:
+        return None if session is None else session_id
+    if session["userId"] is not None or is_nameless(session):
+        return None
+    await _take_session(db, session_id, user_id)
+    return session_id
+
+
+async def _take_session(db: Database, session_id: ObjectId, user_id: str | None) -> None:
+    """Set the user of a browser session that has none. The condition is part of the update."""
+    has_none = {"$eq": ["$userId", None]}
+    taken = {"userId": {"$cond": [has_none, {"$literal": user_id}, "$userId"]}}
+    await db[BROWSER_SESSIONS].update_one({"_id": session_id}, [{"$set": taken}])
+
+
+def is_nameless(document: Mapping[str, Any]) -> bool:
+    """Return whether a view or browser session had a user who has left."""
+    return bool(document.get("hadUser"))
 
 
 class LatestView(NamedTuple):
@@ -157,7 +186,12 @@ async def note_views(db: Database, latest: Mapping[str, LatestView], now: dateti
 
 
 async def join_user(db: Database, visitor_id: str, session_id: ObjectId, user_id: str) -> None:
-    """The visitor and its browser session belong to this user from now on."""
-    join = {"$set": {"userId": user_id}}
-    await db[VISITORS].update_one({"_id": visitor_id}, join)
-    await db[BROWSER_SESSIONS].update_one({"_id": session_id}, join)
+    """Join the visitor to this user, and its browser session unless that has another user."""
+    await db[VISITORS].update_one({"_id": visitor_id}, {"$set": {"userId": user_id}})
+    await _take_session(db, session_id, user_id)
+
+
+async def latest_sessions(db: Database, visitor_id: str) -> list[Document]:
+    """Return the newest browser sessions of a visitor, a bounded number of them."""
+    found = db[BROWSER_SESSIONS].find({"visitorId": visitor_id}).sort("_id", -1)
+    return await found.limit(LATEST_SESSIONS_READ).to_list(None)

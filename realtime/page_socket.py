@@ -102,9 +102,16 @@ class PageSocket(Conversation[TrackedView]):
     async def _arrive(self, message: View, now_us: int) -> None:
         visiting = self._visiting
         self._previous = None
-        self._arrival = await self._service.arrive(
-            visiting.visitor_id, self._user_id, visiting.user_agent
-        )
+        while True:
+            identity = self._identity
+            self._arrival = await self._service.arrive(
+                visiting.visitor_id,
+                None if identity is None else identity.user_id,
+                visiting.user_agent,
+            )
+            if self._identity is identity:
+                break
+            # A token came meanwhile, perhaps that of another user.
         self._user_id = self._arrival.user_id
         self._view(message, now_us)
 
@@ -153,13 +160,17 @@ class PageSocket(Conversation[TrackedView]):
     def _renew(self, message: Auth) -> None:
         identity = self._tokens.verify(message.token, self._settings.now())
         before, self._identity = self._identity, identity
+        is_another = self._user_id not in (None, identity.user_id)
         self._user_id = identity.user_id
         self._hub.renewed(self, before)
         if self._arrival is not None:
             self._service.join(
                 self._arrival.visitor_id, self._arrival.browser_session_id, identity.user_id
             )
-        if self._thing is not None:
+        if is_another:
+            # What was begun stays the former user's; the next view begins a browser session.
+            self._arrival = self._previous = None
+        elif self._thing is not None:
             self._thing.user_id = identity.user_id
             self._engine.changed(self._thing)
         answer = Authenticated(

@@ -1,6 +1,6 @@
 """`/api/auth`: signing up, in and out, and who one is."""
 
-from quart import Blueprint, Response
+from quart import Blueprint, Response, request
 from quart_schema import document_request, document_response, security_scheme, tag_blueprint
 
 from models.accounts import Logout, Refresh, SignedIn
@@ -13,6 +13,7 @@ from routes.identity import SCHEME, authenticated, identity, identity_if_any, ve
 from routes.limits import one_guess, one_signup
 from routes.openapi import NoContent
 from routes.services import services
+from routes.visitors import without_visitor
 
 blueprint = Blueprint("auth", __name__, url_prefix="/api/auth")
 tag_blueprint(blueprint, ["Accounts"])
@@ -70,7 +71,8 @@ async def logout() -> Response:
 
     Name the login by its refresh token, by a bearer token, or by both. Its access tokens are
     refused from then on, and its sockets closed with 4401: here at once, on other servers
-    within a second or so. Signing out again changes nothing.
+    within a second or so. Signing out again changes nothing. The browser forgets its visitor, so
+    that who uses it next is another one.
     """
     body = await read_body(Logout)
     if body.refresh_token is None:
@@ -79,7 +81,7 @@ async def logout() -> Response:
         who = await identity_if_any()  # it is enough: an expired bearer beside it does no harm
     await services().accounts.logout(body.refresh_token, who, services().now())
     await services().sign_outs.hear()
-    return no_content()
+    return no_content(without_visitor(request))
 
 
 @blueprint.post("/logout-everywhere")
@@ -94,7 +96,7 @@ async def logout_everywhere() -> Response:
     """
     await services().accounts.logout_everywhere(identity(), services().now())
     await services().sign_outs.hear()
-    return no_content()
+    return no_content(without_visitor(request))
 
 
 @blueprint.get("/me")

@@ -70,11 +70,12 @@ def answer(
     return Response(body, status, dict(headers or {}), content_type="application/json")
 
 
-def no_content() -> Response:
+def no_content(headers: Mapping[str, str] | None = None) -> Response:
     """A 204."""
     response = Response(b"", 204)
     # RFC 9110, section 8.6: no length where there is no content; nor has it a type.
     response.headers.clear()
+    response.headers.update(headers or {})
     return response
 
 

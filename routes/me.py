@@ -13,6 +13,7 @@ from routes.identity import authenticated, identity, leaving
 from routes.limits import one_guess
 from routes.openapi import NoContent
 from routes.services import services
+from routes.visitors import without_visitor
 
 blueprint = Blueprint("me", __name__, url_prefix="/api/me")
 tag_blueprint(blueprint, ["Learners"])
@@ -75,4 +76,4 @@ async def leave() -> Response:
             return await accounts.prove(who, body.password)
 
     await services().leavers.leave(who, prove)
-    return no_content()
+    return no_content(without_visitor(request))

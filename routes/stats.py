@@ -4,11 +4,18 @@ from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_response, security_scheme, tag_blueprint
 
 from models.page_reports import PagesQuery, PagesReport, StatsRange, UsersReport
-from models.visitor_stats import VisitorQuery, VisitorReport
+from models.visitor_stats import Reader, VisitorQuery, VisitorReport
 from models.wire import WireModel
 from routes.bodies import answer, read_query
 from routes.codes import OF_A_TOKEN, document_problems
-from routes.identity import ADMIN, SCHEME, admin_only, bearer_token, verified_identity
+from routes.identity import (
+    ADMIN,
+    SCHEME,
+    admin_only,
+    bearer_token,
+    identity_if_any,
+    verified_identity,
+)
 from routes.services import services
 from routes.visitors import presented_visitor
 
@@ -60,24 +67,25 @@ async def get_page_stats() -> Response:
 @security_scheme([{}, {SCHEME: []}])
 @document_querystring(VisitorQuery)
 @document_response(VisitorBody)
-@document_problems("visitor_not_found", *OF_A_TOKEN)
+@document_problems("visitor_not_found", "too_busy", *OF_A_TOKEN)
 async def get_visitor_stats(visitor: str) -> Response:
     """Tell what one visitor has viewed
 
-    To admins, to the visitor itself (by its cookie or `?visitor=`), and to the user it is
-    joined to.
+    To admins: everything. To the user of a token who has used this browser: their own views,
+    and those without a user. To the visitor itself (by its cookie or `?visitor=`), without a
+    token: those without a user alone.
     """
     query = read_query(VisitorQuery)
     presented = presented_visitor(request, services().visitor_keys, query.visitor)
     itself = presented is not None and presented.visitor_id == visitor
-    who = None
-    if not itself and (bearer_token() is not None or presented is None):
+    if itself or (bearer_token() is None and presented is not None):
+        who = await identity_if_any()  # a bad token counts as none
+    else:
         who = await verified_identity()
-    report = await services().visitor_stats(
-        visitor,
-        query,
-        allowed=lambda user_id: (
-            itself or (who is not None and (who.role == ADMIN or who.user_id == user_id))
-        ),
+    reader = Reader(
+        itself=itself,
+        user_id=None if who is None else who.user_id,
+        is_admin=who is not None and who.role == ADMIN,
     )
+    report = await services().visitor_stats(visitor, query, reader, services().now())
     return answer(VisitorBody(visitor=report))

@@ -35,15 +35,24 @@ def presented_visitor(
     return None
 
 
-def visitor_cookie(asked: Request | Websocket, key: str) -> str:
+def visitor_cookie(asked: Request | Websocket, key: str, *, max_age_s: int = MAX_AGE_S) -> str:
     """The value of `Set-Cookie` that makes the browser keep this key."""
     forwarded = asked.headers.get("X-Forwarded-Proto", "")  # believed: it only makes it stricter
     return dump_cookie(
         COOKIE,
         key,
-        max_age=MAX_AGE_S,
+        max_age=max_age_s,
         path="/",
         secure=asked.scheme in ("https", "wss") or forwarded in ("https", "wss"),
         httponly=True,
         samesite="Lax",
     )
+
+
+def without_visitor(asked: Request) -> dict[str, str]:
+    """Return the headers that make the browser forget its visitor.
+
+    Who signs out leaves the browser to somebody else: in a school to the next pupil, whose
+    page views are those of a new visitor.
+    """
+    return {"Set-Cookie": visitor_cookie(asked, "", max_age_s=0)}

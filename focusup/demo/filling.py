@@ -18,7 +18,7 @@ from motor.motor_asyncio import AsyncIOMotorCollection
 from focusup.demo.habits import NAME, ZONE
 from focusup.demo.site import Days, Mark, Site, site_of
 from focusup.demo.year import first_day, goals_of, sessions_of
-from models import events, page_rollups, page_views, presence, visits
+from models import events, page_rollups, page_views, presence, visitor_tallies, visits
 from models.demos import Demo, delete_demo, find_demo, insert_demo, set_demo
 from models.departures import Departures
 from models.errors import Conflict, NotFound
@@ -164,7 +164,8 @@ async def _remove_site(db: Database, demo: Demo) -> None:
     for visitor_id in await _ids(db[VISITORS], of_it):
         for collection in (page_views.page_views(db), db[BROWSER_SESSIONS]):
             await _delete(collection, await _ids(collection, {"visitorId": visitor_id}))
-    for name in (VISITORS, visits.COLLECTION, presence.COLLECTION, KNOWN_USERS):
+    of_visitors = (VISITORS, visitor_tallies.COLLECTION)
+    for name in (*of_visitors, visits.COLLECTION, presence.COLLECTION, KNOWN_USERS):
         await _delete(db[name], await _ids(db[name], of_it))
     pages = db[page_views.PAGES]
     await _delete(pages, await _ids(pages, {"_id": _starting_with(Mark(demo.tag).pages)}))

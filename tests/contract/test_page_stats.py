@@ -193,7 +193,9 @@ def test_a_visitor_reads_itself_and_nobody_else(
             browser.post("/api/track-engagement", json=body, headers=user).raise_for_status()
         key = browser.cookies[COOKIE]
         path = f"/api/stats/visitors/{key.partition('.')[0]}"
-        found = browser.get(path).json()["visitor"]
+        found = browser.get(path, headers=user).json()["visitor"]
+        alone = browser.get(path).json()["visitor"]
+    assert (alone["userId"], alone["views"], alone["browserSessions"]) == (None, [], [])
     assert found["userId"] == "joined-" + page
     assert found["totals"]["views"] == 5
     assert (len(found["browserSessions"]), found["nextCursor"]) == (1, None)

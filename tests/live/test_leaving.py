@@ -49,6 +49,7 @@ COLLECTIONS = {
     "browser_sessions": SHARED,
     "page_views": SHARED,
     "visitor_sessions": NOTHING,
+    "visitor_tallies": NOTHING,
     "pages": NOTHING,
     "page_coefficients": NOTHING,
     "page_rollups": NOTHING,

@@ -207,6 +207,15 @@ test("the visitor's key is kept while no cookie carries it", async () => {
   assert.equal(world.kept.has("focusup.visitor"), false);
 });
 
+test("who signs out leaves the browser to another visitor", async () => {
+  await tracked();
+  focusup.forgetVisitor();
+  assert.equal(world.kept.has("focusup.visitor"), false);
+  await world.pass(500);
+  assert.equal(world.socket.address, "wss://focusup.example/ws/pageviews");
+  assert.equal(world.socket.readyState, 0);
+});
+
 test("where storage is blocked the key lives as long as the page", async () => {
   const storage = () => { throw new DOMException("blocked", "SecurityError"); };
   ({ world, focusup } = inhabited({ env: { storage } }));

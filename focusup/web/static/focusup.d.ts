@@ -381,6 +381,8 @@ export interface FocusUp {
   session(session: Id | Session, options?: SessionOptions): FocusSession;
   /** Tell what is viewed from now on. */
   trackPages(options?: PageOptions): PageTracker;
+  /** For signing out: who uses the browser next is another visitor. Signing out by `request` does it by itself. */
+  forgetVisitor(): void;
   /** Keep a visit active until the function that is returned is called. */
   trackVisit(id?: string): () => void;
   /** Say that the user is there until the function that is returned is called. */

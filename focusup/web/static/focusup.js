@@ -670,12 +670,13 @@ function toldByRest(session) {
 // Events: `viewing`, `tick` (with `updates: "tick"`), `error`, `connection`.
 class PageTracker extends Emitter {
   #focusup; #link; #options; #viewed = null; #place = null; #moving = null; #key = null; #unfollow;
-  #over = false;
+  #over = false; #stopped;
   viewId = null;
 
-  constructor(focusup, options) {
+  constructor(focusup, options, stopped) {
     super(focusup.env);
     this.#focusup = focusup;
+    this.#stopped = stopped;
     this.#options = { updates: "none", name: ({ pathname }) => pathname, ...options };
     this.#link = new Link(this.env, {
       address: () => this.#address(),
@@ -701,9 +702,17 @@ class PageTracker extends Emitter {
     else if (!this.#over) this.#link.want();
   }
 
+  // What is viewed from now on is viewed by another visitor.
+  forgetVisitor() {
+    this.#keep(null);
+    this.viewId = null;
+    if (this.#viewed && !this.#over) this.#link.again();
+  }
+
   stop() {
     this.#settle();
     this.#unfollow();
+    this.#stopped();
     if (this.#viewed) this.#link.send("leave");
     this.#viewed = null;
     this.#over = true;
@@ -807,7 +816,7 @@ function followHistory({ window }, moved) {
 }
 
 class FocusUp {
-  #given; #base; #refused = new Set(); #fresh = null; #refreshing = null;
+  #given; #base; #refused = new Set(); #fresh = null; #refreshing = null; #trackers = new Set();
 
   constructor({ url = new URL(import.meta.url).origin, token, env }) {
     this.env = { ...surroundings(), ...env };
@@ -856,6 +865,7 @@ class FocusUp {
       const other = await this.token(token);
       if (other && other !== token) response = await this.#fetch(call, other);
     }
+    if (response.status === 204 && path.startsWith("/api/auth/logout")) this.forgetVisitor();
     return response.answer();
   }
 
@@ -869,7 +879,16 @@ class FocusUp {
   }
 
   trackPages(options) {
-    return new PageTracker(this, options);
+    const tracker = new PageTracker(this, options, () => this.#trackers.delete(tracker));
+    this.#trackers.add(tracker);
+    return tracker;
+  }
+
+  // For signing out: who uses the browser next is another visitor. Signing out by `request`
+  // does it by itself.
+  forgetVisitor() {
+    try { this.env.storage().removeItem(VISITOR_KEY); } catch { /* blocked: none is kept */ }
+    for (const tracker of [...this.#trackers]) tracker.forgetVisitor();
   }
 
   // Keeps a visit active until it is stopped; the id is made once and kept in the browser.
