@@ -4,16 +4,15 @@ What must hold: everything is there, counted seconds and sign-ins too, and it go
 there; and what happens to the original afterwards does not reach the copy.
 """
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pymongo
-import pytest
 
 from tests.support.live_server import LiveServer, running_server
+from tests.support.requirements import embedded_only
 from tests.support.socket_client import connected, new_session, stored
 
 PASSWORD = "correct horse"
@@ -46,8 +45,7 @@ def signed_in(server: LiveServer, how: str, **body: str) -> dict[str, Any]:
 
 
 async def test_stopped_copied_and_started_on_the_copy(tmp_path: Path) -> None:
-    if os.environ.get("MONGODB_TEST_URI"):
-        pytest.skip("about the embedded database alone")
+    embedded_only("copies its data directory")
     person = {"email": "ada@example.com", "password": PASSWORD}
     (tmp_path / "original").mkdir()
     with running_server(tmp_path / "original") as server:

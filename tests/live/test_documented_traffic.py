@@ -2,8 +2,6 @@
 document, every frame of both sockets by the AsyncAPI document."""
 
 import asyncio
-import os
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +10,7 @@ import httpx
 import pytest
 
 from tests.support.live_server import LiveServer, running_server
+from tests.support.outage import server_and_hang
 from tests.support.page_client import viewing
 from tests.support.recorded import Frames, Requests
 from tests.support.socket_client import SocketClient, connected, new_session
@@ -320,21 +319,17 @@ async def test_frames_of_page_views_are_as_documented(server: LiveServer, user: 
     assert frames.codes == {"not_started", "invalid_message", "unknown_type", "token_invalid"}
 
 
-@pytest.mark.skipif("MONGODB_TEST_URI" in os.environ, reason="stops the embedded database")
 async def test_frames_of_an_outage_are_as_documented(tmp_path: Path) -> None:
-    with running_server(tmp_path) as server:
+    with server_and_hang(tmp_path) as (server, hang):
         of_sessions, of_views = Frames(server, "sessions"), Frames(server, "pageviews")
-        session, database = (
-            new_session(server),
-            int((server.data_dir / "secantusdb.pid").read_text()),
-        )
+        session = new_session(server)
         async with connected(server) as client, viewing(server) as page:
             of_sessions.watch(client)
             of_views.watch(page)
             await client.start(session)
             await page.view("/a")
             requests = Requests(server)
-            os.kill(database, signal.SIGSTOP)
+            hang.begin()
             try:
                 await client.next("degraded", within_s=9)
                 await page.next("degraded", within_s=9)
@@ -342,7 +337,7 @@ async def test_frames_of_an_outage_are_as_documented(tmp_path: Path) -> None:
                     answer = await asyncio.to_thread(rest.post, "/api/heartbeat")
                 assert answer.json()["code"] == "database_unavailable"
             finally:
-                os.kill(database, signal.SIGCONT)
+                hang.end()
             await client.next("recovered", within_s=15)
             await page.next("recovered", within_s=15)
         assert {"degraded", "recovered"} <= of_sessions.seen & of_views.seen

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.support.live_server import LiveServer, running_server
+from tests.support.outage import server_and_hang
 from tests.support.page_client import viewing
 from tests.support.socket_client import connected, new_session
 
@@ -220,15 +219,13 @@ async def test_lines_of_a_request_and_of_a_socket_can_be_found_by_their_ids(
     assert all("127.0.0.1" not in json.dumps(line) for line in lines)
 
 
-@pytest.mark.skipif(bool(os.environ.get("MONGODB_TEST_URI")), reason="stops the embedded database")
 async def test_a_database_that_hangs_is_told_by_scrapes_that_do_not_wait(tmp_path: Path) -> None:
-    with running_server(tmp_path) as server:
+    with server_and_hang(tmp_path) as (server, hang):
         session = new_session(server)
         async with connected(server) as client:
             await client.start(session)
             await client.next("tick")
-            pid = int((server.data_dir / "secantusdb.pid").read_text())
-            os.kill(pid, signal.SIGSTOP)
+            hang.begin()
             try:
                 await client.next("degraded")
                 await asyncio.sleep(6)  # until a ping is not answered either
@@ -236,7 +233,7 @@ async def test_a_database_that_hangs_is_told_by_scrapes_that_do_not_wait(tmp_pat
                 hanging = scrape(server)
                 took_s = time.monotonic() - began_s
             finally:
-                os.kill(pid, signal.SIGCONT)
+                hang.end()
             await client.next("recovered", within_s=15)
             await asyncio.sleep(6)
             well = scrape(server)

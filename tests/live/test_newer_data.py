@@ -1,6 +1,5 @@
 """Data of a newer version: neither the server nor a command touches it, and both say why."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from click.testing import CliRunner
 from focusup.cli import main
 from tests.support.commands import focusup
 from tests.support.live_server import LiveServer, running_server
+from tests.support.requirements import mongodb_test_uri
 
 NEWER = "this data was written by a newer FocusUp (schema version 99; this one knows "
 
@@ -25,8 +25,6 @@ def refused(server: LiveServer) -> None:
 def test_the_server_and_the_commands_refuse_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if os.environ.get("MONGODB_TEST_URI"):
-        pytest.skip("its commands are about the embedded database")
     monkeypatch.chdir(tmp_path)
     with running_server(tmp_path) as server:
         client: pymongo.MongoClient[dict[str, Any]]
@@ -39,6 +37,8 @@ def test_the_server_and_the_commands_refuse_it(
             server.stop()
         refused(server)
         monkeypatch.setenv("DATA_DIR", str(server.data_dir))
+        if shared := mongodb_test_uri():
+            monkeypatch.setenv("MONGODB_URI", shared)
         monkeypatch.setenv("MONGODB_DATABASE", server.database)
         told = CliRunner().invoke(main, ("admin", "list"))
         assert told.exit_code == 1

@@ -1,38 +1,25 @@
 """The database hangs or dies under a tracked session: nothing is lost, nothing doubled."""
 
 import asyncio
-import os
 import signal
 import time
 from pathlib import Path
 
-import pytest
-
-from tests.support.live_server import LiveServer, running_server
+from tests.support.live_server import running_server
+from tests.support.outage import server_and_hang, signal_database
+from tests.support.requirements import embedded_only
 from tests.support.socket_client import connected, new_session, stored
 
 
-@pytest.fixture(autouse=True)
-def embedded_only() -> None:
-    if os.environ.get("MONGODB_TEST_URI"):
-        pytest.skip("stops the embedded database")
-
-
-def signal_database(server: LiveServer, number: int) -> None:
-    os.kill(int((server.data_dir / "secantusdb.pid").read_text()), number)
-
-
 async def test_a_database_that_hangs_for_8_s(tmp_path: Path) -> None:
-    with running_server(tmp_path) as server:
+    with server_and_hang(tmp_path) as (server, hang):
         session = new_session(server)
         async with connected(server) as client:
             await client.start(session)
             began_s = time.monotonic()
             await client.next("tick")
-            signal_database(server, signal.SIGSTOP)
-            hanging = asyncio.get_running_loop().call_later(
-                8, signal_database, server, signal.SIGCONT
-            )
+            hang.begin()
+            hanging = asyncio.get_running_loop().call_later(8, hang.end)
             degraded = await client.next("degraded", within_s=9)
             assert degraded["serverTime"].endswith("Z")
             ticks = [m["elapsedSeconds"] for m in client.heard if m["type"] == "tick"]
@@ -50,6 +37,7 @@ async def test_a_database_that_hangs_for_8_s(tmp_path: Path) -> None:
 
 
 async def test_a_database_that_is_killed_under_way(tmp_path: Path) -> None:
+    embedded_only("kills its process")
     with running_server(tmp_path) as server:
         session = new_session(server)
         async with connected(server) as client:

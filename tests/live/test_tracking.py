@@ -1,7 +1,6 @@
 """Visits, heartbeats, events and what admins see of them, over HTTP against a real server."""
 
 import asyncio
-import os
 import signal
 import uuid
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ import pytest
 from pymongo import MongoClient
 
 from tests.support.live_server import LiveServer, running_server
+from tests.support.outage import server_and_hang, signal_database
+from tests.support.requirements import embedded_only
 
 ADDRESS, BROWSER = "203.0.113.77", "A-Browser-Nobody-Else-Has/9.7"
 
@@ -262,12 +263,9 @@ def test_users_and_their_sessions(server: LiveServer, admin: httpx.Client) -> No
 def test_while_the_database_hangs_nothing_is_acknowledged_that_is_not_stored(
     tmp_path: Path,
 ) -> None:
-    if os.environ.get("MONGODB_TEST_URI"):
-        pytest.skip("stops the embedded database")
-    with running_server(tmp_path) as server, server.rest("ada") as client:
+    with server_and_hang(tmp_path) as (server, hang), server.rest("ada") as client:
         assert client.post("/api/track-visit", json={"sessionId": "before"}).status_code == 200
-        database = int((server.data_dir / "secantusdb.pid").read_text())
-        os.kill(database, signal.SIGSTOP)
+        hang.begin()
         try:
             for path, body in (
                 ("/api/track-visit", {"sessionId": "meanwhile"}),
@@ -278,7 +276,7 @@ def test_while_the_database_hangs_nothing_is_acknowledged_that_is_not_stored(
                 assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
                 assert answer.headers["Retry-After"]
         finally:
-            os.kill(database, signal.SIGCONT)
+            hang.end()
         for id_ in ("before", "meanwhile", "after"):
             assert client.post("/api/track-visit", json={"sessionId": id_}).status_code == 200
         with MongoClient[dict[str, Any]](server.mongodb_uri) as mongo:
@@ -287,15 +285,14 @@ def test_while_the_database_hangs_nothing_is_acknowledged_that_is_not_stored(
 
 
 def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
-    if os.environ.get("MONGODB_TEST_URI"):
-        pytest.skip("kills the embedded database")
+    embedded_only("kills its process")
     with running_server(tmp_path) as server:
         ids = [new_id() for _ in range(50)]
         with server.rest("ada") as client:
             for id_ in ids:
                 client.post("/api/track-visit", json={"sessionId": id_}).raise_for_status()
             client.post("/api/heartbeat").raise_for_status()
-        os.kill(int((server.data_dir / "secantusdb.pid").read_text()), signal.SIGKILL)
+        signal_database(server, signal.SIGKILL)
         server.kill()
         server.start()
         with server.rest("root", role="admin") as client:

@@ -13,11 +13,12 @@ from focusup.settings import Settings
 from tests.support.paths import ROOT
 
 WITHIN_S = 60.0
+OF_TESTS = {"FOCUSUP_URL", "FOCUSUP_TOKEN", "MONGODB_TEST_URI"}
 MAIN = "from focusup.cli import main; main(prog_name='focusup')"
 
 
 def environment(**settings: str) -> dict[str, str]:
-    ours = {name.upper() for name in Settings.model_fields} | {"FOCUSUP_URL", "FOCUSUP_TOKEN"}
+    ours = {name.upper() for name in Settings.model_fields} | OF_TESTS
     kept = {name: value for name, value in os.environ.items() if name.upper() not in ours}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "PORT": "0", **settings}
 

@@ -16,9 +16,10 @@ def focusup(server: LiveServer, *arguments: str, check: bool = True) -> str:
         "MONGODB_URI": server.mongodb_uri,
         "JWT_SECRET": SECRET,
     }
+    environment = {n: value for n, value in os.environ.items() if n != "MONGODB_TEST_URI"}
     done = subprocess.run(
         [sys.executable, "-m", "focusup.cli", *arguments],
-        env=os.environ | settings,
+        env=environment | settings,
         capture_output=True,
         text=True,
         timeout=60,

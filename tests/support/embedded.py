@@ -1,7 +1,6 @@
 """Databases for tests: one server for all tests of a process, a database name for each test."""
 
 import atexit
-import os
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from mongomock_motor import AsyncMongoMockClient
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 
 from tests.support.database_server import Database
+from tests.support.requirements import mongodb_test_uri
 
 MEMORY, EMBEDDED = "memory", "embedded"
 KINDS = (MEMORY, EMBEDDED)
@@ -23,7 +23,7 @@ AnyDatabase = AsyncIOMotorDatabase[dict[str, Any]]
 
 def shared_uri() -> str:
     """Return the address of `MONGODB_TEST_URI`, or else of this process's embedded server."""
-    return os.environ.get("MONGODB_TEST_URI") or _shared_server().uri
+    return mongodb_test_uri() or _shared_server().uri
 
 
 @cache

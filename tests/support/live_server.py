@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.support.requirements import mongodb_test_uri
 from tests.support.server import SECRET, Server
 
 START_WITHIN_S = 20.0
@@ -38,7 +39,7 @@ class LiveServer(Server):
             "HOST": "127.0.0.1",
             "RATE_LIMITS": "off",  # tests hammer; those of the limits turn them on
             "MONGODB_DATABASE": f"focusup_test_{uuid.uuid4().hex[:12]}",
-            **({"MONGODB_URI": uri} if (uri := os.environ.get("MONGODB_TEST_URI")) else {}),
+            **({"MONGODB_URI": uri} if (uri := mongodb_test_uri()) else {}),
             **settings,
         }
         self.database = self._environment["MONGODB_DATABASE"]

@@ -109,6 +109,8 @@ class Proxy:
         self._target_port = target_port
         self._rule: Rule | None = None
         self._swallowing = False
+        self._flowing = asyncio.Event()
+        self._flowing.set()
         self._links: set[Link] = set()
         self._late: tuple[Fate, bytes] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -150,6 +152,13 @@ class Proxy:
     def swallow(self) -> None:
         """Take everything and answer nothing."""
         self._call(lambda: setattr(self, "_swallowing", True))
+
+    def freeze(self) -> None:
+        """Take everything and pass nothing on until `thaw`, as a process that stands still."""
+        self._call(self._flowing.clear)
+
+    def thaw(self) -> None:
+        self._call(self._flowing.set)
 
     def refuse(self) -> None:
         """Refuse new connections, and cut those there are."""
@@ -214,6 +223,7 @@ class Proxy:
     async def _requests(self, link: Link) -> None:
         while True:
             message = await _message(link.reader)
+            await self._flowing.wait()
             if self._swallowing:
                 continue
             command = _command(message)
@@ -251,6 +261,7 @@ class Proxy:
     async def _replies(self, link: Link) -> None:
         while True:
             reply = await _message(link.up_reader)
+            await self._flowing.wait()
             if self._swallowing:
                 continue
             fate = link.fates.pop(_response_to(reply), None)

@@ -14,6 +14,7 @@ from focusup.database import open_database
 from focusup.settings import Settings
 from models.indexes import IndexSpec, ensure_indexes, with_retention
 from tests.support.embedded import embedded_database
+from tests.support.requirements import embedded_only
 
 
 async def test_making_them_again_makes_nothing(tmp_path: Path) -> None:
@@ -36,8 +37,7 @@ async def test_one_with_other_options_is_made_anew(tmp_path: Path) -> None:
 
 
 async def test_options_outlive_a_kill_right_after_they_were_made(tmp_path: Path) -> None:
-    if os.environ.get("MONGODB_TEST_URI"):
-        pytest.skip("about the embedded database alone")
+    embedded_only("SecantusDB is killed before its first checkpoint")
     opened = await open_database(uri=None, name="focusup", data_dir=tmp_path)
     try:
         await prepare(opened)

@@ -19,6 +19,7 @@ from pymongo.errors import (
 
 from focusup.database import open_database
 from models.storage import StatementRefused, StorageUnavailable, answered_within, translated
+from tests.support.requirements import embedded_only
 
 
 @pytest.mark.parametrize(
@@ -52,8 +53,7 @@ def test_a_bug_stays_what_it_is() -> None:
 
 
 async def test_a_database_that_hangs_is_no_answer_and_frees_its_threads(tmp_path: Path) -> None:
-    if os.environ.get("MONGODB_TEST_URI"):
-        pytest.skip("stops the embedded database")
+    embedded_only("stops its process")
     opened = await open_database(uri=None, name="focusup", data_dir=tmp_path)
     child = int((tmp_path / "secantusdb.pid").read_text())
     try:
