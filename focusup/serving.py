@@ -23,10 +23,12 @@ from typing import Any, NoReturn
 import click
 import structlog
 from hypercorn.asyncio import serve
-from hypercorn.config import Config
 
+from focusup import descriptors
 from focusup.app import VERSION, create_app, indexes_of, prepare
+from focusup.connections import ConnectionLimits, ServerConfig
 from focusup.database import NOTHING_KEPT, DatabaseError, OpenedDatabase, open_database
+from focusup.descriptors import Capacity
 from focusup.listening import BACKLOG, ListenError, bind, listen
 from focusup.logs import configure_logs
 from focusup.secrets import SecretError, is_kept, load_secret, secret_file
@@ -34,7 +36,9 @@ from focusup.settings import Settings
 from focusup.waiting import Interrupted, unless_set
 from models.schema import SchemaTooNew
 from models.storage import StatementRefused, StorageUnavailable
+from routes.addresses import TrustedProxies
 from routes.services import KEY, Services
+from routes.sockets import PATHS
 
 STOP_WITHIN_S = 5.0
 ANSWER_WITHIN_S = 1.5
@@ -93,6 +97,7 @@ async def _serve(settings: Settings) -> bool:
     """Whether everything that was counted has been written; raises Interrupted if told to stop
     before it serves."""
     asyncio.get_running_loop().set_exception_handler(_on_loop_error)
+    settings = _within_descriptors(settings)
     stopping = _stop_signal()
     listener = bind(settings.host, settings.port)
     secret_is_new = settings.jwt_secret is None and not is_kept(settings)
@@ -118,7 +123,7 @@ async def _serve(settings: Settings) -> bool:
             app.stopping = True
             all_written = await stop(services)
 
-        await serve(app, config(listener), shutdown_trigger=until_stopped)
+        await serve(app, config(listener, settings), shutdown_trigger=until_stopped)
         services.accounts.close()
         return all_written
     finally:
@@ -183,9 +188,36 @@ def _stop_signal() -> asyncio.Event:
     return stopping
 
 
-def config(listener: socket.socket) -> Config:
+def _within_descriptors(settings: Settings) -> Settings:
+    """The settings, with no more connections than the system has descriptors for."""
+    wanted = Capacity(settings.max_sockets, settings.max_idle_connections)
+    limit = descriptors.raise_limit(descriptors.needed_files(wanted))
+    found = descriptors.within(limit, wanted)
+    if found != wanted:
+        log.warning(
+            "too_few_descriptors",
+            limit=limit,
+            needed=descriptors.needed_files(wanted),
+            max_sockets=found.max_sockets,
+            max_idle_connections=found.max_idle,
+        )
+    return settings.model_copy(
+        update={"max_sockets": found.max_sockets, "max_idle_connections": found.max_idle}
+    )
+
+
+def config(listener: socket.socket, settings: Settings) -> ServerConfig:
     """Return how Hypercorn serves on this listening socket."""
-    config = Config()
+    config = ServerConfig()
+    config.limits = ConnectionLimits(
+        idle_in_all=settings.max_idle_connections,
+        idle_of_one=settings.max_idle_connections_per_address,
+        is_proxy=TrustedProxies(settings.trusted_proxies).is_proxy,
+    )
+    config.socket_paths = PATHS
+    config.keep_alive_timeout = settings.keep_alive_seconds
+    # Should it ever serve TLS itself: HTTP/2 is not announced, as it is not spoken.
+    config.alpn_protocols = ["http/1.1"]
     config.bind = [f"fd://{listener.detach()}"]
     config.backlog = BACKLOG
     config.errorlog = logging.getLogger("hypercorn.error")

@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     max_sockets_per_user: Annotated[int, Field(ge=1)] = 10
     max_sockets_per_visitor: Annotated[int, Field(ge=1)] = 50
     max_sockets: Annotated[int, Field(ge=1)] = 30_000
+    keep_alive_seconds: Annotated[float, Field(ge=1, le=3600)] = 75
+    max_idle_connections: Annotated[int, Field(ge=16)] = 4_000
+    max_idle_connections_per_address: Annotated[int, Field(ge=4)] = 1_000
     max_pages: Annotated[int, Field(ge=1)] = 10_000
     max_new_pages_per_visitor: Annotated[int, Field(ge=1)] = 500
     rate_limits: bool = True

@@ -47,6 +47,11 @@ class TrustedProxies:
         nearest = asked.headers.get("X-Forwarded-Proto", asked.scheme).rpartition(",")[2]
         return nearest.strip() == "https"
 
+    def is_proxy(self, peer: str) -> bool:
+        """Whether this address of a connection is a trusted proxy's."""
+        hop = parse_address(peer)
+        return hop is not None and self._trusts(hop)
+
     def _trusts(self, hop: Address) -> bool:
         return any(hop in network for network in self._networks)
 

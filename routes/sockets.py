@@ -26,6 +26,7 @@ from routes.problems import respond
 from routes.services import services
 from routes.visitors import presented_visitor, visitor_cookie
 
+PATHS = ("/ws/sessions", "/ws/pageviews")
 SUBPROTOCOL = "focusup.v1"
 TOKEN_PREFIX = "bearer."  # noqa: S105 - a prefix, no secret
 
@@ -113,14 +114,26 @@ def offered_identity(socket: Websocket) -> Identity:
     return services().tokens.verify(offered_token(socket), services().now())
 
 
+@blueprint.get("/ws/<path:other>")
+@hide
+async def no_socket(other: str) -> Response:  # noqa: ARG001 - the route gives it
+    """Answer a handshake, or a plain request, at an address that is no socket."""
+    return respond(404, "not_found", f"The sockets are {' and '.join(PATHS)}.")
+
+
 @blueprint.get("/ws/sessions")
 @blueprint.get("/ws/pageviews")
 @hide
 async def not_upgraded() -> Response:
-    """A plain request to the address of the socket."""
+    """Answer a plain request to the address of a socket, or a handshake that is incomplete
+    or of another version."""
     return respond(
         426,
         "upgrade_required",
         CODES["upgrade_required"].meaning,
-        headers={"Upgrade": "websocket", "Connection": "Upgrade"},
+        headers={
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Version": "13",
+        },
     )

@@ -41,7 +41,10 @@ def _with_settings(settings: Settings) -> Iterator[Finding]:
     yield from _made("other issuer", lambda: configured.other_issuer(settings))
     yield from _made("origins", lambda: configured.origins(settings))
     yield from _made("proxies", lambda: configured.proxies(settings))
-    yield from _made("open files", lambda: machine.open_files(settings.max_sockets))
+    yield from _made(
+        "open files",
+        lambda: machine.open_files(settings.max_sockets, settings.max_idle_connections),
+    )
     yield from _made("port", lambda: address.address(settings.host, settings.port))
     if settings.mongodb_uri is None or settings.jwt_secret is None:
         yield from _made("data directory", lambda: storage.data_directory(settings.data_dir))

@@ -6,14 +6,13 @@ import sys
 import time
 from datetime import UTC, datetime
 
+from focusup.descriptors import SPARE_FILES, Capacity, needed_files
 from focusup.doctor.findings import Finding, failed, ok, warning
 
 NO_EARLIER = datetime(2026, 1, 1, tzinfo=UTC)
 NO_LATER = datetime(2100, 1, 1, tzinfo=UTC)
 WAITED_S = 0.05
 ASK_WITHIN_S = 3.0
-SPARE_FILES = 200
-"""What is open beside the sockets: the database, logs, libraries, requests under way."""
 
 
 def monotonic_clock() -> Finding:
@@ -57,21 +56,20 @@ def is_synchronised() -> bool | None:
     return {"yes": True, "no": False}.get(done.stdout.strip())
 
 
-def open_files(max_sockets: int) -> Finding:
+def open_files(max_sockets: int, max_idle: int) -> Finding:
     """Whether the system lets us have as many sockets as MAX_SOCKETS says, of focus sessions
-    and of page views each."""
+    and of page views each. A start raises the soft limit to the hard one, which counts."""
     if sys.platform == "win32":
         return ok("open files", "Windows sets no limit")
     import resource
 
-    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if limit in (resource.RLIM_INFINITY, -1):
         return ok("open files", "no limit")
-    needed = 2 * max_sockets + SPARE_FILES
+    needed = needed_files(Capacity(max_sockets, max_idle))
     if limit >= needed:
         return ok("open files", f"{limit} for MAX_SOCKETS={max_sockets}")
-    can_raise = most == resource.RLIM_INFINITY or most >= needed
-    raised = f"ulimit -n {needed}" if can_raise else f"LimitNOFILE={needed} in the service"
     found = f"{limit} are too few for MAX_SOCKETS={max_sockets}"
-    advice = f"{raised}, or MAX_SOCKETS={max(1, (limit - SPARE_FILES) // 2)}"
+    fits = max(1, (limit - SPARE_FILES - max_idle) // 2)
+    advice = f"LimitNOFILE={needed} in the service, or MAX_SOCKETS={fits}"
     return warning("open files", found, advice)

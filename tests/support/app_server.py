@@ -184,7 +184,9 @@ class AppServer(Server):
                 app.stopping = True
                 await serving.stop(services)
 
-            await serve(app, serving.config(listener), shutdown_trigger=until_stopped)
+            await serve(
+                app, serving.config(listener, self._settings), shutdown_trigger=until_stopped
+            )
             services.accounts.close()
         finally:
             await database.close()
