@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { beginOf, daysAfter, yearOf } from "../../focusup/web/static/dates.js";
+import { beginOf, daysAfter, knownZone, yearOf, zoneHere } from "../../focusup/web/static/dates.js";
 
 const BEGINNINGS = [
   ["2026-01-31", "UTC", "2026-01-31T00:00:00.000Z"],
@@ -33,3 +33,17 @@ test("the year of an instant is that of the place", () => {
   assert.equal(yearOf("2026-12-31T23:30:00Z", "Europe/Berlin"), 2027);
   assert.equal(yearOf("2027-01-01T03:00:00Z", "America/New_York"), 2026);
 });
+
+test("a zone that a browser does not know is counted in UTC", () => {
+  assert.equal(knownZone("Europe/Berlin"), "Europe/Berlin");
+  assert.equal(knownZone("Nowhere/Land"), "UTC");
+  assert.equal(knownZone(undefined), undefined); // the browser's own
+  assert.equal(yearOf("2026-01-01T00:00:00Z", "Nowhere/Land"), 2026);
+});
+
+for (const [told, zone] of [["Asia/Tokyo", "Asia/Tokyo"], ["Etc/Unknown", "UTC"], ["Nowhere/Land", "UTC"], [undefined, "UTC"]]) {
+  test(`a browser whose zone is ${told} is in ${zone}`, (t) => {
+    t.mock.method(Intl.DateTimeFormat.prototype, "resolvedOptions", () => ({ timeZone: told }));
+    assert.equal(zoneHere(), zone);
+  });
+}

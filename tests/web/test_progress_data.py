@@ -5,10 +5,11 @@ import csv
 import io
 import json
 import re
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from playwright.async_api import Download, expect
+from playwright.async_api import Download, Request, Route, expect
 
 from tests.support.web.browser import PASSWORD
 from tests.support.web.learner import SESSIONS, Learner, progress
@@ -30,6 +31,53 @@ async def test_goals_and_the_zone_are_set(learner: Learner) -> None:
         await page.locator("#zone-form [type=submit]").click()
         await expect(page.locator("#elsewhere")).to_be_visible()
         assert learner.get("/api/me/settings")["settings"]["timeZone"] == "UTC"
+
+
+async def test_goals_that_are_set_elsewhere_show_and_stay(newcomer: Learner) -> None:
+    async with progress(newcomer) as page:
+        sent: list[Any] = []
+
+        def note(request: Request) -> None:
+            if request.method == "PUT":
+                sent.append(request.post_data_json)
+
+        page.on("request", note)
+        await page.locator("#sessionsPerDay").fill("2")
+        goals = {"dailyMinutes": 30, "weeklyMinutes": 300}
+        newcomer.client.put("/api/goals", json=goals).raise_for_status()
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        await expect(page.locator("#dailyMinutes")).to_have_value("30")
+        await expect(page.locator("#weeklyMinutes")).to_have_value("300")
+        await expect(page.locator("#sessionsPerDay")).to_have_value("2")
+        await page.locator("#goals-form [type=submit]").click()
+        await expect(page.locator("#said")).to_have_text("Goals saved.")
+        assert sent == [{"sessionsPerDay": 2}]
+
+
+async def test_the_day_is_the_one_that_has_begun(learner: Learner) -> None:
+    tomorrow = date.fromisoformat(learner.stats()["today"]["date"]) + timedelta(days=1)
+
+    async def pass_midnight(route: Route) -> None:
+        answer = await (await route.fetch()).json()
+        answer["stats"]["today"]["date"] = str(tomorrow)
+        await route.fulfill(json=answer)
+
+    async with progress(learner) as page:
+        await page.clock.install()
+        await page.reload()
+        await expect(page.locator("#today-date")).not_to_contain_text(
+            f"{tomorrow:%B} {tomorrow.day}"
+        )
+        await page.route("**/api/stats/me", pass_midnight)
+        await page.clock.run_for(61_000)
+        await expect(page.locator("#today-date")).to_contain_text(f"{tomorrow:%B} {tomorrow.day}")
+
+
+async def test_times_are_as_the_user_reads_them(learner: Learner) -> None:
+    async with progress(learner, locale="de-DE") as page:
+        times = await page.locator("#sessions time").all_inner_texts()
+    assert times
+    assert all(re.fullmatch(r"\w{3} \d+, \d{4}, \d\d:\d\d", each) for each in times), times
 
 
 WITHOUT_PICKER = "delete globalThis.showSaveFilePicker;"

@@ -129,6 +129,36 @@ async def test_a_session_is_edited(learner: Learner) -> None:
         )
 
 
+async def test_a_comma_in_a_tag_survives(newcomer: Learner) -> None:
+    body = {"title": "Vectors", "tags": ["Algebra, linear"]}
+    session = newcomer.client.post("/api/sessions", json=body).json()["session"]
+    async with progress(newcomer) as page:
+        item = await opened(page, session["_id"])
+        await item.get_by_role("button", name="Edit", exact=True).click()
+        await expect(page.locator("#edit-tags")).to_have_value('"Algebra, linear"')
+        await page.locator("#edit-name").fill("Matrices")
+        await page.locator("#edit [type=submit]").click()
+        await expect(item.locator("summary strong").first).to_have_text("Matrices")
+        assert newcomer.session(session["_id"])["tags"] == ["Algebra, linear"]
+        await item.get_by_role("button", name="Edit", exact=True).click()
+        await page.locator("#edit-tags").fill('"Algebra, linear", exam')
+        await page.locator("#edit [type=submit]").click()
+        await expect(item.locator(".labels .badge")).to_have_text(["#Algebra, linear", "#exam"])
+
+
+async def test_what_is_too_long_is_said_at_the_field(learner: Learner) -> None:
+    before = learner.sessions(limit=1)[0]
+    async with progress(learner, expected="status of 422") as page:
+        item = await opened(page, before["_id"])
+        await item.get_by_role("button", name="Edit", exact=True).click()
+        await page.locator("#edit-name").fill("😀" * 201)
+        await page.locator("#edit [type=submit]").click()
+        await expect(page.locator("#edit-name-wrong")).to_have_text("Use up to 200 characters.")
+        await page.locator("#edit-name").fill("😀" * 200)
+        await page.locator("#edit [type=submit]").click()
+        await expect(item.locator("summary strong").first).to_have_text("😀" * 200)
+
+
 async def test_idle_time_becomes_active(learner: Learner) -> None:
     before = learner.sessions(limit=1)[0]
     async with progress(learner) as page:

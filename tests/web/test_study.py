@@ -103,7 +103,7 @@ async def test_what_is_wrong_is_said_where_it_is(server: LiveServer, email: str)
         await page.get_by_label("E-mail").fill("nobody")
         await page.get_by_label("Password").fill("short")
         await page.get_by_role("button", name="Sign up").click()
-        assert await page.locator("#email-wrong").inner_text() == "This is no e-mail address."
+        assert await page.locator("#email-wrong").inner_text() == "Enter a valid e-mail address."
         assert "8 characters" in await page.locator("#password-wrong").inner_text()
         assert await page.evaluate("document.activeElement.id") == "email"
 
@@ -124,7 +124,7 @@ async def test_the_desktop_is_told_that_time_is_up(server: LiveServer, email: st
         assert await page.locator("#left").inner_text() >= "+0:01"
         (told,) = await page.evaluate("told")
         assert told[0] == "FocusUp"
-        assert "Time is up" in told[1]
+        assert "Time's up" in told[1]
         await stop(page)
 
 
@@ -205,13 +205,13 @@ async def test_reload_second_tab_and_a_lost_network(
             devtools = await context.new_cdp_session(page)
             await offline(devtools, True)
             await wire.cut()
-            await page.locator("#connection", has_text="The connection is lost").wait_for()
+            await page.locator("#connection", has_text="Connection lost").wait_for()
             lost = await shown_seconds(page, "#active-time")
             await asyncio.sleep(10)
             assert await shown_seconds(page, "#active-time") == lost, "a page counts nothing itself"
             wire.mend()
             await offline(devtools, False)
-            await page.locator("#connection", has_text="were away until now").wait_for()
+            await page.locator("#connection", has_text="away not counted").wait_for()
             away = latest(client)["awaySeconds"]
             assert 9 <= away <= 25
 
@@ -340,6 +340,63 @@ async def test_a_session_that_begins_shows_no_number_of_the_one_before(
         await expect(page.locator("#ring .active")).to_have_attribute("stroke-dasharray", "0 1000")
 
 
+async def test_a_page_without_ticks_does_not_say_active(server: LiveServer, email: str) -> None:
+    async with at(server.url) as context:
+        page = await context.new_page()
+        silent = False
+
+        def connect(socket: WebSocketRoute) -> None:
+            behind = socket.connect_to_server()
+            behind.on_message(lambda text: None if silent else socket.send(text))
+
+        await page.route_web_socket(re.compile("/ws/sessions"), connect)
+        await sign_up(page, server.url, email)
+        await begin(page, 5)
+        await expect(page.locator("#now")).to_have_text("Active")
+        silent = True
+        await expect(page.locator("#now")).to_have_text("Reconnecting …")
+        await expect(page.locator("#connection")).to_contain_text("Connection lost")
+        silent = False
+        await expect(page.locator("#now")).to_have_text("Active")
+        await expect(page.locator("#connection")).to_be_hidden()
+        await page.keyboard.press("Space")
+        await expect(page.locator("#now")).to_have_text("Paused")
+        await context.set_offline(True)
+        await expect(page.locator("#now")).to_have_text("Reconnecting …")
+        await context.set_offline(False)
+        await expect(page.locator("#now")).to_have_text("Paused")
+
+
+async def test_too_many_tabs_are_named(server: LiveServer, email: str) -> None:
+    async with at(server.url) as context:
+        page = await context.new_page()
+        await page.route_web_socket(
+            re.compile("/ws/sessions"),
+            lambda socket: socket.on_message(lambda _: socket.close(code=4429)),  # type: ignore[func-returns-value]
+        )
+        await sign_up(page, server.url, email)
+        await page.get_by_role("button", name="Start").click()
+        await expect(page.locator("#connection")).to_contain_text("too many tabs")
+
+
+async def test_what_can_not_be_a_session_is_said_at_the_field(
+    server: LiveServer, email: str
+) -> None:
+    async with at(server.url, expected="status of 422") as context:
+        page = await context.new_page()
+        await sign_up(page, server.url, email)
+        await page.get_by_label("Other", exact=True).check()
+        await page.get_by_role("button", name="Start").click()
+        await expect(page.locator("#minutes-wrong")).to_contain_text("Enter a number of minutes")
+        await expect(page.locator("#minutes")).to_be_focused()
+        await page.get_by_label("How many minutes").fill("5")
+        await page.get_by_label("Tags", exact=True).fill(",".join(f"t{each}" for each in range(60)))
+        await page.get_by_role("button", name="Start").click()
+        await expect(page.locator("#tags-wrong")).to_contain_text("Use up to 20 tags")
+        await expect(page.locator("#minutes-wrong")).to_be_empty()
+        await expect(page.locator("#new-wrong")).to_be_empty()
+
+
 async def test_what_one_tab_begins_the_others_show(server: LiveServer, email: str) -> None:
     async with at(server.url) as context:
         page, other = await context.new_page(), await context.new_page()
@@ -365,10 +422,10 @@ async def test_a_stop_without_a_connection_is_done_when_there_is_one(
         await sign_up(page, wire.url, email)
         await begin(page, 1)
         await wire.cut()
-        await page.locator("#connection", has_text="The connection is lost").wait_for()
+        await page.locator("#connection", has_text="Connection lost").wait_for()
         await page.keyboard.press("Escape")
         await page.get_by_role("button", name="Stop and score").click()
-        await page.locator("#connection", has_text="being ended").wait_for()
+        await page.locator("#connection", has_text="Saving your session").wait_for()
         wire.mend()
         await page.locator("#result").wait_for(timeout=40_000)
         with signed_in(server, email) as client:

@@ -1,12 +1,16 @@
 // Who is signed in, in all tabs of this browser, and the connection that speaks for them.
 //
-// What must always hold: one refresh at a time, whichever tab needs it, and all tabs get what
-// it gave; who signs out in one tab is signed out in all.
+// Invariants: one refresh at a time, whichever tab needs it, and all tabs get what it gave; a user
+// who signs out in one tab is signed out in all, and the server hears of it, now or when it can be
+// reached again.
 
 import { connect } from "./focusup.js";
-import { $, $$, say, show, t } from "./dom.js";
+import { zoneHere } from "./dates.js";
+import { $, $$, notice, say, show, t } from "./dom.js";
 
 const KEY = "focusup.account";
+const OWED = "focusup.owed"; // refresh tokens that were signed out while the server was out of reach
+const ENDED = "focusup.ended"; // the server ended the login: the first page says so
 export const CURRENT = "focusup.session";
 const EARLY_MS = 5_000; // a token that ends while it is on its way helps nobody
 // A copy of these pages on another host names the server in `<meta name="focusup-server">`.
@@ -29,6 +33,19 @@ function keep(signedIn) {
 
 export const user = () => stored()?.user ?? null;
 
+// Whether this browser lets the pages store anything; without that nobody stays signed in.
+export function canStore() {
+  try {
+    localStorage.setItem(`${KEY}.probe`, "1");
+    localStorage.removeItem(`${KEY}.probe`);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export const wasEnded = () => canStore() && localStorage.getItem(ENDED) !== null;
+
 // The session that this browser tracks, in all of its tabs.
 export const current = () => localStorage.getItem(CURRENT);
 
@@ -37,6 +54,8 @@ async function token({ fresh = false } = {}) {
   const before = stored();
   const holds = (kept) => Date.parse(kept.expiresAt) - EARLY_MS > Date.now();
   if (!before || (!fresh && holds(before))) return before?.token ?? null;
+  // A page that is loaded in advance may never be looked at: it exchanges no token.
+  if (document.prerendering) await new Promise((resolve) => document.addEventListener("prerenderingchange", resolve, { once: true }));
   return alone(async () => {
     const now = stored();
     if (!now) return null;
@@ -47,7 +66,11 @@ async function token({ fresh = false } = {}) {
       keep(signedIn);
       return signedIn.token;
     } catch (error) {
-      if (error.status === 401) forget();
+      if (error.status === 401) {
+        localStorage.setItem(ENDED, "1");
+        localStorage.removeItem(KEY); // not the session: it goes on after signing in
+        location.assign("/");
+      }
       throw error;
     }
   });
@@ -64,28 +87,76 @@ function alone(act) {
 }
 
 export async function signUp(email, password) {
-  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
-  keep(await post("signup", { email, password, timeZone }));
-  focusup.trackEvent("signup").catch(() => {});
+  const account = { email, password, timeZone: zoneHere() };
+  const signedUp = await post("signup", account).catch((error) => {
+    // The server may not know a zone that the browser knows.
+    if (!error.errors?.some(({ field }) => field === "timeZone")) throw error;
+    return post("signup", { ...account, timeZone: "UTC" });
+  });
+  signedIn(signedUp, "signup");
 }
 
 export async function signIn(email, password) {
-  keep(await post("login", { email, password }));
-  focusup.trackEvent("login").catch(() => {});
+  signedIn(await post("login", { email, password }), "login");
+}
+
+function signedIn(answer, event) {
+  keep(answer);
+  localStorage.removeItem(ENDED);
+  focusup.trackEvent(event).catch(() => {});
 }
 
 async function signOut() {
   if (current() && !confirm(t("all.signOutRunning"))) return;
   await alone(async () => {
     const { refreshToken } = stored() ?? {};
-    if (refreshToken) await post("logout", { refreshToken }).catch(() => {});
-    forget();
+    if (refreshToken) localStorage.setItem(OWED, JSON.stringify([...owed(), refreshToken]));
+    drop();
+  });
+  if (!navigator.onLine) signedOut();
+  else if (await settle()) location.assign("/");
+  else signedOut();
+}
+
+function owed() {
+  try {
+    return JSON.parse(localStorage.getItem(OWED)) ?? [];
+  } catch {
+    return [];
+  }
+}
+
+// Sign out at the server what was signed out here; false if some of it has to wait.
+export function settle() {
+  return alone(async () => {
+    const left = [];
+    for (const refreshToken of owed()) {
+      await post("logout", { refreshToken }).catch(({ retryable }) => { if (retryable) left.push(refreshToken); });
+    }
+    if (left.length) localStorage.setItem(OWED, JSON.stringify(left));
+    else if (owed().length) localStorage.removeItem(OWED);
+    return !left.length;
   });
 }
 
-export function forget() {
+// Without the server there is no other page to go to: nothing of the user stays on this one.
+function signedOut() {
+  for (const each of $("#main").children) show(each, false);
+  for (const element of $$("[data-signed-in]")) show(element, false);
+  for (const dialog of $$("dialog[open]")) dialog.close();
+  show($("[data-signed-out]"));
+  const leave = async () => { if (await settle()) location.assign("/"); };
+  addEventListener("online", leave);
+  $("[data-signed-out] button").addEventListener("click", leave);
+}
+
+function drop() {
   localStorage.removeItem(KEY);
   localStorage.removeItem(CURRENT);
+}
+
+export function forget() {
+  drop();
   location.assign("/");
 }
 
@@ -100,9 +171,16 @@ export function begin({ needed = true } = {}) {
   for (const element of $$("[data-admin]")) show(element, who?.role === "admin");
   say($("[data-email]"), who?.email ?? "");
   $("[data-sign-out]").addEventListener("click", signOut);
-  const look = () => { if (user()?.id !== who?.id) location.reload(); };
+  const look = () => {
+    if (user()?.id === who?.id) return;
+    if (navigator.onLine) location.reload();
+    else signedOut();
+  };
   addEventListener("storage", ({ key }) => { if (key === KEY) look(); });
   addEventListener("pageshow", ({ persisted }) => { if (persisted) look(); }); // by "Back"
+  addEventListener("unhandledrejection", ({ reason }) => notice(reason));
+  if (owed().length) settle().catch(() => {});
+  addEventListener("online", () => { if (owed().length) settle().catch(() => {}); });
   return who;
 }
 

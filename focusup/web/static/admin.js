@@ -6,6 +6,7 @@ import { coefficients } from "./coefficients.js";
 import { $, instant, say, sentence, show, t } from "./dom.js";
 import { engagement } from "./engagement.js";
 import { overview } from "./overview.js";
+import { pill } from "./pill.js";
 import { Refresher } from "./refresh.js";
 import { users } from "./users.js";
 
@@ -57,3 +58,4 @@ async function check() {
 const who = begin();
 if (who?.role === "admin") dashboard();
 else if (who) explain();
+if (who) pill();

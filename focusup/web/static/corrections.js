@@ -4,15 +4,19 @@
 import { focusup } from "./account.js";
 import { $, duration, say, t } from "./dom.js";
 import { ask } from "./forms.js";
+import { read, written } from "./tags.js";
 
-const listed = (text) => text.split(",").map((tag) => tag.trim()).filter(Boolean);
+const FIELDS = {
+  title: "edit-name", contentId: "edit-content", tags: "edit-tags", notes: "edit-notes", targetMinutes: "edit-target",
+  activeSeconds: "edit-active", idleSeconds: "edit-idle", tabSwitches: "edit-tabs",
+};
 const path = ({ _id }) => `/api/sessions/${_id}`;
 
 export function edit(session) {
   const dialog = $("#edit");
   const form = $("form", dialog);
   const before = {
-    edit_name: session.title ?? "", edit_content: session.contentId ?? "", edit_tags: session.tags.join(", "),
+    edit_name: session.title ?? "", edit_content: session.contentId ?? "", edit_tags: written(session.tags),
     edit_notes: session.notes ?? "", edit_target: session.targetMinutes, edit_active: session.activeSeconds,
     edit_idle: session.idleSeconds, edit_tabs: session.tabSwitches,
   };
@@ -28,7 +32,7 @@ export function edit(session) {
     const changes = changesIn(form, session);
     if (!Object.keys(changes).length) return null;
     return (await focusup.request("PUT", path(session), changes)).session;
-  });
+  }, FIELDS);
 }
 
 // Only what is another than before: whoever sets a counter makes an edit of it.
@@ -36,7 +40,7 @@ function changesIn(form, session) {
   const now = {
     title: form.edit_name.value.trim() || null,
     contentId: form.edit_content.value.trim() || null,
-    tags: listed(form.edit_tags.value),
+    tags: read(form.edit_tags.value),
     notes: form.edit_notes.value.trim() || null,
     targetMinutes: Number(form.edit_target.value),
     ...(session.tracked ? {} : {
@@ -45,7 +49,7 @@ function changesIn(form, session) {
       tabSwitches: Number(form.edit_tabs.value),
     }),
   };
-  return Object.fromEntries(Object.entries(now).filter(([name, value]) => String(value ?? "") !== String(session[name] ?? "")));
+  return Object.fromEntries(Object.entries(now).filter(([name, value]) => JSON.stringify(value ?? null) !== JSON.stringify(session[name] ?? null)));
 }
 
 // `told` says in words which run it is.
@@ -57,7 +61,7 @@ export function reassign(session, run, told) {
   return ask(dialog, async () => {
     const body = { startedAt: run.startedAt, reason: reason.value };
     return (await focusup.request("POST", `${path(session)}/reassign`, body)).session;
-  });
+  }, { reason: "reason" });
 }
 
 export function remove(session, name) {

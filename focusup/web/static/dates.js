@@ -4,9 +4,26 @@ const DAY_MS = 86_400_000;
 
 export const daysAfter = (date, days) => new Date(Date.parse(date) + days * DAY_MS).toISOString().slice(0, 10);
 
+const isKnown = (zone) => {
+  try {
+    return Boolean(new Intl.DateTimeFormat("en", { timeZone: zone }));
+  } catch {
+    return false;
+  }
+};
+
+// A zone that this browser can count in: the given one, or UTC.
+export const knownZone = (zone) => (zone === undefined || isKnown(zone) ? zone : "UTC");
+
+// The zone of this browser. Some have none, or name one that they do not know (Etc/Unknown).
+export function zoneHere() {
+  const { timeZone } = new Intl.DateTimeFormat().resolvedOptions();
+  return timeZone && timeZone !== "Etc/Unknown" && isKnown(timeZone) ? timeZone : "UTC";
+}
+
 // The date and the minute that clocks in this zone show at an instant, as if they were UTC, in ms.
 function shown(instant, zone) {
-  const style = { timeZone: zone, hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric" };
+  const style = { timeZone: knownZone(zone), hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric" };
   const parts = new Intl.DateTimeFormat("en-u-ca-iso8601", style).formatToParts(instant);
   const { year, month, day, hour, minute } = Object.fromEntries(parts.map(({ type, value }) => [type, Number(value)]));
   return Date.UTC(year, month - 1, day, hour, minute);

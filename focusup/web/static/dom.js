@@ -1,9 +1,24 @@
 // What every page does: elements, texts, numbers and dates in the language of the page.
 
+import { knownZone } from "./dates.js";
+
 const texts = JSON.parse(document.getElementById("texts").textContent);
 const language = document.documentElement.lang;
+const dates = dateLocale();
 const plurals = new Intl.PluralRules(language);
 const SVG = "http://www.w3.org/2000/svg";
+
+// The user's own variant of the page's language, with 24 hours where these are used.
+function dateLocale() {
+  const wanted = navigator.languages ?? [];
+  try {
+    const own = wanted.find((each) => each.split("-")[0] === language) ?? language;
+    const { hourCycle } = new Intl.DateTimeFormat([...wanted], { hour: "numeric" }).resolvedOptions();
+    return new Intl.Locale(own, { hourCycle }).toString();
+  } catch {
+    return language; // some browsers name languages that there are not, such as en-US@posix
+  }
+}
 
 // A text of the page; `{name}` stands for what is given, and `count` chooses between
 // `key.one` and `key.other`, as the language has them.
@@ -69,17 +84,18 @@ export function duration(seconds) {
 
 // A date such as "2026-01-31" has no zone; it is shown as it is.
 export function day(date, style = { day: "numeric", month: "short", year: "numeric" }) {
-  return new Intl.DateTimeFormat(language, { ...style, timeZone: "UTC" }).format(new Date(`${date}T00:00:00Z`));
+  return new Intl.DateTimeFormat(dates, { ...style, timeZone: "UTC" }).format(new Date(`${date}T00:00:00Z`));
 }
 
 export function instant(iso, style = { dateStyle: "medium", timeStyle: "short" }, timeZone) {
-  return new Intl.DateTimeFormat(language, { ...style, timeZone }).format(new Date(iso));
+  return new Intl.DateTimeFormat(dates, { ...style, timeZone: knownZone(timeZone) }).format(new Date(iso));
 }
 
-// An error as a sentence, in the language of the page where it has one for its code.
+// An error as a sentence, in the language of the page where it has one for its code. What has no
+// code was thrown by the page or the browser, in words for developers.
 export function sentence(error) {
-  if (error.code && has(`all.error.${error.code}`)) return t(`all.error.${error.code}`);
-  return error.message;
+  if (!error?.code) return t("all.error.unexpected");
+  return has(`all.error.${error.code}`) ? t(`all.error.${error.code}`) : error.message;
 }
 
 export function notice(error) {
@@ -88,8 +104,8 @@ export function notice(error) {
   show(place, Boolean(error));
 }
 
-// What is wrong with a field of a form, beside it; an empty text takes that back.
-export function wrong(form, field, text) {
-  say($(`#${field}-wrong`), text);
-  form[field].setAttribute("aria-invalid", String(Boolean(text)));
+// What is wrong with the field of this id, beside it; an empty text takes that back.
+export function wrong(id, text) {
+  say($(`#${id}-wrong`), text);
+  $(`#${id}`).setAttribute("aria-invalid", String(Boolean(text)));
 }

@@ -1,35 +1,62 @@
 // Goals and the time zone.
 
 import { focusup } from "./account.js";
+import { knownZone, zoneHere } from "./dates.js";
 import { $, el, say, show, t } from "./dom.js";
 import { onSubmit, said } from "./forms.js";
 
 const GOALS = ["dailyMinutes", "weeklyMinutes", "sessionsPerDay"];
-const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const here = zoneHere();
+
+let known = null; // the goals that the form was filled with
+let fill = () => {};
 
 // `changed` is called when something was stored.
 export function goals(stats, changed) {
   const form = $("#goals-form");
-  for (const name of GOALS) form[name].value = stats.goals[name] ?? "";
   onSubmit(form, async () => {
-    await focusup.request("PUT", "/api/goals", Object.fromEntries(GOALS.map((name) => [name, form[name].value === "" ? null : Number(form[name].value)])));
+    const now = Object.fromEntries(GOALS.map((name) => [name, form[name].value === "" ? null : Number(form[name].value)]));
+    // What was not touched here may have been changed elsewhere.
+    const body = Object.fromEntries(GOALS.filter((name) => now[name] !== known[name]).map((name) => [name, now[name]]));
+    if (Object.keys(body).length) {
+      await focusup.request("PUT", "/api/goals", body);
+      known = { ...known, ...body };
+    }
     said(t("progress.goalsSaved"));
     await changed();
-  });
-  zones(stats.timeZone, changed);
+  }, Object.fromEntries(GOALS.map((name) => [name, name])));
+  fill = zones(stats.timeZone, changed);
+  refill(stats);
+}
+
+// What is set elsewhere shows here, but for a field that is being changed.
+export function refill(stats) {
+  const form = $("#goals-form");
+  for (const name of GOALS) {
+    const untouched = known === null || form[name].value === String(known[name] ?? "");
+    if (untouched) form[name].value = stats.goals[name] ?? "";
+  }
+  known = { ...stats.goals };
+  fill(stats.timeZone);
 }
 
 const spaced = (zone) => zone.replaceAll("_", " ");
 
 function zones(current, changed) {
   const [form, picker] = [$("#zone-form"), $("#zone")];
-  const all = new Set([current, here, "UTC", ...Intl.supportedValuesOf("timeZone")]);
+  const all = new Set([current, here, "UTC", ...(Intl.supportedValuesOf?.("timeZone") ?? [])]);
   picker.replaceChildren(...[...all].sort().map((zone) => el("option", { value: zone }, spaced(zone))));
+  const refilled = (zone) => {
+    if (picker.value !== current && picker.value !== "") return; // another one is about to be chosen
+    if (![...picker.options].some(({ value }) => value === zone)) picker.append(el("option", { value: zone }, spaced(zone)));
+    current = picker.value = zone;
+    suggest(zone);
+  };
   picker.value = current;
-  suggest(current);
   const store = async () => {
     const { settings } = await focusup.request("PUT", "/api/me/settings", { timeZone: picker.value });
-    suggest(settings.timeZone);
+    current = settings.timeZone;
+    suggest(current);
     said(t("progress.zoneSaved", { zone: spaced(settings.timeZone) }));
     await changed();
   };
@@ -38,10 +65,11 @@ function zones(current, changed) {
     picker.value = here;
     form.requestSubmit();
   });
+  return refilled;
 }
 
 // One zone may have several names.
-const canonical = (zone) => new Intl.DateTimeFormat("en", { timeZone: zone }).resolvedOptions().timeZone;
+const canonical = (zone) => new Intl.DateTimeFormat("en", { timeZone: knownZone(zone) }).resolvedOptions().timeZone;
 
 function suggest(current) {
   const differs = canonical(current) !== canonical(here);

@@ -4,12 +4,14 @@ import { begin, focusup, track } from "./account.js";
 import { calendar } from "./calendar.js";
 import { data } from "./data.js";
 import { $, $$, notice, show } from "./dom.js";
-import { goals } from "./goals.js";
+import { goals, refill } from "./goals.js";
 import { history } from "./history.js";
+import { pill } from "./pill.js";
 import { today } from "./today.js";
 import { trends } from "./trends.js";
 
 const AGAIN_MS = 5_000;
+const EVERY_MS = 60_000; // days begin, and other windows and devices study and set goals
 let newest = null; // the statistics that were read last
 let lists = null;
 
@@ -24,7 +26,8 @@ async function refresh() {
     if (!newest) setTimeout(refresh, AGAIN_MS); // there is nothing to look at yet
     return;
   }
-  if (!before) goals(newest, refresh);
+  if (before) refill(newest);
+  else goals(newest, refresh);
   const count = sessions(newest);
   for (const part of $$("[data-begun]")) show(part, count > 0);
   show($("#invite"), !count);
@@ -33,8 +36,12 @@ async function refresh() {
   today(newest);
   if (!lists) lists = history(() => newest.timeZone, refresh);
   else if (count !== sessions(before)) lists();
-  await Promise.all([calendar(newest), trends(newest)]).catch(notice);
+  if (!before || !sameDays(before, newest)) await Promise.all([calendar(newest), trends(newest)]).catch(notice);
 }
+
+// Whether the days come to the same, so that no chart that is being read has to be drawn anew.
+const sameDays = (some, others) =>
+  ["today", "goals", "focusedSeconds", "endedSessions", "timeZone"].every((name) => JSON.stringify(some[name]) === JSON.stringify(others[name]));
 
 const sessions = (stats) => Object.values(stats.sessions).reduce((sum, count) => sum + count, 0);
 
@@ -42,9 +49,10 @@ function main() {
   if (!begin()) return;
   track();
   data();
-  document.addEventListener("visibilitychange", () => {
-    if (newest && document.visibilityState === "visible") refresh();
-  });
+  pill(refresh);
+  const look = () => { if (newest && document.visibilityState === "visible") refresh(); };
+  document.addEventListener("visibilitychange", look);
+  setInterval(look, EVERY_MS);
   refresh();
 }
 

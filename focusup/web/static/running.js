@@ -7,6 +7,8 @@ import { moved, partsOf } from "./score.js";
 
 const WARN_BEFORE_S = 5;
 const AWAY_SHOWN_TICKS = 15;
+const TOO_MANY = 4429; // a close code: docs/protocol.md
+const SILENT_MS = 3_000; // ticks come each second: so long without one is no connection to rely on
 const SIGNS = ["pointermove", "pointerdown", "keydown", "wheel", "touchmove", "visibilitychange"];
 const title = document.title;
 
@@ -18,9 +20,9 @@ export function run(id) {
 
 class Running {
   #id; #session; #target = 25; #idleAfter = 15; #signedAt = Date.now(); #before = null;
-  #paused = false; #wished = false; #idle = false; #link = "connecting"; #began = false;
-  #stopping = false; #superseded = false; #degraded = false; #away = 0; #awayTicks = 0;
-  #wrong = null; #offs = []; #done; #failed;
+  #paused = false; #wished = false; #idle = false; #link = "connecting"; #began = false; #silent = false;
+  #crowded = false; #stopping = false; #superseded = false; #degraded = false; #away = 0; #awayTicks = 0;
+  #wrong = null; #offs = []; #done; #failed; #patience = null; #counters = null;
 
   constructor(id) {
     this.#id = id;
@@ -37,6 +39,7 @@ class Running {
     try {
       return await over;
     } finally {
+      clearTimeout(this.#patience);
       for (const off of this.#offs.splice(0)) off();
       this.#session.release();
       if (current() === this.#id) localStorage.removeItem(CURRENT);
@@ -60,7 +63,7 @@ class Running {
       degraded: () => { this.#degraded = true; this.#banner(); },
       recovered: () => { this.#degraded = false; this.#banner(); },
       superseded: () => { this.#superseded = true; this.#banner(); },
-      connection: ({ state }) => this.#connection(state),
+      connection: ({ state, code }) => this.#connection(state, code),
       stopped: ({ session, stats }) => this.#done({ session, stats }),
       error: (error) => this.#error(error),
     };
@@ -74,6 +77,8 @@ class Running {
     };
     const sign = ({ isTrusted }) => { if (isTrusted) this.#signedAt = Date.now(); };
     for (const type of SIGNS) listen(document, type, sign, { passive: true, capture: true });
+    listen(globalThis, "offline", () => this.#hush(true));
+    listen(globalThis, "online", () => { if (this.#paused) this.#hush(false); }); // else a tick says so
     listen($("#pause"), "click", () => this.#toggle());
     listen($("#stop"), "click", () => this.#ask());
     listen(document, "keydown", (event) => this.#key(event));
@@ -128,7 +133,7 @@ class Running {
     this.#began = true;
     this.#target = session.targetMinutes;
     this.#idleAfter = idleThresholdSeconds;
-    this.#superseded = this.#degraded = this.#idle = false;
+    this.#superseded = this.#degraded = this.#idle = this.#silent = false;
     this.#before = null;
     this.#away = session.awaySeconds;
     this.#awayTicks = 0;
@@ -140,13 +145,29 @@ class Running {
 
   #turned(paused, counters) {
     this.#paused = paused;
+    this.#expect();
     this.#wish(paused);
     this.#signedAt = Date.now();
     this.#warn(false);
     this.#show(counters);
   }
 
+  // While seconds are counted the next tick has to come in time.
+  #expect() {
+    clearTimeout(this.#patience);
+    if (!this.#paused) this.#patience = setTimeout(() => this.#hush(true), SILENT_MS);
+    if (this.#silent) this.#hush(false);
+  }
+
+  #hush(silent) {
+    this.#silent = silent;
+    if (silent) this.#warn(false);
+    this.#banner();
+    if (this.#counters) this.#show(this.#counters);
+  }
+
   #tick(tick) {
+    this.#expect();
     const change = this.#before && moved(this.#before, tick, this.#target);
     if (change) say($("#moved"), t(`study.moved.${change.reason}`, { by: signed(change.by) }));
     this.#before = tick;
@@ -159,15 +180,16 @@ class Running {
   }
 
   #show(counters) {
+    this.#counters = counters;
     const { elapsedSeconds, activeSeconds, idleSeconds, tabSwitches } = counters;
     const target = Math.round(this.#target * 60);
     const past = elapsedSeconds > target;
     const left = clock(Math.abs(target - elapsedSeconds));
     const shown = past ? `+${left}` : left;
-    const state = this.#paused ? "paused" : this.#idle ? "idle" : "active";
+    const state = this.#lost() ? "away" : this.#paused ? "paused" : this.#idle ? "idle" : "active";
     say($("#left"), shown);
     say($("#of"), t(past ? "study.past" : "study.of", { time: clock(target) }));
-    say($("#now"), t(`all.kind.${state}`));
+    say($("#now"), this.#lost() && !this.#superseded ? t("study.connecting") : t(`all.kind.${state}`));
     $("#now").className = `dot is-${state}`;
     say($("#active-time"), clock(activeSeconds));
     say($("#idle-time"), clock(idleSeconds));
@@ -192,10 +214,15 @@ class Running {
     show($("#warning"), idle || soon);
   }
 
-  #connection(state) {
+  #connection(state, code) {
     this.#link = state;
-    if (state !== "open") this.#warn(false);
+    this.#crowded = state === "waiting" && code === TOO_MANY;
+    if (state !== "open") {
+      this.#warn(false);
+      clearTimeout(this.#patience);
+    }
     this.#banner();
+    if (this.#counters) this.#show(this.#counters);
     // The error that closed it for good may be told before this or after it.
     if (state === "closed") queueMicrotask(() => { if (!this.#stopping) this.#failed(this.#wrong); });
   }
@@ -205,16 +232,20 @@ class Running {
     if (!error.retryable) notice(error);
   }
 
+  #lost() {
+    return this.#link === "waiting" || (this.#began && this.#link !== "open") || this.#silent;
+  }
+
   // What there is to know of the connection: one thing, the weightiest.
   #banner() {
-    const lost = this.#link === "waiting" || (this.#began && this.#link !== "open");
     const away = this.#away > 0 && this.#awayTicks < AWAY_SHOWN_TICKS;
     const text = this.#stopping ? t("study.stopping")
       : this.#superseded ? t("study.superseded")
-      : lost ? t("study.reconnecting")
+      : this.#crowded ? t("study.tooManyTabs")
+      : this.#lost() ? t("study.reconnecting")
       : this.#degraded ? t("study.degraded")
       : away ? t("study.wasAway", { time: clock(this.#away) }) : "";
-    $("#ring").classList.toggle("resting", this.#link !== "open");
+    $("#ring").classList.toggle("resting", this.#link !== "open" || this.#silent);
     say($("#connection"), text);
     show($("#connection"), Boolean(text));
   }

@@ -1,12 +1,15 @@
 // The first page: sign up or in, then choose, study, and see the score.
 
 import { CURRENT, begin, current, focusup, track } from "./account.js";
-import { $, clock, duration, el, instant, notice, number, percent, say, sentence, show, t, wrong } from "./dom.js";
+import { $, clock, duration, el, instant, notice, number, percent, say, show, t, wrong } from "./dom.js";
+import { allow, refuse } from "./forms.js";
 import { run } from "./running.js";
+import { read } from "./tags.js";
 import { welcome } from "./welcome.js";
 
 const RECENT = 5;
-const FIELDS = { targetMinutes: "minutes", tags: "tags" };
+const FIELDS = { targetMinutes: "minutes", title: "title", contentId: "content", tags: "tags" };
+const MOST_MINUTES = 1440;
 const form = $("#new");
 let studying = false;
 
@@ -99,10 +102,10 @@ function row(session) {
   const open = session.status === "active" || session.status === "paused";
   return el("li", {},
     el("div", { class: "row between" },
-      el("strong", {}, session.title || session.contentId || t("study.session")),
+      el("strong", { dir: "auto" }, session.title || session.contentId || t("study.session")),
       el("span", { class: `badge ${session.status}` }, t(`all.status.${session.status}`))),
     el("div", { class: "row between soft small" },
-      el("time", { datetime: session.createdAt }, instant(session.startedAt ?? session.createdAt)),
+      el("time", { datetime: session.createdAt }, instant(session.startedAt ?? session.createdAt, undefined, session.timeZone)),
       el("span", { class: "numbers" }, t("study.rowTime", { time: duration(session.elapsedSeconds), target: duration(session.targetMinutes * 60) })),
       open && !studying
         ? el("button", { type: "button", class: "secondary", onclick: () => study(session._id) }, t("study.continue"))
@@ -113,31 +116,29 @@ async function create(event) {
   event.preventDefault();
   if (studying) return;
   const { preset, minutes, title, contentId, tags, idleMode } = form;
-  for (const field of Object.values(FIELDS)) wrong(form, field, "");
+  allow(FIELDS);
   say($("#new-wrong"), "");
+  const targetMinutes = Number(preset.value || minutes.value);
+  if (!(targetMinutes > 0 && targetMinutes <= MOST_MINUTES)) {
+    wrong("minutes", t("all.field.targetMinutes"));
+    minutes.focus();
+    return;
+  }
   const button = event.submitter ?? $("button", form);
   button.disabled = true;
   try {
     const { session } = await focusup.request("POST", "/api/sessions", {
-      targetMinutes: preset.value ? Number(preset.value) : Number(minutes.value),
+      targetMinutes,
       title: title.value.trim() || null,
       contentId: contentId.value.trim() || null,
-      tags: tags.value.split(",").map((tag) => tag.trim()).filter(Boolean),
+      tags: read(tags.value),
       idleMode: idleMode.value,
     });
     study(session._id);
   } catch (error) {
-    refused(error);
+    say($("#new-wrong"), refuse(error, FIELDS));
   } finally {
     button.disabled = false;
-  }
-}
-
-function refused(error) {
-  say($("#new-wrong"), sentence(error));
-  for (const { field, message } of error.errors ?? []) {
-    const name = FIELDS[field.split(".")[0]];
-    if (name) wrong(form, name, message);
   }
 }
 

@@ -1,11 +1,13 @@
 // Signing up and in, on the first page.
 
-import { signIn, signUp } from "./account.js";
-import { $, $$, say, sentence, show, t, wrong } from "./dom.js";
+import { canStore, signIn, signUp, wasEnded } from "./account.js";
+import { $, $$, say, show, t, wrong } from "./dom.js";
+import { allow, refuse } from "./forms.js";
 
 const tabs = $$("#welcome [role=tab]");
 const form = $("#sign");
 const button = $("#sign-button");
+const FIELDS = { email: "email", password: "password" };
 const isNew = () => tabs[0].getAttribute("aria-selected") === "true";
 
 export function welcome() {
@@ -19,8 +21,17 @@ export function welcome() {
       other.focus();
     });
   }
-  if (new URLSearchParams(location.search).has("next")) choose(tabs[1]);
+  if (wasEnded() || new URLSearchParams(location.search).has("next")) choose(tabs[1]);
+  if (wasEnded()) told("study.signedOut");
   form.addEventListener("submit", submit);
+  if (canStore()) return;
+  told("study.noStorage"); // before an account is made that could not be used
+  button.disabled = true;
+}
+
+function told(key) {
+  say($("#welcome-told"), t(key));
+  show($("#welcome-told"));
 }
 
 function choose(chosen) {
@@ -32,17 +43,18 @@ function choose(chosen) {
   say(button, chosen.textContent);
   form.password.autocomplete = isNew() ? "new-password" : "current-password";
   show($("#password-hint"), isNew());
-  for (const field of ["email", "password"]) wrong(form, field, "");
+  allow(FIELDS);
   say($("#sign-wrong"), "");
 }
 
 async function submit(event) {
   event.preventDefault();
   const { email, password } = form;
-  wrong(form, "email", email.validity.valid ? "" : t("study.emailWrong"));
+  say($("#sign-wrong"), "");
+  wrong("email", email.validity.valid ? "" : t("all.field.email"));
   const missing = isNew() ? "study.passwordWrong" : "study.passwordMissing";
   const least = isNew() ? password.minLength : 1;
-  wrong(form, "password", password.value.length < least ? t(missing) : "");
+  wrong("password", password.value.length < least ? t(missing) : "");
   const first = [email, password].find((field) => field.getAttribute("aria-invalid") === "true");
   if (first) {
     first.focus();
@@ -53,7 +65,7 @@ async function submit(event) {
     await (isNew() ? signUp : signIn)(email.value, password.value);
     location.replace(onwards());
   } catch (error) {
-    say($("#sign-wrong"), sentence(error));
+    say($("#sign-wrong"), refuse(error, FIELDS));
     button.disabled = false;
   }
 }
