@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 # Tests mostly wait, for seconds to pass and for processes to start: more of them than cores.
 JOBS ?= 4
-PYTEST := $(BIN)/python -m pytest
+PYTEST := $(BIN)/python $(if $(COVERAGE),-m coverage run )-m pytest
 BY_TEST := -n $(JOBS) --dist worksteal
 BY_FILE := -n $(JOBS) --dist loadfile
 SLOWEST := --durations=10 --durations-min=0.5
@@ -50,6 +50,10 @@ test-mongodb: $(VENV)/.dev
 	  $(PYTEST) tests/mongodb tests/unit/models tests/live tests/faults $(BY_FILE) $(SLOWEST) $(ARGS)
 
 test-all: test test-live test-web faults test-mongodb
+
+# After tiers that ran with COVERAGE=1.
+coverage: $(VENV)/.dev
+	$(BIN)/python -m tests.support.coverage
 
 soak: $(VENV)/.dev
 	$(PYTEST) tests/soak $(ARGS)

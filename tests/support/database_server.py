@@ -16,7 +16,7 @@ from focusup.database.ports import free_port
 from tests.support.mongod import ReplicaSet, Watch, new_folder, program_or_skip
 from tests.support.requirements import missing, mongodb_test_uri
 
-START_WITHIN_S = 20.0
+START_WITHIN_S = 60.0
 
 
 class Server(Protocol):
