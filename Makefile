@@ -21,6 +21,8 @@ JOBS ?= 4
 PYTEST := $(BIN)/python $(if $(COVERAGE),-m coverage run )-m pytest
 BY_TEST := -n $(JOBS) --dist worksteal
 BY_FILE := -n $(JOBS) --dist loadfile
+# Of the group "load" one runs at a time: each takes a core.
+BY_GROUP := -n $(JOBS) --dist loadgroup
 SLOWEST := --durations=10 --durations-min=0.5
 
 .PHONY: run three-pages test test-live test-web test-mongodb faults test-all soak
@@ -43,11 +45,11 @@ test-web: $(VENV)/.dev
 	$(PYTEST) tests/web $(BY_FILE) $(SLOWEST) $(ARGS)
 
 faults: $(VENV)/.dev
-	$(PYTEST) tests/faults $(BY_TEST) $(SLOWEST) $(ARGS)
+	$(PYTEST) tests/faults $(BY_GROUP) $(SLOWEST) $(ARGS)
 
 test-mongodb: $(VENV)/.dev
 	$(BIN)/python -m tests.support.mongod -- \
-	  $(PYTEST) tests/mongodb tests/unit/models tests/live tests/faults $(BY_FILE) $(SLOWEST) $(ARGS)
+	  $(PYTEST) tests/mongodb tests/unit/models tests/live tests/faults $(BY_GROUP) $(SLOWEST) $(ARGS)
 
 test-all: test test-live test-web faults test-mongodb
 

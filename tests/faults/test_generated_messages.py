@@ -132,6 +132,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
         yield found
 
 
+@pytest.mark.xdist_group("load")
 @pytest.mark.parametrize(
     "count",
     [1_000, pytest.param(10_000, marks=pytest.mark.timeout(240))],

@@ -189,6 +189,7 @@ async def test_sigterm_comes_twice(tmp_path: Path, database: Database, figures: 
             assert verdict.exact, verdict
 
 
+@pytest.mark.xdist_group("load")
 @pytest.mark.timeout(60)
 async def test_sigterm_with_1000_sockets(
     tmp_path: Path, database: Database, figures: Figures

@@ -124,6 +124,7 @@ async def test_50_sockets_fail_over(tmp_path: Path, database: Database, figures:
     await fail_over(tmp_path, database, figures, count=50)
 
 
+@pytest.mark.xdist_group("load")
 @pytest.mark.timeout(180)
 async def test_2000_sockets_fail_over(tmp_path: Path, database: Database, figures: Figures) -> None:
     await fail_over(tmp_path, database, figures, count=2000)

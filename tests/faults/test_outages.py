@@ -126,6 +126,7 @@ async def test_the_database_is_gone_for_6_s(
     await gone(tmp_path, database, figures, count=50, seconds=6)
 
 
+@pytest.mark.xdist_group("load")
 @pytest.mark.timeout(180)
 async def test_the_database_is_gone_for_60_s(
     tmp_path: Path, database: Database, figures: Figures
@@ -133,6 +134,7 @@ async def test_the_database_is_gone_for_60_s(
     await gone(tmp_path, database, figures, count=1000, seconds=60)
 
 
+@pytest.mark.xdist_group("load")
 @pytest.mark.timeout(120)
 async def test_the_database_stands_still_for_20_s(
     tmp_path: Path, database: Database, figures: Figures
@@ -152,6 +154,7 @@ TWO_FLUSHES_S = 2 * (0.25 + 0.5)
 take to notice that the database is back, or to write 500 sessions."""
 
 
+@pytest.mark.xdist_group("load")
 async def test_the_database_is_killed_under_load(
     tmp_path: Path, database: Database, figures: Figures
 ) -> None:
@@ -159,6 +162,7 @@ async def test_the_database_is_killed_under_load(
     assert caught_up_s <= TWO_FLUSHES_S
 
 
+@pytest.mark.xdist_group("load")
 @pytest.mark.timeout(180)
 async def test_the_database_is_killed_after_90_s_of_load(
     tmp_path: Path, database: Database, figures: Figures

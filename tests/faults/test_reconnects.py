@@ -130,6 +130,7 @@ async def crowd(server: LiveServer, ids: list[ObjectId]) -> tuple[list[Client], 
     return clients, time.monotonic() - began_s
 
 
+@pytest.mark.xdist_group("load")
 @pytest.mark.timeout(240)
 @pytest.mark.usefixtures("_many_descriptors")
 async def test_two_thousand_sockets_come_back_after_a_crash(

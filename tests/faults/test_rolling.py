@@ -203,6 +203,7 @@ async def test_40_sockets_roll(tmp_path: Path, database: Database, figures: Figu
     await roll(tmp_path, database, figures, count=40)
 
 
+@pytest.mark.xdist_group("load")
 @pytest.mark.timeout(240)
 async def test_500_sockets_roll(tmp_path: Path, database: Database, figures: Figures) -> None:
     await roll(tmp_path, database, figures, count=500)

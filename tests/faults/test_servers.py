@@ -136,6 +136,7 @@ async def test_two_servers_take_a_session_from_each_other(both: Pair, figures: F
     await take_turns(both, figures, rounds=9)
 
 
+@pytest.mark.xdist_group("load")
 @pytest.mark.timeout(240)
 async def test_two_servers_take_a_session_from_each_other_200_times(
     both: Pair, figures: Figures
