@@ -17,6 +17,7 @@ from models import (
     departures,
     events,
     goals_reached,
+    idempotency,
     known_users,
     page_views,
     presence,
@@ -34,6 +35,7 @@ from models.beacons import Beacons
 from models.coefficients import Coefficients
 from models.departures import Departures
 from models.export import Exports
+from models.idempotency import IdempotencyKeys
 from models.indexes import IndexSpec, ensure_indexes, with_retention
 from models.learning import Learning
 from models.leaving import remove_person
@@ -91,6 +93,7 @@ INDEXES: Mapping[str, tuple[IndexSpec, ...]] = {
     events.COLLECTION: events.INDEXES,
     departures.COLLECTION: departures.INDEXES,
     attempts.COLLECTION: attempts.INDEXES,
+    idempotency.COLLECTION: idempotency.INDEXES,
 }
 VISIT_EVERY_S = 300
 """Twice within the time for which a visit stays active; oftener where that is set shorter."""
@@ -210,6 +213,7 @@ def create_app(
             admit=names.admit,
             coefficient=coefficients.coefficient,
         ),
+        idempotency=IdempotencyKeys(database.db, secret),
         coefficients=coefficients,
         page_stats=PageStats(database.db, periods, is_alive=is_alive),
         visitor_stats=VisitorStats(database.db, is_alive=is_alive),

@@ -18,6 +18,7 @@ from models import (
     attendance,
     events,
     goals_reached,
+    idempotency,
     known_users,
     learners,
     logins,
@@ -51,6 +52,7 @@ async def remove_person(db: Database, user_id: str, now: datetime) -> None:
     await _remove_sessions(db, user_id, now)
     await _delete(db[study_periods.COLLECTION], {"userId": user_id})
     await _delete(db[goals_reached.COLLECTION], {"userId": user_id})
+    await _delete(db[idempotency.COLLECTION], {"userId": user_id})
     await _delete(db[learners.COLLECTION], {"_id": user_id})
     await _delete(db[presence.COLLECTION], {"_id": user_id})
     theirs = _ids(db[events.COLLECTION], {"user_id": user_id}, BY_ID, now)

@@ -7,8 +7,9 @@ its own document if that is closed, else the views themselves.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
@@ -40,10 +41,13 @@ from models.page_rollups import (
     read_periods,
 )
 from models.sessions import Document
+from models.wire import page_name
 from scoring.tallies import Breakdown, Counts, Tally
 from scoring.utc_days import midnight
 
 FRESH_FOR = timedelta(seconds=5)
+MOST_NAMES = 20_000
+"""Remembered, since finding the name of 10,000 pages takes 20 ms."""
 
 
 class PageStats:
@@ -66,16 +70,17 @@ class PageStats:
         """Raises Invalid."""
         first, end = bounds(query, now, MOST_DAYS_BY_HOUR if query.by == "hour" else MOST_DAYS)
         past, live, as_of = await self._sources(first, end, now)
-        counts = _counts_of_pages(past, live.values())
+        of_spellings = _counts_of_pages(past, live.values())
+        spellings, counts = _by_name(of_spellings)
         ranked = sorted(counts, key=lambda page: (rank(query.sort, counts[page]), page))
         shown = ranked[: query.limit]
-        tallies = await past.pages(shown)
+        spelled = await past.pages(each for page in shown for each in spellings[page])
         total = past.total()
         for day in live.values():
             total.merge(day.total)
-            for page in shown:
-                if page in day.pages:
-                    tallies[page].merge(day.pages[page])
+            for page in spelled.keys() & day.pages.keys():
+                spelled[page].merge(day.pages[page])
+        tallies = {page: _together(spelled, spellings[page]) for page in shown}
         series = self._by_hour if query.by == "hour" else self._by_day
         return PagesReport(
             from_=first.isoformat(),
@@ -178,6 +183,33 @@ class PageStats:
             for day in days_between(first, end)
             for hour in range(24)
         ]
+
+
+@lru_cache(maxsize=MOST_NAMES)
+def _name(page: str) -> str:
+    return page_name(page)
+
+
+def _by_name(of_spellings: Mapping[str, Counts]) -> tuple[dict[str, list[str]], dict[str, Counts]]:
+    """The spellings of each page, and its counts: earlier versions kept each spelling."""
+    spellings: dict[str, list[str]] = {}
+    for page in of_spellings:
+        spellings.setdefault(_name(page), []).append(page)
+    counts = {}
+    for name, pages in spellings.items():
+        counts[name] = of_spellings[pages[0]]
+        for page in pages[1:]:
+            together = Counts(counts[name].values())
+            together.merge(of_spellings[page])
+            counts[name] = together
+    return spellings, counts
+
+
+def _together(spelled: Mapping[str, Tally], pages: Sequence[str]) -> Tally:
+    first, *others = (spelled[page] for page in pages)
+    for each in others:
+        first.merge(each)
+    return first
 
 
 def _counts_of_pages(past: PastPart, live: Iterable[Breakdown]) -> dict[str, Counts]:

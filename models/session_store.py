@@ -6,11 +6,12 @@ filter that names `_id` names nothing else, because the embedded database scans 
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorCollection, AsyncIOMotorDatabase
+from pymongo.errors import DuplicateKeyError
 
 from models.errors import Conflict, NotFound, StorageUnavailable
 from models.fence import Stamps, fenced
@@ -32,6 +33,8 @@ INDEXES = (
     ),
     IndexSpec(keys=(("endedAt", 1),), query="focus_metrics: the sessions that ended on a day"),
 )
+RESERVED_FOR = timedelta(minutes=5)
+"""How old the id of a new session may be: half of `study_periods.SETTLED_AFTER`."""
 CONTENDED_TRIES = 20
 """How often a fenced write is tried again when others write the same document."""
 
@@ -66,10 +69,25 @@ async def insert_session(
     stamp: str,
     now: datetime,
     zone: str = UTC,
+    reserved: ObjectId | None = None,
 ) -> Document:
+    """Store a new session, under the `reserved` id if there is one. The session that this
+    user has under that is returned as it is: an earlier try whose answer was lost made it."""
     fresh = new_document(user_id, body, stamp=stamp, now=now, zone=zone)
-    document = {"_id": new_id(now), **fresh}
-    await sessions(db).insert_one(document)
+    if reserved is not None and abs(now - reserved.generation_time) >= RESERVED_FOR:
+        # Periods of the past take no session in any more, and ids tell the time.
+        found = await sessions(db).find_one({"_id": reserved})
+        if found is not None and found["userId"] == user_id:
+            return found
+        reserved = None
+    document = {"_id": reserved or new_id(now), **fresh}
+    try:
+        await sessions(db).insert_one(document)
+    except DuplicateKeyError:
+        found = await sessions(db).find_one({"_id": document["_id"]})
+        if reserved is None or found is None or found["userId"] != user_id:
+            raise
+        return found
     return document
 
 

@@ -59,13 +59,18 @@ class SessionRecords:
         self._known = KnownUsers(db)
         self._peers = tracking.peers
 
-    async def create(self, user_id: str, body: NewSession) -> SessionView:
+    async def create(
+        self, user_id: str, body: NewSession, id_: ObjectId | None = None
+    ) -> SessionView:
+        """Store a new session. The one that this user has under `id_`, if there is any, was
+        made by the same request before."""
         tracking = self._tracking
         now = tracking.now()
         await self._known.note(user_id, now)
         zone = body.time_zone or await self._learning.zone(user_id)
+        stamp = tracking.direct_stamps.fresh()
         document = await store.insert_session(
-            self._db, user_id, body, stamp=tracking.direct_stamps.fresh(), now=now, zone=zone
+            self._db, user_id, body, stamp=stamp, now=now, zone=zone, reserved=id_
         )
         return tracking.view(document)
 

@@ -37,6 +37,6 @@ class Reports:
         """The user is there; raises StorageUnavailable, Busy."""
         await self._presence.note(user_id, None)
 
-    async def event(self, event: Event) -> None:
-        """It has happened; raises StorageUnavailable, Busy."""
-        await self._events.note(ObjectId(), event)
+    async def event(self, event: Event, id_: ObjectId | None = None) -> None:
+        """It has happened; raises StorageUnavailable, Busy. One with the same id is the same."""
+        await self._events.note(id_ or ObjectId(), event)

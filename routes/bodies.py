@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from quart import Quart, Response, request
+from quart import Quart, Response, g, request
 from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
 
 from models.errors import FieldError, Invalid, Malformed
@@ -41,7 +41,7 @@ def install_limits(app: Quart) -> None:
 
 async def read_body(model: type[M]) -> M:
     """The body of the request; raises Malformed, Invalid, or werkzeug's 408 and 413."""
-    return parse_body(model, await _read_bytes())
+    return parse_body(model, await read_bytes())
 
 
 def needs_body(model: type[WireModel]) -> bool:
@@ -124,6 +124,13 @@ def _listed(details: Iterable[ErrorDetails]) -> list[FieldError]:
 def _invalid_query(errors: Iterable[FieldError]) -> Invalid:
     message = "The query string breaks the rules named in errors."
     return Invalid("invalid_query", message, list(errors)[:MAX_ERRORS])
+
+
+async def read_bytes() -> bytes:
+    """The body of the request as it came; raises werkzeug's 408, 413 and 415."""
+    if "body" not in g:
+        g.body = await _read_bytes()
+    return bytes(g.body)
 
 
 async def _read_bytes() -> bytes:

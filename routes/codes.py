@@ -41,6 +41,9 @@ CODES: Mapping[str, Code] = {
     "request_timeout": Code(408, "The body did not arrive in time."),
     "already_tracking": Code(409, "This connection tracks another session: stop that first."),
     "email_taken": Code(409, "There is an account with this e-mail address."),
+    "idempotency_in_progress": Code(
+        409, "The request with this Idempotency-Key is under way; try again shortly."
+    ),
     "not_a_beacon": Code(409, "This view is counted over a socket."),
     "run_not_reassignable": Code(409, "The run is active or paused, or too short."),
     "session_ended": Code(409, "The session has ended, perhaps with another status."),
@@ -54,6 +57,8 @@ CODES: Mapping[str, Code] = {
     "body_too_large": Code(413, "The body is too large."),
     "unsupported_media_type": Code(415, "The body is compressed; send it as it is."),
     "counters_inconsistent": Code(422, "elapsedSeconds must be activeSeconds + idleSeconds."),
+    "idempotency_key_reused": Code(422, "The Idempotency-Key was used for another request."),
+    "invalid_header": Code(422, "A header breaks the rules named in errors."),
     "invalid_body": Code(422, "The body breaks the rules named in errors."),
     "invalid_query": Code(422, "The query string breaks the rules named in errors."),
     "upgrade_required": Code(426, "This is a WebSocket: connect to it with ws:// or wss://."),

@@ -33,6 +33,7 @@ from routes.codes import (
     problems_of,
 )
 from routes.docs_page import install_docs_page
+from routes.idempotency import PARAMETER, REPEATABLE
 from routes.identity import SCHEME
 from routes.problems import MEDIA_TYPE, Problem
 
@@ -116,6 +117,8 @@ class Document(OpenAPIProvider):
         if not getattr(handler, QUART_RATE_LIMITER_EXEMPT_ATTRIBUTE, False):
             special += OF_WHAT_IS_COUNTED
         for operation in path_item.values():
+            if getattr(handler, REPEATABLE, False):
+                operation["parameters"].append(PARAMETER)
             operation["tags"] = sorted(operation.get("tags", ()))
             responses = {str(status): given for status, given in operation["responses"].items()}
             responses |= self._problems(_codes_of(operation, special))

@@ -14,9 +14,9 @@ from quart_cors import cors
 LOCAL = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?\Z")
 """What is allowed when nothing is set: pages of this machine, on any port."""
 METHODS = ("GET", "POST", "PUT", "DELETE")
-REQUEST_HEADERS = ("Authorization", "Content-Type")
+REQUEST_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key")
 EXPOSED_HEADERS = (
-    *("Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
+    *("Location", "Retry-After", "WWW-Authenticate", "X-Request-ID", "Idempotent-Replayed"),
     *("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"),
 )
 PREFLIGHT_MAX_AGE_S = 600

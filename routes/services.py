@@ -12,6 +12,7 @@ from models.attempts import Attempts
 from models.beacons import Beacons
 from models.coefficients import Coefficients
 from models.export import Exports
+from models.idempotency import IdempotencyKeys
 from models.learning import Learning
 from models.metrics import Dashboard
 from models.page_stats import PageStats
@@ -73,6 +74,7 @@ class Services:
     dashboard: Dashboard
     learning: Learning
     beacons: Beacons
+    idempotency: IdempotencyKeys
     coefficients: Coefficients
     page_stats: PageStats
     visitor_stats: VisitorStats

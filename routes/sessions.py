@@ -11,6 +11,7 @@ from models.timeline_reports import TimelineView
 from models.wire import WireModel
 from routes.bodies import answer, no_content, read_body, read_query
 from routes.codes import document_problems
+from routes.idempotency import repeatable, reserved_id
 from routes.identity import authenticated, identity
 from routes.openapi import NoContent
 from routes.services import services
@@ -40,12 +41,13 @@ class SessionPage(WireModel):
 
 @blueprint.post("")
 @authenticated
+@repeatable
 @document_request(NewSession)
 @document_response(SessionBody, 201)
 async def create_session() -> Response:
     """Create a session"""
     body = await read_body(NewSession)
-    session = await services().sessions.create(identity().user_id, body)
+    session = await services().sessions.create(identity().user_id, body, reserved_id())
     location = f"/api/sessions/{session.id}"
     return answer(SessionBody(session=session), 201, {"Location": location})
 
@@ -124,6 +126,7 @@ async def get_timeline(session_id: str) -> Response:
 
 @blueprint.post("/<session_id>/reassign")
 @authenticated
+@repeatable
 @document_request(Reassignment)
 @document_response(SessionBody)
 @document_problems(

@@ -11,6 +11,7 @@ from models.visits import TrackVisit
 from models.wire import WireModel
 from routes.bodies import answer, no_content, read_body
 from routes.codes import document_problems
+from routes.idempotency import repeatable, reserved_id
 from routes.identity import SCHEME, authenticated, identity, identity_if_any
 from routes.openapi import NoContent
 from routes.services import services
@@ -26,6 +27,7 @@ class Cadence(WireModel):
 
 
 @blueprint.post("/track-visit")
+@repeatable
 @document_request(TrackVisit)
 @document_response(Cadence)
 @document_problems("too_busy")
@@ -54,6 +56,7 @@ async def heartbeat() -> Response:
 
 
 @blueprint.post("/track-event")
+@repeatable
 @document_request(TrackEvent)
 @security_scheme([{}, {SCHEME: []}])
 @document_response(NoContent, 204)
@@ -67,5 +70,5 @@ async def track_event() -> Response:
     body = await read_body(TrackEvent)
     who = await identity_if_any()
     event = Event(body.type, body.action_name, None if who is None else who.user_id)
-    await services().reporting.reports.event(event)
+    await services().reporting.reports.event(event, reserved_id())
     return no_content()

@@ -636,7 +636,7 @@ def preflight(origin: str) -> dict[str, str]:
     return {
         "Origin": origin,
         "Access-Control-Request-Method": "PUT",
-        "Access-Control-Request-Headers": "authorization,content-type",
+        "Access-Control-Request-Headers": "authorization,content-type, idempotency-key",
     }
 
 
@@ -654,7 +654,7 @@ def test_pages_of_this_machine_are_let_in(
     assert asked.headers["access-control-allow-origin"] == origin
     assert {"get", "post", "put", "delete"} <= names(asked.headers["access-control-allow-methods"])
     allowed = names(asked.headers["access-control-allow-headers"])
-    assert {"authorization", "content-type"} <= allowed
+    assert {"authorization", "content-type", "idempotency-key"} <= allowed
     created = rest.post(SESSIONS, json={}, headers={"Origin": origin})
     assert shown(created, 201)
     assert created.headers["access-control-allow-origin"] == origin

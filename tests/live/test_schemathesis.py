@@ -82,7 +82,7 @@ def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, Any])
 
     elapsed = active + idle: without `elapsedSeconds` it follows from the others, within its
     own limit. A range ends after its begin, and not too late: without both it does. A run
-    is named by when it began. A time zone is one of six hundred.
+    is named by when it began. A time zone is one of six hundred. A key is of one request.
     """
     if case.operation.definition.raw.get("operationId") == "leave":
         _as_somebody_else(case)
@@ -91,6 +91,8 @@ def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, Any])
     if valid and case.operation.path.startswith("/api/stats"):
         for name in {"from", "to"} & (case.query or {}).keys():
             del case.query[name]
+    if valid and "Idempotency-Key" in (case.headers or {}):
+        case.headers["Idempotency-Key"] = uuid.uuid4().hex
     body: Any = case.body
     if not valid or not isinstance(body, dict):
         return

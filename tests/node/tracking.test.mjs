@@ -316,7 +316,7 @@ test("an answer that is no JSON is a problem of its own", async () => {
   world.answers.push([200, undefined]);
   await assert.rejects(focusup.createSession(), { code: "bad_answer", retryable: true });
   world.answers.push([502, undefined]);
-  await assert.rejects(focusup.createSession(), { code: "unknown", status: 502, retryable: true });
+  await assert.rejects(focusup.request("GET", "/"), { code: "unknown", status: 502, retryable: true });
 });
 
 test("a request that hangs is given up", async () => {
@@ -386,4 +386,53 @@ test("a view that the server can't even read is not offered again", async () => 
   await world.pass(120_000);
   assert.deepEqual(errors, ["invalid_message"]);
   assert.equal(world.sockets.length, 1);
+});
+
+test("long paths of other alphabets are pages of their own, and read as they are", async () => {
+  const tracker = await tracked();
+  const sent = (path) => { tracker.view(path); return world.socket.sent.at(-1).page; };
+  const encoded = (text) => encodeURI(text);
+  assert.equal(sent(encoded("/учебник/глава-вторая")), "/учебник/глава-вторая");
+  const long = `/${"глава-".repeat(33)}`; // 1,000 bytes when encoded, 199 letters
+  assert.equal(sent(encoded(long)), long);
+  const [one, other] = [sent(encoded(`${long}один`)), sent(encoded(`${long}два`))];
+  assert.notEqual(one, other);
+  assert.equal([...one].length, 200);
+  assert.ok(one.startsWith(long.slice(0, 185)));
+  assert.equal(sent("/a%2Fb%ff%D0"), "/a%2Fb%ff%D0");
+  assert.equal(sent("/cafe\u0301"), "/café");
+});
+
+const keyOf = (call) => call.headers["Idempotency-Key"];
+
+test("what makes something is sent again under the same key when its answer is lost", async () => {
+  for (const lost of [new TypeError("Failed to fetch"), [502, undefined], [503, { code: "database_unavailable" }]]) {
+    const before = world.calls.length;
+    world.answers.push(lost, lost, [201, { session: { _id: "s" } }]);
+    const creating = focusup.request("POST", "/api/sessions", { title: "x" });
+    await world.pass(4_000);
+    assert.equal((await creating).session._id, "s");
+    const keys = world.calls.slice(before).map(keyOf);
+    assert.equal(keys.length, 3);
+    assert.equal(new Set(keys).size, 1);
+    assert.match(keys[0], /^[!-~]{1,255}$/);
+  }
+  assert.equal(world.timers.size, 0);
+});
+
+test("each thing to make has a key of its own, and what is safe as it is has none", async () => {
+  world.answers.push([201, {}], [204, null], [200, {}], [200, {}]);
+  await focusup.request("POST", "/api/sessions", {});
+  await focusup.trackEvent("app_open");
+  await focusup.request("POST", "/api/sessions/64/reassign", {});
+  await focusup.request("POST", "/api/auth/login", {});
+  const keys = world.calls.slice(-4).map(keyOf);
+  assert.equal(new Set(keys.slice(0, 3)).size, 3);
+  assert.equal(keys[3], undefined);
+});
+
+test("a refusal is told at once", async () => {
+  world.answers.push([422, { code: "invalid_body" }]);
+  await assert.rejects(focusup.request("POST", "/api/sessions", {}), { code: "invalid_body" });
+  assert.equal(world.timers.size, 0);
 });

@@ -16,6 +16,9 @@ const TOKEN_WITHIN_MS = 15_000;
 const OPEN_WITHIN_MS = 15_000;
 const ANSWER_WITHIN_MS = 15_000;
 const REQUEST_WITHIN_MS = 20_000; // the server takes 10 s of them at most
+const MAKES = /^\/api\/(?:sessions(?:\/[^/]+\/reassign)?|track-event)$/; // others are safe to send again as they are
+const LOST = new Set([502, 503, 504]);
+const AGAIN_AFTER_MS = [1_000, 3_000];
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 30_000;
 const SPREAD_MS = 3_000;
@@ -90,6 +93,28 @@ const json = (value) =>
 // At most so many characters, none of them cut in half.
 const clipped = (text) => [...text].slice(0, LONGEST_NAME).join("");
 
+// The name of a page: its path with letters for their percent-encoding (`%C3%A9` is `é`, `%2F` is
+// no separator). One that is too long ends with a hash, so no other page gets its name.
+function pageName(path) {
+  const name = `${path}`.replace(/(?:%[89a-f][0-9a-f])+/gi, (letters) => {
+    try { return decodeURIComponent(letters); } catch { return letters; }
+  }).normalize();
+  return [...name].length > LONGEST_NAME ? `${[...name].slice(0, LONGEST_NAME - 15).join("")}…${hashed(name)}` : name;
+}
+
+// 53 bits in 14 digits (cyrb53): names need not withstand an attacker, only be told apart.
+function hashed(text) {
+  let high = 0xdeadbeef, low = 0x41c6ce57;
+  for (let at = 0; at < text.length; at += 1) {
+    const unit = text.charCodeAt(at);
+    high = Math.imul(high ^ unit, 2654435761);
+    low = Math.imul(low ^ unit, 1597334677);
+  }
+  high = Math.imul(high ^ (high >>> 16), 2246822507) ^ Math.imul(low ^ (low >>> 13), 3266489909);
+  low = Math.imul(low ^ (low >>> 16), 2246822507) ^ Math.imul(high ^ (high >>> 13), 3266489909);
+  return (4294967296 * (2097151 & low) + (high >>> 0)).toString(16).padStart(14, "0");
+}
+
 // Once the user looks at the page, which a browser may load before anybody wants it.
 function activated({ page }) {
   return page?.prerendering
@@ -113,6 +138,8 @@ function surroundings() {
     visible: () => page?.visibilityState !== "hidden",
   };
 }
+
+const unique = (env) => globalThis.crypto?.randomUUID?.() ?? `${env.now()}-${env.random()}`;
 
 // Settles as the work does, or fails in time.
 function within(env, ms, work, onLate = () => {}) {
@@ -696,7 +723,7 @@ class PageTracker extends Emitter {
   // A page, or a tab inside one, is viewed from now on.
   view(page, params = {}, title = this.env.page?.title) {
     this.#settle();
-    this.#viewed = { page: clipped(page), params, ...(title && { title: clipped(title) }) };
+    this.#viewed = { page: pageName(page), params, ...(title && { title: clipped(title) }) };
     this.viewId = null;
     if (this.#link.open) this.#announce();
     else if (!this.#over) this.#link.want();
@@ -859,11 +886,11 @@ class FocusUp {
       if (!optional) throw error;
       return null;
     });
-    const call = { method, path, body, keepalive };
-    let response = await this.#fetch(call, token);
+    const call = { method, path, body, keepalive, key: method === "POST" && MAKES.test(path) ? unique(this.env) : null };
+    let response = await this.#safely(call, token);
     if (response.status === 401 && token && !optional) {
       const other = await this.token(token);
-      if (other && other !== token) response = await this.#fetch(call, other);
+      if (other && other !== token) response = await this.#safely(call, other);
     }
     if (response.status === 204 && path.startsWith("/api/auth/logout")) this.forgetVisitor();
     return response.answer();
@@ -915,9 +942,28 @@ class FocusUp {
     }
   }
 
-  async #fetch({ method, path, body, keepalive }, token) {
+  // What makes something has a key, so it is made once although it is sent again: an answer may
+  // be lost, or a proxy may give up before it comes.
+  async #safely(call, token) {
+    for (const wait of call.key ? AGAIN_AFTER_MS : []) {
+      try {
+        const response = await this.#fetch(call, token);
+        if (!LOST.has(response.status)) return response;
+      } catch (error) {
+        if (error.code !== "offline") throw error;
+      }
+      await new Promise((resolve) => this.env.setTimeout(resolve, wait));
+    }
+    return this.#fetch(call, token);
+  }
+
+  async #fetch({ method, path, body, keepalive, key }, token) {
     const aborting = new AbortController();
-    const headers = { ...(body && { "Content-Type": "application/json" }), ...(token && { Authorization: `Bearer ${token}` }) };
+    const headers = {
+      ...(body && { "Content-Type": "application/json" }),
+      ...(token && { Authorization: `Bearer ${token}` }),
+      ...(key && { "Idempotency-Key": key }),
+    };
     try {
       return await within(this.env, REQUEST_WITHIN_MS, async () => {
         const response = await this.env.fetch(new URL(path, this.#base).href, {
@@ -953,7 +999,7 @@ class FocusUp {
   }
 
   #visitId() {
-    const fresh = globalThis.crypto?.randomUUID?.() ?? `${this.env.now()}-${this.env.random()}`;
+    const fresh = unique(this.env);
     try {
       const storage = this.env.storage();
       const kept = storage.getItem(VISIT_KEY) ?? fresh;

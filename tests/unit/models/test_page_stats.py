@@ -468,6 +468,23 @@ async def test_pages_are_ranked_and_cut(db: Database) -> None:
         assert (report.page_count, report.total.views) == (3, 4)
 
 
+async def test_spellings_that_earlier_versions_kept_apart_are_one_page(db: Database) -> None:
+    later = NOON + 3 * DAY
+    spellings = ("/caf%C3%A9", "/cafe\u0301", "/café")
+    views = [
+        a_view(at, page=page, visible=number, engaged=0)
+        for at in (NOON, later)
+        for number, page in enumerate(spellings, 1)
+    ]
+    await page_views(db).insert_many(views)
+    periods = periods_of(db)
+    await periods.close_due(lambda: later)
+    query = asked(NOON.date(), later.date() + DAY)
+    report = await stats_of(db, periods).pages(query, later + timedelta(hours=1))
+    assert [row.page for row in report.pages] == ["/café"]
+    assert_is(report.pages[0], views)
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [
