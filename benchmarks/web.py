@@ -19,7 +19,7 @@ from playwright.async_api import Browser, async_playwright
 from benchmarks.servers import SECRET, Server, running
 from focusup.demo.filling import add
 from models.departures import Departures
-from models.users import set_role
+from models.users import find_user_by_email, set_role
 
 PAGES = ("/", "/me", "/admin")
 EMAIL, PASSWORD = "demo@focusup.test", "correct horse"
@@ -66,7 +66,9 @@ async def measure(server: Server, times: int) -> None:
     database = AsyncIOMotorClient(server.mongodb_uri, tz_aware=True)["focusup"]
     gone, now = Departures(database, SECRET, 3600), datetime.now(UTC)
     await add(database, gone, email=EMAIL, password=PASSWORD, seed=1, until=now, now=now)
-    await set_role(database, EMAIL, "admin")
+    user = await find_user_by_email(database, EMAIL)
+    assert user is not None
+    await set_role(database, user, "admin")
     body = {"email": EMAIL, "password": PASSWORD}
     async with httpx.AsyncClient() as client:
         account = (await client.post(f"{url}/api/auth/login", json=body)).text

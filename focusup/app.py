@@ -133,7 +133,14 @@ def create_app(
     access_ttl_s = settings.access_token_minutes * 60
     gone = Departures(database.db, secret, access_ttl_s)
     revocations = Revocations(database.db)
-    tokens = TokenAuthority(secret, access_ttl_s, gone.is_gone, foreign, revocations.is_revoked)
+    tokens = TokenAuthority(
+        secret,
+        access_ttl_s,
+        gone.is_gone,
+        foreign,
+        revocations.is_revoked,
+        has_lost_role=revocations.has_lost_role,
+    )
     learning = Learning(database.db)
     service = SessionService(
         database.db,

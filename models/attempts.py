@@ -38,7 +38,11 @@ PERIOD_S = 600
 """An address gets back all of its attempts within this time."""
 FREE = 5
 """Guesses at one account from one address before there is a wait."""
+LOGINS = 60
+"""Attempts at one account from one address within `PERIOD_S`, right ones too: each costs a hash,
+for which others wait."""
 WAITS_S = (5, 10, 20, 40, 80, 160, 320, 640)
+EVERY_MS = PERIOD_S * 1000 // LOGINS
 LONGEST_S = 900
 FORGOTTEN_AFTER_S = 86_400
 
@@ -50,6 +54,7 @@ class Guess(NamedTuple):
 
     account_key: str
     address_key: str
+    at: datetime
 
 
 class Attempts:
@@ -71,7 +76,8 @@ class Attempts:
 
     async def guess(self, network: str, account: str, now: datetime) -> Guess:
         """Note that somebody there tries a password of this account; raises TooMany."""
-        guess = Guess(self._hash("account", network, account), self._hash("guess", network))
+        keys = self._hash("login", network, account), self._hash("guess", network)
+        guess = Guess(*keys, now)
         if self._enabled:
             await self._pass_address(guess.address_key, _ms(now))
             try:
@@ -86,7 +92,9 @@ class Attempts:
         database does not answer, the row expires."""
         if self._enabled:
             with suppress(StorageUnavailable, StatementRefused), translated():
-                await self._rows.delete_one({"_id": guess.account_key})
+                expires_at = _instant(_ms(guess.at) + PERIOD_S * 1000)
+                values = {"failures": 0, "untilMs": _ms(guess.at), "expiresAt": expires_at}
+                await self._rows.update_one({"_id": guess.account_key}, {"$set": values})
                 await self._give_back(guess.address_key)
 
     async def was_not_judged(self, guess: Guess, now: datetime) -> None:
@@ -95,7 +103,10 @@ class Attempts:
             with suppress(StorageUnavailable, StatementRefused), translated():
                 await self._rows.update_one(
                     {"_id": guess.account_key},
-                    {"$inc": {"failures": -1}, "$set": {"untilMs": _ms(now)}},
+                    {
+                        "$inc": {"failures": -1, "wholeMs": -EVERY_MS},
+                        "$set": {"untilMs": _ms(now)},
+                    },
                 )
                 await self._give_back(guess.address_key)
 
@@ -117,7 +128,9 @@ class Attempts:
             await self._refuse(key, now_ms, before_ms=whole_ms - self._every_ms)
 
     async def _pass_account(self, key: str, now_ms: int) -> None:
-        """Waits that double, from the `FREE`th guess on."""
+        """Waits that double, from the `FREE`th guess on; and `LOGINS` in all, by `wholeMs`."""
+        whole_ms = LOGINS * EVERY_MS
+        whole = _within("$wholeMs", now_ms, now_ms + whole_ms)
         longest_ms, forgotten_ms = LONGEST_S * 1000, now_ms - FORGOTTEN_AFTER_S * 1000
         until = _within("$untilMs", now_ms, now_ms + longest_ms)
         is_forgotten = {"$lt": ["$atMs", forgotten_ms]}
@@ -131,10 +144,19 @@ class Attempts:
             "failures": {"$cond": [is_forgotten, 1, {"$add": ["$failures", 1]}]},
             "untilMs": {"$cond": [is_forgotten, now_ms, waits]},
             "atMs": now_ms,
+            "wholeMs": {"$add": [whole, EVERY_MS]},
             "expiresAt": {"$literal": expires_at},
         }
-        first = {"failures": 1, "untilMs": now_ms, "atMs": now_ms, "expiresAt": expires_at}
-        if not await self._note(key, {"$lte": [until, now_ms]}, changes, first):
+        first = {
+            "failures": 1,
+            "untilMs": now_ms,
+            "atMs": now_ms,
+            "wholeMs": now_ms + EVERY_MS,
+            "expiresAt": expires_at,
+        }
+        latest_ms = now_ms + whole_ms - EVERY_MS
+        passes = {"$and": [{"$lte": [until, now_ms]}, {"$lte": [whole, latest_ms]}]}
+        if not await self._note(key, passes, changes, first):
             await self._refuse(key, now_ms, before_ms=0)
 
     async def _note(self, key: str, passes: Document, changes: Document, first: Document) -> bool:
@@ -154,7 +176,10 @@ class Attempts:
 
     async def _refuse(self, key: str, now_ms: int, *, before_ms: int) -> None:
         row = await self._rows.find_one({"_id": key}) or {"untilMs": now_ms}
-        wait_s = math.ceil((row["untilMs"] - before_ms - now_ms) / 1000)
+        until_ms = row["untilMs"] - before_ms
+        if "wholeMs" in row:
+            until_ms = max(until_ms, row["wholeMs"] - (LOGINS - 1) * EVERY_MS)
+        wait_s = math.ceil((until_ms - now_ms) / 1000)
         raise TooMany(
             "too_many_attempts",
             "Too many attempts; see Retry-After.",

@@ -19,7 +19,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 from models.indexes import IndexSpec
 from models.revocations import OVERLAP, find_signed_out
 from models.sessions import Document
-from models.tokens import LEEWAY_S, Identity
+from models.tokens import EARLY_S, LEEWAY_S, Identity
 from models.wire import milliseconds
 
 COLLECTION = "departures"
@@ -32,6 +32,7 @@ INDEXES = (
 SETTLED_AFTER = timedelta(seconds=30)
 """After that no request of theirs is under way on any server: they hear of a departure
 within seconds, and a request has ten."""
+EARLY = timedelta(seconds=EARLY_S)
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
 Database = AsyncIOMotorDatabase[Document]
@@ -63,9 +64,14 @@ class Departures:
         known = self._known.get(self._hash(identity.user_id))
         if known is None:
             return False
-        issued_at = identity.issued_at
-        is_old = issued_at is None or issued_at <= known.left_at
-        return known.had_account or known.user_id is not None or is_old
+        return known.had_account or known.user_id is not None or self._is_old(identity, known)
+
+    def _is_old(self, identity: Identity, known: Departure) -> bool:
+        """Whether this token is from before the departure, by a clock that may be ahead."""
+        if identity.issued_at is None or identity.issued_at <= known.left_at:
+            return True
+        expires_by_then = identity.expires_at <= known.expires_at - self._ttl
+        return identity.issued_at < known.left_at + EARLY and expires_by_then
 
     def is_under_way(self, identity: Identity) -> bool:
         """Whether something of this user may still be there."""

@@ -48,7 +48,8 @@ async def remove_person(db: Database, user_id: str, now: datetime) -> None:
     Raises StorageUnavailable, StatementRefused; then it has to be done again.
     """
     # First, before a server that has just forgotten the user reads it again.
-    await _delete(db[revocations.COLLECTION], {"_id": revocations.USER + user_id})
+    for kind in (revocations.USER, revocations.ROLE):
+        await _delete(db[revocations.COLLECTION], {"_id": kind + user_id})
     await _remove_sessions(db, user_id, now)
     await _delete(db[study_periods.COLLECTION], {"userId": user_id})
     await _delete(db[goals_reached.COLLECTION], {"userId": user_id})

@@ -10,7 +10,7 @@ the key has vouched for. Another kind of key is another first half: `models.fore
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeGuard
 
@@ -22,7 +22,8 @@ ALGORITHM = "HS256"
 MIN_SECRET_BYTES = 32  # RFC 7518, section 3.2: no shorter than the hash
 MAX_TOKEN_CHARS = 8192  # beyond any real token, within what fits in a request's head
 MAX_SUBJECT_CHARS = 255
-LEEWAY_S = 5.0  # how far the clocks of issuer and server may be apart
+LEEWAY_S = 5.0  # how long a token is still taken after its end
+EARLY_S = 60.0  # how far ahead the clock of an issuer may be (iat, nbf)
 LATEST_EXPIRY_S = 253_402_300_799.0  # the end of the year 9999, the last a datetime holds
 MAX_LIFE_S = 366 * 86_400.0  # issuers that mean well stay within a year
 SUBJECT_CLAIMS = ("sub", "id", "userId")
@@ -71,9 +72,11 @@ class TokenAuthority:
         is_gone: Callable[[Identity], bool] = lambda _: False,
         other: OtherIssuer | None = None,
         is_revoked: Callable[[Identity], bool] = lambda _: False,
+        *,
+        has_lost_role: Callable[[Identity], bool] = lambda _: False,
     ) -> None:
         """Of a good token, `is_gone` tells whether its user has left since, `is_revoked`
-        whether it was signed out."""
+        whether it was signed out, `has_lost_role` whether its role was taken away."""
         if len(secret.encode()) < MIN_SECRET_BYTES:
             raise ValueError(f"the token secret must be at least {MIN_SECRET_BYTES} bytes long")
         if not 1 <= access_ttl_s <= MAX_LIFE_S:
@@ -83,6 +86,7 @@ class TokenAuthority:
         self._is_gone = is_gone
         self._other = other
         self._is_revoked = is_revoked
+        self._has_lost_role = has_lost_role
         jwt.encode({}, secret, ALGORITHM)  # refuses what looks like a public key, at start
 
     def issue(
@@ -115,8 +119,7 @@ class TokenAuthority:
         `token_invalid` or `token_expired`. Those who have left are refused, unless they
         `may_be_gone`, and so are tokens that were signed out."""
         identity = self.read(token, now)
-        self.refuse_ended(identity, may_be_gone=may_be_gone, may_be_revoked=may_be_revoked)
-        return identity
+        return self.standing(identity, may_be_gone=may_be_gone, may_be_revoked=may_be_revoked)
 
     def read(self, token: str | None, now: datetime) -> Identity:
         """`verify`, but for those that have ended: what takes time, and stays as it is."""
@@ -127,14 +130,18 @@ class TokenAuthority:
             raise refused("it is not a token")
         return self._identity(token, now)
 
-    def refuse_ended(
+    def standing(
         self, identity: Identity, *, may_be_gone: bool = False, may_be_revoked: bool = False
-    ) -> None:
-        """The rest of `verify`, from memory; raises the same."""
+    ) -> Identity:
+        """The rest of `verify`, from memory: the identity without a role that was taken from it
+        since; raises the same."""
         if not may_be_gone and self._is_gone(identity):
             raise refused("its user has left")
         if not may_be_revoked and self._is_revoked(identity):
             raise refused("it was signed out")
+        if identity.role is not None and self._has_lost_role(identity):
+            return replace(identity, role=None)
+        return identity
 
     def lacks_key(self, token: str | None) -> bool:
         """Whether `learn_key` would have to wait: nobody knows yet if the token is good."""
@@ -179,7 +186,7 @@ def identity_from_claims(claims: Mapping[str, Any], now: datetime) -> Identity:
         raise refused("it expires more than a year from now (exp)")
     issued_s = _seconds(claims, "iat")
     begins = (issued_s, _seconds(claims, "nbf"))
-    if any(begin is not None and begin - LEEWAY_S > now_s for begin in begins):
+    if any(begin is not None and begin - EARLY_S > now_s for begin in begins):
         raise refused("it is not valid yet (iat, nbf)")
     return Identity(
         user_id=_subject(claims),

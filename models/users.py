@@ -6,6 +6,8 @@ only as its argon2 hash, which never leaves this house. A user of another issuer
 document here, and needs none.
 """
 
+import re
+import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -21,7 +23,15 @@ from models.indexes import IndexSpec
 from models.passwords import MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS
 from models.time_zones import TimeZone
 from models.tokens import Identity
-from models.wire import NOT_BLANK, ONE_SPELLING, DocumentId, StoredModel, UtcDatetime, WireModel
+from models.wire import (
+    NOT_BLANK,
+    ONE_SPELLING,
+    DocumentId,
+    StoredModel,
+    UtcDatetime,
+    WireModel,
+    milliseconds,
+)
 
 Database = AsyncIOMotorDatabase[dict[str, Any]]
 
@@ -37,31 +47,44 @@ INDEXES: tuple[IndexSpec, ...] = (
 Role = Literal["user", "admin"]
 
 MAX_EMAIL_CHARS = 254  # RFC 5321, with its erratum 1690
+LOCAL_NAME = re.compile(r"[@.](local|localhost)\Z", re.IGNORECASE)
 
 
 def normalised_email(text: str) -> str:
     """The one spelling of an address; no look-up, so it need not exist.
 
-    Raises ValueError when it is none, without repeating it.
+    Nothing is mailed, so names of a local network (`me@nas.local`, `admin@localhost`) and of
+    tests (`.test`, RFC 2606) are as good as others. Raises ValueError when it is none, without
+    repeating it.
     """
+    text = text.strip()
+    # The library has no way to let in special names but `.test`.
+    stand_in = ".test" if LOCAL_NAME.search(text) else ""
     try:
-        # Nothing is sent there: names ending in .test (RFC 2606) are for smoke tests.
-        address = validate_email(text, check_deliverability=False, test_environment=True)
-        return address.normalized.lower()
+        address = validate_email(
+            text + stand_in,
+            check_deliverability=False,
+            globally_deliverable=False,
+            test_environment=True,
+        )
     except EmailNotValidError:
         raise ValueError("must be an e-mail address") from None
+    return address.normalized.lower().removesuffix(stand_in)
 
 
 EmailAddress = Annotated[
     str,
-    StringConstraints(max_length=MAX_EMAIL_CHARS),
+    StringConstraints(max_length=MAX_EMAIL_CHARS, strip_whitespace=True),
     AfterValidator(normalised_email),
     Field(json_schema_extra={"format": "email"}),
 ]
 
 
 DisplayName = Annotated[
-    str, StringConstraints(min_length=1, max_length=100), NOT_BLANK, ONE_SPELLING
+    str,
+    StringConstraints(min_length=1, max_length=100),
+    NOT_BLANK,
+    ONE_SPELLING,
 ]
 
 
@@ -90,6 +113,13 @@ class Credentials(WireModel):
     password: Annotated[str, _password(1)]
 
 
+class PasswordChange(WireModel):
+    """Body of `PUT /api/me/password`."""
+
+    current_password: Annotated[str, _password(1)]
+    new_password: Annotated[str, _password(MIN_PASSWORD_CHARS)]
+
+
 class Leave(WireModel):
     """Body of `DELETE /api/me`: who has an account here names its password. It may be left
     out by others, whose token says all there is to know of them here."""
@@ -106,8 +136,20 @@ class User(StoredModel):
     name: str | None = None
     time_zone: str = "UTC"
     role: Role = "user"
+    epoch: str = ""
+    """Another one each time that all logins end. A login of another epoch is not good any more,
+    even where its document is still there."""
+    kept_login: str | None = None
+    """The login by which the password was changed, which stays good."""
+    locked_at: UtcDatetime | None = None
+    password_expires_at: UtcDatetime | None = None
+    """Of a password that the operator has set."""
     created_at: UtcDatetime
     updated_at: UtcDatetime
+
+    def admits(self, login_id: str, epoch: str) -> bool:
+        """Whether a login of this user is good."""
+        return self.locked_at is None and (epoch == self.epoch or login_id == self.kept_login)
 
 
 class UserView(WireModel):
@@ -119,6 +161,10 @@ class UserView(WireModel):
     time_zone: str
     role: str
     created_at: UtcDatetime | None
+    password_expires_at: Annotated[
+        UtcDatetime | None,
+        Field(description="Until when the operator's password is good; null for one of your own."),
+    ]
 
 
 def view_user(user: User) -> UserView:
@@ -130,6 +176,7 @@ def view_user(user: User) -> UserView:
         time_zone=user.time_zone,
         role=user.role,
         created_at=user.created_at,
+        password_expires_at=user.password_expires_at,
     )
 
 
@@ -142,6 +189,7 @@ def view_stranger(identity: Identity) -> UserView:
         time_zone="UTC",
         role=identity.role or "user",
         created_at=None,
+        password_expires_at=None,
     )
 
 
@@ -169,9 +217,14 @@ async def insert_user(db: Database, user: User) -> None:
 
 async def find_user(db: Database, user_id: str) -> User | None:
     """The account with this id; None when there is none, or the id is not one of ours."""
-    if not ObjectId.is_valid(user_id) or user_id != user_id.lower():
-        return None
-    return _read(await db[COLLECTION].find_one({"_id": ObjectId(user_id)}))
+    account = account_id(user_id)
+    return None if account is None else _read(await db[COLLECTION].find_one({"_id": account}))
+
+
+def account_id(user_id: str) -> ObjectId | None:
+    """The id as that of an account here; None if it cannot be one."""
+    is_ours = ObjectId.is_valid(user_id) and user_id == user_id.lower()
+    return ObjectId(user_id) if is_ours else None
 
 
 async def find_user_by_email(db: Database, email: str) -> User | None:
@@ -186,14 +239,56 @@ async def set_time_zone(db: Database, user_id: str, zone: str) -> None:
         await db[COLLECTION].update_one(wanted, {"$set": {"timeZone": zone}})
 
 
-async def set_role(db: Database, email: str, role: Role) -> bool:
-    """Give the account with this address (in its one spelling) a role, which its tokens
-    carry from the next sign-in or refresh on; False when there is none."""
-    user = await find_user_by_email(db, email)
-    if user is None:
-        return False
+async def set_role(db: Database, user: User, role: Role) -> None:
+    """Give this account a role, which its tokens carry from the next refresh on."""
     await db[COLLECTION].update_one({"_id": user.id}, {"$set": {"role": role}})
-    return True
+
+
+async def end_epoch(db: Database, user_id: ObjectId) -> None:
+    """From now on no login of this user is good."""
+    values = {"epoch": _fresh_epoch(), "keptLogin": None}
+    await db[COLLECTION].update_one({"_id": user_id}, {"$set": values})
+
+
+async def lock(db: Database, user_id: ObjectId, now: datetime) -> None:
+    """From now on this user can't sign in, and no login is good."""
+    values = {"lockedAt": now, "epoch": _fresh_epoch(), "keptLogin": None}
+    await db[COLLECTION].update_one({"_id": user_id}, {"$set": values})
+
+
+async def unlock(db: Database, user_id: ObjectId) -> None:
+    """This user can sign in again; logins from before stay ended."""
+    await db[COLLECTION].update_one({"_id": user_id}, {"$set": {"lockedAt": None}})
+
+
+async def replace_password(
+    db: Database,
+    user: User,
+    password_hash: str,
+    now: datetime,
+    *,
+    expires_at: datetime | None = None,
+    kept_login: str | None = None,
+) -> bool:
+    """Store another password, and end all logins but `kept_login`, in one write.
+
+    Returns:
+        Whether it was stored: not if the password was changed since `user` was read.
+    """
+    values = {
+        "passwordHash": password_hash,
+        "passwordExpiresAt": None if expires_at is None else milliseconds(expires_at),
+        "epoch": _fresh_epoch(),
+        "keptLogin": kept_login,
+        "updatedAt": milliseconds(now),
+    }
+    unchanged = {"$eq": ["$passwordHash", {"$literal": user.password_hash}]}
+    fields = {
+        name: {"$cond": [unchanged, {"$literal": value}, f"${name}"]}
+        for name, value in values.items()
+    }
+    result = await db[COLLECTION].update_one({"_id": user.id}, [{"$set": fields}])
+    return result.modified_count == 1
 
 
 async def list_admins(db: Database) -> list[User]:
@@ -207,6 +302,10 @@ async def replace_password_hash(db: Database, user: User, password_hash: str) ->
     unchanged = {"$eq": ["$passwordHash", {"$literal": user.password_hash}]}
     value = {"$cond": [unchanged, {"$literal": password_hash}, "$passwordHash"]}
     await db[COLLECTION].update_one({"_id": user.id}, [{"$set": {"passwordHash": value}}])
+
+
+def _fresh_epoch() -> str:
+    return secrets.token_hex(8)
 
 
 def _read(document: Mapping[str, Any] | None) -> User | None:

@@ -116,7 +116,10 @@ COMPOSED = _text(composed)
 EACH_ONCE = AfterValidator(distinct)
 """For lists of names."""
 NOT_BLANK = Field(
-    json_schema_extra={"pattern": r"[^\s\u001c-\u001f\u0085\u00ad\u180e\u200b\u2060\ufeff]"}
+    json_schema_extra={
+        "pattern": r"[^\s\u0000-\u001f\u007f-\u009f\u00ad\u180e\u200b\u202a-\u202e\u2060"
+        r"\u2066-\u2069\ufeff]"
+    }
 )
 """For the schema of a name that may not be empty."""
 

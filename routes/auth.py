@@ -10,7 +10,7 @@ from models.wire import WireModel
 from routes.bodies import answer, no_content, read_body
 from routes.codes import OF_A_TOKEN, document_problems
 from routes.identity import SCHEME, authenticated, identity, identity_if_any, verified_identity
-from routes.limits import one_guess, one_signup
+from routes.limits import network, one_guess, one_signup
 from routes.openapi import NoContent
 from routes.services import services
 from routes.visitors import without_visitor
@@ -28,23 +28,26 @@ class Me(WireModel):
 @blueprint.post("/signup")
 @document_request(Signup)
 @document_response(SignedIn, 201)
-@document_problems("email_taken", "too_many_attempts", "busy")
+@document_problems("email_taken", "password_too_common", "too_many_attempts", "busy")
 async def signup() -> Response:
     """Make an account, and sign in"""
     body = await read_body(Signup)
     await one_signup()
-    return answer(await services().accounts.signup(body, services().now()), 201)
+    return answer(await services().accounts.signup(body, services().now(), network()), 201)
 
 
 @blueprint.post("/login")
 @document_request(Credentials)
 @document_response(SignedIn)
-@document_problems("invalid_credentials", "too_many_attempts", "busy")
+@document_problems("invalid_credentials", "account_locked", "too_many_attempts", "busy")
 async def login() -> Response:
-    """Sign in"""
+    """Sign in
+
+    A user has at most 50 logins; a further one ends the one that was not used for longest.
+    """
     body = await read_body(Credentials)
     async with one_guess(body.email):
-        return answer(await services().accounts.login(body, services().now()))
+        return answer(await services().accounts.login(body, services().now(), network()))
 
 
 @blueprint.post("/refresh")
@@ -54,8 +57,9 @@ async def login() -> Response:
 async def refresh() -> Response:
     """Trade the refresh token for a new pair of tokens
 
-    The traded one stays good for ten seconds and gives the same pair, so that a lost
-    answer or a second tab does no harm; used later, it signs everyone out who has one.
+    The traded one stays good, and gives the same refresh token again, until that one is first
+    used: an answer that is lost does no harm, however long the outage. Used after that, it
+    proves that there is a copy, and ends the login with all of its tokens.
     """
     body = await read_body(Refresh)
     return answer(await services().accounts.refresh(body.refresh_token, services().now()))

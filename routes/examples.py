@@ -38,7 +38,7 @@ from models.study_reports import (
     UserStats,
 )
 from models.timeline_reports import RunView, TimelineView
-from models.users import Credentials, Leave, Signup, UserView
+from models.users import Credentials, Leave, PasswordChange, Signup, UserView
 from models.visits import TrackVisit
 from models.wire import WireModel
 from scoring.focus import focus_score
@@ -56,6 +56,7 @@ TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI2OTdkYzVhY2U0YjBjMWQyZTNmNDAwMDEifQ.c2l
 REFRESH_TOKEN = "697dc5ace4b0c1d2e3f40005.c2VjcmV0"  # noqa: S105 - of nobody
 EMAIL, ZONE = "ada@example.com", "Europe/Berlin"
 PASSWORD = "correct horse"  # noqa: S105 - of nobody
+NEW_PASSWORD = "battery staple"  # noqa: S105 - of nobody
 ACTIVE_S, IDLE_S, TAB_SWITCHES = 1320, 180, 2
 ELAPSED_S = ACTIVE_S + IDLE_S
 STARTED_AT = NOW - timedelta(seconds=ELAPSED_S)
@@ -75,7 +76,13 @@ SCORE_BREAKDOWN = ScoreBreakdown(
     formula_version=_score.formula_version,
 )
 USER = UserView(
-    id=USER_ID, email=EMAIL, name="Ada", time_zone=ZONE, role="user", created_at=STARTED_AT
+    id=USER_ID,
+    email=EMAIL,
+    name="Ada",
+    time_zone=ZONE,
+    role="user",
+    created_at=STARTED_AT,
+    password_expires_at=None,
 )
 ENDED = SessionView(
     id=SESSION_ID,
@@ -265,6 +272,7 @@ BODIES: tuple[WireModel, ...] = (
     Credentials(email=EMAIL, password=PASSWORD),
     Refresh(refresh_token=REFRESH_TOKEN),
     Logout(refresh_token=REFRESH_TOKEN),
+    PasswordChange(current_password=PASSWORD, new_password=NEW_PASSWORD),
     Leave(password=PASSWORD),
     NewSession(target_minutes=25, content_id="algebra-3", title="Chapter 3", tags=["algebra"]),
     SessionChange(title="Chapters 3 and 4", notes="Exercises 1 to 7", status="paused"),

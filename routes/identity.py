@@ -74,8 +74,7 @@ def known_identity(*, may_be_gone: bool = False, may_be_revoked: bool = False) -
     if "signed" not in g:
         g.signed = tokens.read(bearer_token(), services().now())
     found = cast(Identity, g.signed)
-    tokens.refuse_ended(found, may_be_gone=may_be_gone, may_be_revoked=may_be_revoked)
-    return found
+    return tokens.standing(found, may_be_gone=may_be_gone, may_be_revoked=may_be_revoked)
 
 
 async def identity_if_any() -> Identity | None:

@@ -76,7 +76,7 @@ async def one_guess(account: str) -> AsyncIterator[None]:
     """Compare a password of this account within it; raises TooMany. A guess is wrong unless
     the end is reached, and none where the database did not answer."""
     attempts, now = services().attempts, services().now()
-    guess = await attempts.guess(_network(), account, now)
+    guess = await attempts.guess(network(), account, now)
     try:
         with translated():
             yield
@@ -88,10 +88,11 @@ async def one_guess(account: str) -> AsyncIterator[None]:
 
 async def one_signup() -> None:
     """Make an account after it; raises TooMany."""
-    await services().attempts.sign_up(_network(), services().now())
+    await services().attempts.sign_up(network(), services().now())
 
 
-def _network() -> str:
+def network() -> str:
+    """The address that asks, or the network of one customer."""
     return network_of(services().reporting.proxies.client_of(request))
 
 
@@ -106,7 +107,7 @@ def _user_or_address() -> str:
     try:
         who = known_identity(may_be_gone=True)
     except Unauthorized:
-        return f"address {_network()}"
+        return f"address {network()}"
     return f"user {who.user_id}"
 
 

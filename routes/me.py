@@ -1,4 +1,4 @@
-"""`/api/me`: taking everything along, and leaving."""
+"""`/api/me`: the password, taking everything along, and leaving."""
 
 from typing import ClassVar
 
@@ -6,17 +6,20 @@ from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_request, document_response, tag_blueprint
 
 from models.export_rows import ExportBody, ExportQuery
-from models.users import Leave
+from models.users import Leave, PasswordChange
 from routes.bodies import no_content, read_body, read_query
 from routes.codes import document_problems
 from routes.identity import authenticated, identity, leaving
-from routes.limits import one_guess
+from routes.limits import network, one_guess
 from routes.openapi import NoContent
 from routes.services import services
 from routes.visitors import without_visitor
 
 blueprint = Blueprint("me", __name__, url_prefix="/api/me")
 tag_blueprint(blueprint, ["Learners"])
+
+OWN = "own {}"
+"""Guesses at the password of one's own account; a bare id could look like another's address."""
 
 
 class Export(ExportBody):
@@ -54,6 +57,27 @@ async def export_me() -> Response:
     return response
 
 
+@blueprint.put("/password")
+@authenticated
+@document_request(PasswordChange)
+@document_response(NoContent, 204)
+@document_problems(
+    *("password_wrong", "account_not_found", "password_too_common", "too_many_attempts", "busy")
+)
+async def change_password() -> Response:
+    """Change the password
+
+    The present one is needed. All other logins of the user end, with their access tokens and
+    sockets, on all servers within 2 s; the login of the bearer token stays. Users of another
+    issuer have no password here.
+    """
+    body, who = await read_body(PasswordChange), identity()
+    async with one_guess(OWN.format(who.user_id)):
+        await services().accounts.change_password(who, body, services().now(), network())
+    await services().sign_outs.hear()
+    return no_content()
+
+
 @blueprint.delete("")
 @leaving
 @document_request(Leave)
@@ -71,9 +95,8 @@ async def leave() -> Response:
     accounts = services().accounts
 
     async def prove() -> bool:
-        # Not by its bare id, which another issuer may make look like somebody's address.
-        async with one_guess(f"leaving {who.user_id}"):
-            return await accounts.prove(who, body.password)
+        async with one_guess(OWN.format(who.user_id)):
+            return await accounts.prove(who, body.password, network())
 
     await services().leavers.leave(who, prove)
     return no_content(without_visitor(request))

@@ -65,13 +65,17 @@ _ESCAPE = re.compile(
     r"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
+_UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn the direction of all that follows. Marks of direction
+(U+200E, U+200F, U+061C) stay: they are part of names in Hebrew and Arabic."""
 _UNDECODED = re.compile("[\udc80-\udcff]")
 _ENCODED = re.compile("(?:%[89a-fA-F][0-9a-fA-F])+")
 
 
 def clean(text: str) -> str:
-    """Return a name in its one spelling: composed, without blanks around it."""
-    return composed(text).strip(BLANKS)
+    """Return a name in its one spelling: composed, without blanks around it and without what
+    would change how the text beside it reads."""
+    return composed(_UNSAFE.sub("", text)).strip(BLANKS)
 
 
 def composed(text: str) -> str:

@@ -15,6 +15,7 @@ from focusup.cli.serve import serve_command
 from focusup.cli.smoke import smoke_command
 from focusup.cli.token import token_command
 from focusup.cli.track import track_command
+from focusup.cli.users import users_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,3 +31,4 @@ main.add_command(serve_command)
 main.add_command(smoke_command)
 main.add_command(token_command)
 main.add_command(track_command)
+main.add_command(users_command)

@@ -1,17 +1,18 @@
 """`focusup admin`: which accounts are admins', while the server runs or not."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from focusup.cli.accounts import Work, confirm, on_account
 from focusup.cli.configuration import load_settings
-from focusup.cli.reaching import address_of, with_data_dir, with_database
+from focusup.cli.reaching import with_data_dir, with_database
 
 if TYPE_CHECKING:
-    from models.users import Role
-
-LATER = "It takes effect with the next sign-in, or refresh of the token."
+    from models.account_care import Account
+    from models.users import Database, Role
 
 
 @click.group("admin")
@@ -24,20 +25,33 @@ def admin_command() -> None:
 
 @admin_command.command("add")
 @click.argument("email")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @with_data_dir
-def add_command(email: str, data_dir: Path | None) -> None:
-    """Make the account with this address an admin's."""
-    _set_role(email, "admin", data_dir)
-    click.echo(f"{email} is an admin. {LATER}", err=True)
+def add_command(email: str, yes: bool, data_dir: Path | None) -> None:
+    """Make the account with this address an admin's.
+
+    Anybody can sign up with any address, since none is verified: shows the account and asks.
+    """
+    account = on_account(email, data_dir, _found)
+    confirm("Make this account an admin's?", account, yes=yes)
+    on_account(email, data_dir, _with_role("admin", account))
+    click.echo(
+        f"{account.user.email} is an admin. It takes effect with the next sign-in, "
+        "or refresh of the token.",
+        err=True,
+    )
 
 
 @admin_command.command("remove")
 @click.argument("email")
 @with_data_dir
 def remove_command(email: str, data_dir: Path | None) -> None:
-    """Make the account with this address a user's again."""
-    _set_role(email, "user", data_dir)
-    click.echo(f"{email} is no admin. {LATER}", err=True)
+    """Make the account with this address a user's again.
+
+    On all servers within 2 seconds, for tokens that are out too.
+    """
+    account = on_account(email, data_dir, _with_role("user"))
+    click.echo(f"{account.user.email} is not an admin any more.", err=True)
 
 
 @admin_command.command("list")
@@ -50,13 +64,19 @@ def list_command(data_dir: Path | None) -> None:
         click.echo(user.email)
 
 
-def _set_role(email: str, role: "Role", data_dir: Path | None) -> None:
-    from models.users import set_role
+async def _found(_db: "Database", account: "Account", *_: object) -> "Account":
+    return account
 
-    address = address_of(email, "EMAIL")
-    settings = load_settings(data_dir=data_dir)
-    if not with_database(settings, lambda db: set_role(db, address, role)):
-        raise click.ClickException(
-            f"there is no account with the address {email}; sign up first "
-            "(POST /api/auth/signup), then repeat this"
-        )
+
+def _with_role(role: "Role", shown: "Account | None" = None) -> "Work[Account]":
+    """`shown` is the account that was confirmed, which no other may replace meanwhile."""
+
+    async def work(db: "Database", account: "Account", now: datetime, _: datetime) -> "Account":
+        from models.account_care import give_role
+
+        if shown is not None and account.user.id != shown.user.id:
+            raise click.ClickException("the account was replaced by another one meanwhile")
+        await give_role(db, account.user, role, now)
+        return account
+
+    return work

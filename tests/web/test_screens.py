@@ -33,11 +33,11 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A server with a demonstration whose learner is an admin, and one with nothing."""
     with running_server(tmp_path_factory.mktemp("screens")) as server:
         told = focusup(server, "demo")
-        focusup(server, "admin", "add", DEMO)
+        focusup(server, "admin", "add", DEMO, "--yes")
         for email in ("new@example.com", "fresh@example.com"):
             with server.rest(None) as client:
                 client.post("/api/auth/signup", json={"email": email, "password": PASSWORD})
-        focusup(server, "admin", "add", "fresh@example.com")
+        focusup(server, "admin", "add", "fresh@example.com", "--yes")
         yield Stage(server, re.findall(r"^password: (\S+)$", told, re.MULTILINE)[0])
 
 

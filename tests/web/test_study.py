@@ -235,7 +235,7 @@ async def test_reload_second_tab_and_a_lost_network(
             await expect(today).to_have_count(1)
             await expect(today).to_contain_text(f"{session['activeSeconds']} s")
 
-            focusup(server, "admin", "add", email)
+            focusup(server, "admin", "add", email, "--yes")
             await page.goto(f"{wire.url}/admin")
             await page.get_by_role("button", name="Check again").click()
             ended = page.get_by_role("heading", name="Sessions that ended").locator("..")

@@ -45,6 +45,7 @@ ROUTES: dict[str, Access] = {
     "POST /api/auth/logout-everywhere": "self",
     "GET /api/auth/me": "self",
     "GET /api/me/export": "self",
+    "PUT /api/me/password": "self",
     "DELETE /api/me": "self",
     "GET /api/me/settings": "self",
     "PUT /api/me/settings": "self",

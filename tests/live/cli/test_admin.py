@@ -1,5 +1,6 @@
 """`focusup admin`: beside a server that runs, and without one."""
 
+import time
 from pathlib import Path
 
 import httpx
@@ -15,8 +16,8 @@ PASSWORD = "correct horse"
 pytestmark = pytest.mark.usefixtures("bare_environment")
 
 
-def admin(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ("admin", *arguments), catch_exceptions=False)
+def admin(*arguments: str, answer: str = "y\n") -> Result:
+    return CliRunner().invoke(main, ("admin", *arguments), answer, catch_exceptions=False)
 
 
 def sign(server: LiveServer, how: str, email: str = "ada@example.com") -> dict[str, str]:
@@ -38,9 +39,27 @@ def test_beside_a_server_that_runs(server: LiveServer) -> None:
     assert metrics_status(server, before) == 403  # the token says who is an admin
     assert metrics_status(server, sign(server, "login")) == 200
     assert admin("list").stdout == "ada@example.com\n"
+    as_admin = sign(server, "login")
+    assert metrics_status(server, as_admin) == 200
     assert admin("remove", "ada@example.com").exit_code == 0
+    began_s = time.monotonic()
+    while metrics_status(server, as_admin) != 403:
+        assert time.monotonic() - began_s < 10, "still an admin"
     assert metrics_status(server, sign(server, "login")) == 403
     assert admin("list").stdout == ""
+
+
+def test_it_shows_the_account_and_asks(server: LiveServer) -> None:
+    """Anybody may have signed up with that address."""
+    sign(server, "signup")
+    refused = admin("add", "ada@example.com", answer="n\n")
+    assert refused.exit_code == 1
+    assert "ada@example.com" in refused.stderr
+    assert "signed up:" in refused.stderr
+    assert admin("list").stdout == ""
+    assert admin("add", "ada@example.com", answer="").exit_code == 1  # nobody there
+    assert admin("add", "ada@example.com", "--yes", answer="").exit_code == 0
+    assert admin("list").stdout == "ada@example.com\n"
 
 
 def test_without_a_server(server: LiveServer) -> None:
@@ -64,7 +83,7 @@ def test_after_a_server_that_was_killed(server: LiveServer) -> None:
 def test_without_an_account_it_says_what_to_do(server: LiveServer) -> None:
     result = admin("add", "nobody@example.com")
     assert result.exit_code == 1
-    assert "there is no account with the address nobody@example.com; sign up first" in result.stderr
+    assert "There is no account with this e-mail address." in result.stderr
 
 
 def test_what_is_no_address_is_wrong_usage() -> None:

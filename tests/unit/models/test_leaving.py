@@ -52,7 +52,7 @@ async def fill(db: Database) -> None:
         await db.activity_events.insert_one({"_id": new_id(at), "user_id": ada})
     await db.study_periods.insert_one({"_id": f"2026-04 {ada}", "userId": ada})
     await db.goals_reached.insert_one({"_id": f"2026-04-01 dailyMinutes 1 {ada}", "userId": ada})
-    await revoke_user(db, Identity(ada, NOW + HOUR), NOW)
+    await revoke_user(db, ada, NOW, NOW + HOUR)
     for name in ("learners", "user_presence", "known_users"):
         await db[name].insert_one({"_id": ada})
     visitor = "v" * 32
@@ -168,7 +168,7 @@ async def test_rows_are_forgotten_when_their_tokens_are(db: Database) -> None:
 async def test_what_was_signed_out_stays_so_after_leaving(db: Database, had_account: bool) -> None:
     """Though its row goes with the user: a token that was stolen may last for long."""
     stolen = Identity("bob", NOW + 30 * DAY, NOW - MINUTE)
-    await revoke_user(db, stolen, NOW)
+    await revoke_user(db, "bob", NOW, stolen.expires_at)
     gone = departures(db)
     await gone.begin(token("bob", NOW), NOW + SECOND, had_account=had_account)
     await remove_person(db, "bob", NOW + SECOND)

@@ -13,13 +13,17 @@ from hypothesis import strategies as st
 from mongomock_motor import AsyncMongoMockClient
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
+from models import logins as module
 from models.accounts import INDEXES
 from models.errors import Unauthorized
 from models.indexes import ensure_indexes
 from models.logins import (
-    REUSE_GRACE_S,
+    MAX_LOGINS,
+    end_every_login,
     end_login,
     end_login_of_token,
+    end_logins,
+    end_oldest_logins,
     find_login,
     rotate_login,
     start_login,
@@ -85,33 +89,80 @@ async def test_no_secret_is_in_the_database(db: Database) -> None:
     assert second.split(".")[1] not in stored
 
 
-async def test_an_older_token_ends_the_login_for_everyone(db: Database) -> None:
+async def test_a_token_is_good_until_its_successor_is_used(db: Database) -> None:
+    """However long the answer stays away."""
     _, first = await start_login(db, USER, NOW, TTL_S)
     second = await use(db, first, after(1))
-    await refused(db, first, after(1 + REUSE_GRACE_S + 0.001))
-    await refused(db, second, after(12))
+    assert await use(db, first, after(TTL_S)) == second
+    third = await use(db, second, after(TTL_S))
+    assert third not in {first, second}
+    assert await use(db, second, after(TTL_S)) == third
+
+
+@pytest.mark.parametrize("older", range(3))
+async def test_after_that_it_ends_the_login_for_everyone(db: Database, older: int) -> None:
+    _, token = await start_login(db, USER, NOW, TTL_S)
+    tokens = [token]
+    for second in range(4):
+        tokens.append(await use(db, tokens[-1], after(second)))
+    await refused(db, tokens[older], after(5))
+    for each in tokens:
+        await refused(db, each, after(6))
     assert await count(db) == 0
 
 
-async def test_the_token_before_the_last_ends_the_login_even_at_once(db: Database) -> None:
-    _, first = await start_login(db, USER, NOW, TTL_S)
-    third = await use(db, await use(db, first, after(1)), after(2))
-    await refused(db, first, after(3))
-    await refused(db, third, after(3))
-
-
-async def test_a_lost_reply_can_be_asked_for_again(db: Database) -> None:
-    _, first = await start_login(db, USER, NOW, TTL_S)
-    second = await use(db, first, after(1))
-    assert await use(db, first, after(1 + REUSE_GRACE_S)) == second
-    third = await use(db, second, after(20))
-    assert third not in {first, second}
-
-
-async def test_a_made_up_secret_ends_the_login(db: Database) -> None:
+async def test_a_made_up_secret_changes_nothing(db: Database) -> None:
+    """The id of a login is in each of its access tokens."""
     login, first = await start_login(db, USER, NOW, TTL_S)
-    await refused(db, f"{login.id}.{'A' * 43}", NOW)
-    await refused(db, first, NOW)
+    second = await use(db, first, NOW)
+    made_up = f"{login.id}.{'A' * 43}"
+    await refused(db, made_up, NOW)
+    await end_login_of_token(db, made_up, NOW, UNTIL)
+    assert await use(db, first, NOW) == second
+    assert await db["revocations"].count_documents({}) == 0
+
+
+async def test_a_login_that_an_older_version_has_rotated_goes_on(db: Database) -> None:
+    """It chose another salt each time, and counted nothing."""
+    login, first = await start_login(db, USER, NOW, TTL_S)
+    await db["logins"].update_one({"_id": login.id}, {"$unset": {"salt": 1, "rotations": 1}})
+    second = await use(db, first, NOW)
+    await db["logins"].update_one({"_id": login.id}, {"$unset": {"rotations": 1}})
+    assert await use(db, first, after(20)) == second
+    assert await use(db, second, after(30)) not in {first, second}
+
+
+@pytest.mark.parametrize(
+    ("begun", "left"), [(MAX_LOGINS, MAX_LOGINS), (MAX_LOGINS + 2, MAX_LOGINS)]
+)
+async def test_the_logins_that_were_not_used_for_longest_end(
+    db: Database, begun: int, left: int
+) -> None:
+    tokens = [(await start_login(db, USER, after(each), TTL_S))[1] for each in range(begun)]
+    tokens[0] = await use(db, tokens[0], after(100))
+    other = (await start_login(db, ObjectId(), NOW, TTL_S))[1]
+    await end_oldest_logins(db, USER, after(101), UNTIL)
+    assert await count(db) == left + 1
+    for token in (tokens[0], tokens[-1], other):
+        assert await use(db, token, after(102))
+    for token in tokens[1 : 1 + begun - left]:
+        await refused(db, token, after(102))
+    assert await db["revocations"].count_documents({}) == begun - left
+
+
+async def test_many_logins_end_a_few_at_a_time(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TOGETHER", 3)
+    kept, _ = await start_login(db, USER, NOW, TTL_S)
+    for _ in range(7):
+        await start_login(db, USER, NOW, TTL_S)
+    await start_login(db, ObjectId(), NOW, TTL_S)
+    await end_logins(db, USER, NOW, UNTIL, but=kept.id)
+    assert await count(db) == 2
+    assert await db["revocations"].count_documents({}) == 7
+    assert await end_every_login(db, NOW, UNTIL) == 2
+    assert await count(db) == 0
 
 
 async def test_a_login_expires_by_our_clock_whether_or_not_it_was_removed(db: Database) -> None:

@@ -124,7 +124,7 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
         (
             "/api/auth/login",
             "post",
-            {"200", "400", "401", "408", "413", "415", "422", "429", "500", "503"},
+            {"200", "400", "401", "403", "408", "413", "415", "422", "429", "500", "503"},
         ),
         (
             "/api/auth/logout",

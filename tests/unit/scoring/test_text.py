@@ -36,6 +36,10 @@ MARKS = st.text("a\u0301\u0323\u0327\u034f\u1100\u1161", max_size=200)
         ("\ud83d\ude00", "😀"),
         ("ﬁ ²", "ﬁ ²"),
         (" \u200b ", ""),
+        ("exe\u202efdp.txt", "exefdp.txt"),
+        ("\u2067\x1b[31mred\x07\x7f\u2069", "[31mred"),
+        ("\u05d0\u200f.", "\u05d0\u200f."),
+        ("a\tb", "a\tb"),
     ],
 )
 def test_a_name_is_stored_in_one_spelling(given: str, stored: str) -> None:

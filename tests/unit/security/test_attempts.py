@@ -9,7 +9,17 @@ import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
 from models import attempts as module
-from models.attempts import COLLECTION, FREE, INDEXES, LONGEST_S, WAITS_S, Attempts, Database
+from models.attempts import (
+    COLLECTION,
+    FREE,
+    INDEXES,
+    LOGINS,
+    LONGEST_S,
+    PERIOD_S,
+    WAITS_S,
+    Attempts,
+    Database,
+)
 from models.errors import TooMany
 from models.indexes import ensure_indexes
 from tests.support.embedded import EMBEDDED, KINDS, database_of, embedded_database
@@ -92,7 +102,7 @@ async def test_an_address_has_so_many_guesses_at_all_accounts_together(
 
 
 async def test_a_right_password_costs_nothing(attempts: Attempts) -> None:
-    for _ in range(5 * PER_ADDRESS):
+    for _ in range(LOGINS // 2):
         await attempts.was_right(await attempts.guess(HERE, ADA, NOW))
     for _ in range(FREE - 1):
         await attempts.guess(HERE, ADA, NOW)
@@ -100,6 +110,18 @@ async def test_a_right_password_costs_nothing(attempts: Attempts) -> None:
     for _ in range(FREE):
         assert await wait_of(attempts, HERE, ADA, NOW) == 0
     assert await wait_of(attempts, HERE, ADA, NOW) == WAITS_S[0]
+
+
+async def test_right_passwords_of_one_account_are_limited_too(attempts: Attempts) -> None:
+    """Each costs a hash, for which others wait."""
+    for _ in range(LOGINS):
+        await attempts.was_right(await attempts.guess(HERE, ADA, NOW))
+    every_s = PERIOD_S // LOGINS
+    assert await wait_of(attempts, HERE, ADA, NOW) == every_s
+    assert await wait_of(attempts, THERE, ADA, NOW) == 0
+    assert await wait_of(attempts, HERE, "eve@example.com", NOW) == 0
+    assert await wait_of(attempts, HERE, ADA, NOW + timedelta(seconds=every_s)) == 0
+    assert await wait_of(attempts, HERE, ADA, NOW + timedelta(seconds=every_s)) == every_s
 
 
 async def test_what_was_not_judged_was_no_guess(attempts: Attempts) -> None:
@@ -191,6 +213,6 @@ async def test_without_a_database_nothing_passes_and_a_right_password_is_right()
         await attempts.guess(HERE, ADA, NOW)
     with pytest.raises(ServerSelectionTimeoutError):
         await attempts.sign_up(HERE, NOW)
-    guess = module.Guess("account", "address")
+    guess = module.Guess("account", "address", NOW)
     await attempts.was_right(guess)
     await attempts.was_not_judged(guess, NOW)
