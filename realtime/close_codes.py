@@ -29,5 +29,9 @@ class CloseCode(IntEnum):
     FORBIDDEN = 4403, "The origin, or the subject of the token, is not allowed.", "rest"
     DELETED = 4404, "What was tracked is deleted, or the user has left.", "rest"
     NOTHING_STARTED = 4408, "Nothing was started within 60 s.", "reconnect when needed"
-    TAKEN_OVER = 4409, "Tracked elsewhere now.", "rest until the user comes back"
+    TAKEN_OVER = (
+        4409,
+        "Tracked elsewhere now, or hidden while another page needs the place.",
+        "rest until the user comes back",
+    )
     TOO_MANY = 4429, "Too many messages or connections, or too slow a reader.", "reconnect later"

@@ -82,6 +82,8 @@ class Conversation(ABC, Generic[T]):
         self._inbox: deque[tuple[ClientMessage, int]] = deque()
         self._sign_us: int | None = None
         """The latest activity read meanwhile."""
+        self.hidden_since_us: int | None = None
+        """When the user left the page, or None while the page is in front of the user."""
         self._malformed = 0
         self._allowance = float(FLOOD_BURST)
         self._allowance_at_us = clock.now_us()
@@ -148,6 +150,7 @@ class Conversation(ABC, Generic[T]):
         now_us = self._clock.now_us()
         message = self._parse(text)
         if isinstance(message, Activity):
+            self.hidden_since_us = None
             if self._busy is not None:
                 self._sign_us = now_us
             elif self._thing is not None:

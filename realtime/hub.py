@@ -34,6 +34,11 @@ class Socket(Viewer, Protocol):
         ...
 
     @property
+    def hidden_since_us(self) -> int | None:
+        """When the user left its page, or None while the page is in front of the user."""
+        ...
+
+    @property
     def identity(self) -> Identity | None:
         """Whose token was given last; None if there was none."""
         ...
@@ -60,13 +65,20 @@ class Hub:
         return self._count
 
     def admit(self, viewer: Socket, user_id: str) -> CloseCode | None:
-        """Count a new socket in, or say with which code to turn it away."""
+        """Count a new socket in, or say with which code to turn it away.
+
+        Of a user's sockets that are too many, the one that is hidden longest gives way.
+        """
         if self._count >= self._max_in_all:
             return CloseCode.OVERLOAD
-        theirs = self._by_user.setdefault(user_id, set())
-        if len(theirs) >= self._max_per_user:
-            return CloseCode.TOO_MANY
-        theirs.add(viewer)
+        if len(self._by_user.get(user_id, ())) >= self._max_per_user:
+            stalest = self._hidden_longest(user_id)
+            if stalest is None:
+                return CloseCode.TOO_MANY
+            # At once, not when it is gone: a peer that never closes must not let them pile up.
+            self.dismiss(stalest, user_id)
+            stalest.close(CloseCode.TAKEN_OVER, "another page of the user needs the place")
+        self._by_user.setdefault(user_id, set()).add(viewer)
         self._count += 1
         self._find_by(viewer.identity, viewer)
         return None
@@ -124,6 +136,14 @@ class Hub:
         """Tell every socket of a user."""
         for viewer in list(self._by_user.get(user_id, ())):
             viewer.push(text)
+
+    def _hidden_longest(self, user_id: str) -> Socket | None:
+        hidden = {
+            viewer: viewer.hidden_since_us
+            for viewer in self._by_user.get(user_id, ())
+            if viewer.hidden_since_us is not None
+        }
+        return min(hidden, key=hidden.__getitem__, default=None)
 
     def _all(self) -> list[Socket]:
         return [viewer for viewers in self._by_user.values() for viewer in viewers]

@@ -44,6 +44,8 @@ class Start(ClientMessage):
     session_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     updates: Annotated[Updates, or_default("tick")] = "tick"
     """`tick` is a message each second, `change` one when idle turns to active or back."""
+    visible: Annotated[bool, or_default(default=True)] = True
+    """Whether the page is in front of the user; one that is hidden may have to give way."""
     heartbeat_seconds: Annotated[float, Field(ge=1, le=3600)] | None = None
     """A promise to send something that often; silence for twice as long ends the connection."""
 

@@ -84,6 +84,7 @@ class PageSocket(Conversation[TrackedView]):
     def _act(self, message: ClientMessage, now_us: int) -> None:
         match message:
             case View():
+                self.hidden_since_us = None if message.visible else now_us
                 self._let_go(now_us)
                 if self._is_new(now_us):
                     self._occupy(message, self._arrive(message, now_us))
@@ -91,8 +92,10 @@ class PageSocket(Conversation[TrackedView]):
                     self._view(message, now_us)
             case Visible():
                 self._engine.resume(self._viewed(), now_us)
+                self.hidden_since_us = None
             case Hidden():
                 self._engine.pause(self._viewed(), now_us)
+                self.hidden_since_us = now_us
             case Leave():
                 thing = self._viewed()
                 self._let_go(now_us)

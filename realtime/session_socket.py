@@ -100,9 +100,11 @@ class SessionSocket(Conversation[TrackedSession]):
         match message:
             case Start():
                 self._refuse_another(message)
+                self.hidden_since_us = None if message.visible else now_us
                 self._occupy(message, self._start(message, now_us))
             case TabSwitch():
                 self._engine.tab_switch(self._started(), now_us)
+                self.hidden_since_us = now_us
             case Pause() | Resume():
                 self._set_paused(message, now_us)
             case Stop():

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -277,6 +278,26 @@ async def test_the_eleventh_socket_of_a_user_is_turned_away(
         await client.ask("ping", "pong")
     for connection in connections:
         await connection.close()
+
+
+async def test_of_eleven_sockets_one_that_is_hidden_gives_way(
+    live_server: LiveServer, user: str
+) -> None:
+    async with AsyncExitStack() as stack:
+        tabs = [await stack.enter_async_context(connected(live_server, user)) for _ in range(10)]
+        for number in (3, 7):
+            await tabs[number].start(new_session(live_server, user))
+            await tabs[number].send("tabSwitch")
+            await tabs[number].ask("ping", "pong")
+        await tabs[3].send("activity")  # the user is back there
+        await tabs[3].ask("ping", "pong")
+        await tabs[5].start(new_session(live_server, user), visible=False)
+        for gives_way in (7, 5):
+            newest = await stack.enter_async_context(connected(live_server, user))
+            await newest.ask("ping", "pong")
+            assert await tabs[gives_way].closed() == 4409
+        newest = await stack.enter_async_context(connected(live_server, user))
+        assert await newest.closed() == 4429
 
 
 async def test_a_flood_of_messages_is_closed_with_4429(live_server: LiveServer, user: str) -> None:

@@ -119,6 +119,7 @@ test("a hidden page is a tab switch, and a page that is left is none", async () 
 test("a page that is hidden from the beginning has switched nothing", async () => {
   world.page.visibilityState = "hidden";
   await started(world, session);
+  assert.equal(world.socket.sent[0].visible, false);
   await world.show("visible");
   assert.equal(world.socket.count("tabSwitch"), 0);
   await world.pass(5_000);

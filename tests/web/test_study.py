@@ -379,6 +379,26 @@ async def test_too_many_tabs_are_named(server: LiveServer, email: str) -> None:
         await expect(page.locator("#connection")).to_contain_text("too many tabs")
 
 
+async def test_the_tab_that_is_hidden_longest_gives_way(tmp_path: Path, email: str) -> None:
+    with running_server(tmp_path, MAX_SOCKETS_PER_USER="2") as server:
+        async with window(tmp_path / "profile", server.url) as context:
+            page = context.pages[0]
+            await sign_up(page, server.url, email)
+            await begin(page, 5, Title="Many tabs")
+            for _ in range(2):
+                newest = await context.new_page()
+                await newest.goto(server.url)
+                await newest.get_by_role("heading", name="Many tabs").wait_for()
+                before = await shown_seconds(newest, "#active-time")
+                await counted(newest, before + 1)
+            await expect(page.locator("#ring")).to_have_class("ring resting")
+            await newest.close()
+            await page.bring_to_front()
+            before = await shown_seconds(page, "#active-time")
+            await counted(page, before + 1)
+            await expect(page.locator("#connection")).to_be_hidden()
+
+
 async def test_what_can_not_be_a_session_is_said_at_the_field(
     server: LiveServer, email: str
 ) -> None:

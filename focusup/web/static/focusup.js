@@ -575,7 +575,9 @@ export class FocusSession extends Emitter {
   async #join() {
     let message;
     try {
-      message = await this.#link.ask("start", { sessionId: this.id, updates: this.#options.updates });
+      message = await this.#link.ask("start", {
+        sessionId: this.id, updates: this.#options.updates, ...(!this.env.visible() && { visible: false }),
+      });
     } catch (error) {
       this.#notJoined(error);
       return;

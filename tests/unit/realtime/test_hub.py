@@ -20,6 +20,7 @@ class Socket:
         self.given = identity
         self.looks = 0
         self.closed: list[CloseCode] = []
+        self.hidden_since_us: int | None = None
 
     @property
     def identity(self) -> Identity | None:
@@ -91,3 +92,44 @@ def test_who_was_turned_away_or_has_gone_is_not_found() -> None:
     assert closed([first, second, third]) == [1]
     hub.dismiss(second, "m1")  # type: ignore[arg-type]
     assert not hub._by_row
+
+
+def test_the_page_that_is_hidden_longest_gives_way() -> None:
+    hub = Hub(max_per_user=3, max_in_all=100)
+    sockets = [Socket(identity("ada", f"l{number}")) for number in range(6)]
+
+    def opened(number: int) -> CloseCode | None:
+        return hub.admit(sockets[number], "ada")  # type: ignore[arg-type]
+
+    assert [opened(number) for number in range(3)] == [None] * 3
+    assert opened(3) is CloseCode.TOO_MANY
+    sockets[0].hidden_since_us, sockets[1].hidden_since_us = 20, 10
+    assert opened(3) is None
+    assert closed(sockets) == [1]
+    assert sockets[1].closed == [CloseCode.TAKEN_OVER]
+    assert len(hub) == 3, "the place of one that has to go is free at once"
+    hub.dismiss(sockets[1], "ada")  # type: ignore[arg-type]
+    assert len(hub) == 3, "and is not freed again when it is gone"
+    assert opened(4) is None
+    assert closed(sockets) == [0, 1]
+    assert opened(5) is CloseCode.TOO_MANY
+
+
+def test_the_only_page_of_a_user_may_give_way() -> None:
+    hub = Hub(max_per_user=1, max_in_all=100)
+    first, second = Socket(identity("ada")), Socket(identity("ada"))
+    first.hidden_since_us = 0
+    for each in (first, second):
+        assert hub.admit(each, "ada") is None  # type: ignore[arg-type]
+    assert (first.closed, len(hub)) == ([CloseCode.TAKEN_OVER], 1)
+
+
+def test_another_user_gives_no_way() -> None:
+    hub = Hub(max_per_user=1, max_in_all=2)
+    bob, ada, eve = Socket(identity("bob")), Socket(identity("ada")), Socket(identity("eve"))
+    bob.hidden_since_us = 0
+    for each, user in ((bob, "bob"), (ada, "ada")):
+        hub.admit(each, user)  # type: ignore[arg-type]
+    assert hub.admit(eve, "eve") is CloseCode.OVERLOAD  # type: ignore[arg-type]
+    assert hub.admit(Socket(identity("ada")), "ada") is CloseCode.OVERLOAD  # type: ignore[arg-type]
+    assert not bob.closed

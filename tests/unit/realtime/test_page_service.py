@@ -195,6 +195,23 @@ async def test_so_many_tabs_of_one_visitor_and_no_more(world: World) -> None:
     assert [wire.closed_with for wire in wires] == [None, None, CloseCode.TOO_MANY]
 
 
+async def test_of_too_many_tabs_the_one_that_is_hidden_gives_way(world: World) -> None:
+    tabs = [world.socket() for _ in range(2)]
+    for wire, tab in tabs:
+        tab.received('{"type":"view","page":"/a"}')
+        await answered(wire, 1)
+    hidden, shown = tabs
+    for _, tab in (shown, hidden):
+        tab.received('{"type":"hidden"}')
+    shown[1].received('{"type":"visible"}')
+    third, _ = world.socket()
+    assert hidden[0].closed_with is CloseCode.TAKEN_OVER
+    assert shown[0].closed_with is third.closed_with is None
+    shown[1].received('{"type":"activity"}')
+    fourth, _ = world.socket()
+    assert fourth.closed_with is CloseCode.TOO_MANY
+
+
 async def test_a_deleted_view_closes_its_connection(world: World) -> None:
     wire, socket = world.socket()
     socket.received('{"type":"view","page":"/a"}')
