@@ -10,8 +10,11 @@ from typing import Any
 
 from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorCollection
+from pymongo.read_concern import ReadConcern
 
 from models.sessions import Document
+
+MAJORITY = ReadConcern("majority")
 
 
 async def write_fenced(
@@ -30,6 +33,11 @@ async def write_fenced(
 async def read_fields(
     collection: AsyncIOMotorCollection[Document], ids: list[ObjectId], fields: Iterable[str]
 ) -> dict[ObjectId, Document]:
-    """These fields of these documents, those that exist."""
-    found = collection.find({"_id": {"$in": ids}}, dict.fromkeys(fields, 1))
+    """Return these fields of these documents, those that exist, as a majority has stored them.
+
+    A primary that has lost the others goes on showing what it has written last, and may have
+    to undo it: a doubt that such a read settles would acknowledge what can still be lost.
+    """
+    settled = collection.database.get_collection(collection.name, read_concern=MAJORITY)
+    found = settled.find({"_id": {"$in": ids}}, dict.fromkeys(fields, 1))
     return {document["_id"]: document for document in await found.to_list(None)}

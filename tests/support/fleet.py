@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pymongo
 from bson import ObjectId
@@ -51,6 +51,8 @@ class Member(Client):
         """Their `elapsedSeconds`."""
         self.late_s: list[float] = []
         """How late each of them came, at most."""
+        self.told: list[tuple[str, float]] = []
+        """Each `degraded` and `recovered`, and when it came."""
         self.recovered = asyncio.Event()
         self.gone = asyncio.Event()
         self.close_code: int | None = None
@@ -125,8 +127,17 @@ class Member(Client):
             self.resumed = message["resumed"]
             self.oracle.runs(self.sent_s, self.started_s, message["nextSecondInMs"])
             self.started.set()
-        elif message["type"] == "recovered":
-            self.recovered.set()
+        elif message["type"] in ("degraded", "recovered"):
+            self.told.append((message["type"], now_s()))
+            if message["type"] == "recovered":
+                self.recovered.set()
+
+
+class Reachable(Protocol):
+    """A database of any make."""
+
+    @property
+    def uri(self) -> str: ...
 
 
 class Fleet:
@@ -135,7 +146,7 @@ class Fleet:
     def __init__(
         self,
         server: LiveServer,
-        database: Database,
+        database: Reachable,
         count: int,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -285,7 +296,7 @@ class Fleet:
 
 @asynccontextmanager
 async def fleet(
-    server: LiveServer, database: Database, count: int, tls: ssl.SSLContext | None = None
+    server: LiveServer, database: Reachable, count: int, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Fleet]:
     """So many sessions, stored and not yet tracked."""
     crew = Fleet(server, database, count, tls)
