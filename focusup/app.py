@@ -240,7 +240,12 @@ def create_app(
     install_limits(app)
     install_problems(app)
     install_security_headers(app, proxies)
-    install_rate_limits(app, per_minute=settings.requests_per_minute, enabled=settings.rate_limits)
+    install_rate_limits(
+        app,
+        per_minute=settings.requests_per_minute,
+        of_address_per_minute=settings.requests_of_address,
+        enabled=settings.rate_limits,
+    )
     members.origins.install(app)
     websockets.install()
     requests.install(app)

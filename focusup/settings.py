@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     max_new_pages_per_visitor: Annotated[int, Field(ge=1)] = 500
     rate_limits: bool = True
     requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 1200
+    requests_per_minute_of_address: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     attempts_per_address: Annotated[int, Field(ge=1, le=100_000)] = 100
     heartbeat_interval_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
     now_ttl_minutes: Annotated[float, Field(gt=0, le=1440)] = 5
@@ -68,6 +69,11 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
     metrics_token: SecretStr | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def requests_of_address(self) -> int:
+        """How many requests a minute one address may make, all its users together."""
+        return self.requests_per_minute_of_address or ADDRESS_SHARES * self.requests_per_minute
 
     @field_validator("allowed_origins", mode="before")
     @classmethod
@@ -160,6 +166,10 @@ class Settings(BaseSettings):
         if every_s is not None and value * 60 <= every_s:
             raise ValueError("must be longer than HEARTBEAT_INTERVAL_SECONDS")
         return value
+
+
+ADDRESS_SHARES = 5
+"""So many times the requests of one user may come from one address, by default."""
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ server notes for itself (stamps, owners).
 
 import asyncio
 import json
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime
 from typing import Any
@@ -53,6 +54,20 @@ Texts = AsyncIterator[str]
 View = Callable[[Document], SessionView]
 
 
+class Turn:
+    """The reservation of one export; it ends by `release`, or with the last reference to it.
+
+    An answer that is never sent (its client is gone) runs none of its generator, hence none of
+    its `finally`: the reference that the generator holds is what ends the reservation then.
+    """
+
+    def __init__(self, writing: set[str], user_id: str) -> None:
+        self._release = weakref.finalize(self, writing.discard, user_id)
+
+    def release(self) -> None:
+        self._release()
+
+
 class Exports:
     """`view` shows a session as clients see it."""
 
@@ -62,10 +77,16 @@ class Exports:
         self._view = view
         self._writing: set[str] = set()
 
-    def admit(self, identity: Identity) -> None:
-        """Raises Busy when this user, or too many others, are being exported."""
-        if identity.user_id in self._writing or len(self._writing) >= MAX_AT_ONCE:
+    def admit(self, identity: Identity) -> "Turn":
+        """Reserve the export of this user, until the turn is released.
+
+        Raises Busy when this user, or too many others, are being exported.
+        """
+        user_id = identity.user_id
+        if user_id in self._writing or len(self._writing) >= MAX_AT_ONCE:
             raise Busy("too_busy", "An export is being written already; try again shortly.")
+        self._writing.add(user_id)
+        return Turn(self._writing, user_id)
 
     async def head(self, identity: Identity, now: datetime) -> ExportHead:
         """All but the lists."""
@@ -86,19 +107,18 @@ class Exports:
             goals=goals_set(learner),
         )
 
-    def json(self, head: ExportHead, now: datetime) -> AsyncIterator[bytes]:
+    def json(self, turn: "Turn", head: ExportHead, now: datetime) -> AsyncIterator[bytes]:
         """One JSON object (`ExportBody`), its rows one a line."""
-        return self._pieces(head.account.id, self._json(head, now))
+        return self._pieces(turn, self._json(head, now))
 
-    def csv(self, user_id: str, now: datetime) -> AsyncIterator[bytes]:
+    def csv(self, turn: "Turn", user_id: str, now: datetime) -> AsyncIterator[bytes]:
         """The sessions, one a row."""
-        return self._pieces(user_id, self._csv(user_id, now))
+        return self._pieces(turn, self._csv(user_id, now))
 
     # --- private ----------------------------------------------------------------------------
 
-    async def _pieces(self, user_id: str, texts: Texts) -> AsyncIterator[bytes]:
+    async def _pieces(self, turn: "Turn", texts: Texts) -> AsyncIterator[bytes]:
         """Of a size that is worth sending; others have their turn after each."""
-        self._writing.add(user_id)
         try:
             waiting: list[str] = []
             length = 0
@@ -111,7 +131,7 @@ class Exports:
                     await asyncio.sleep(0)
             yield "".join(waiting).encode()
         finally:
-            self._writing.discard(user_id)
+            turn.release()
 
     async def _csv(self, user_id: str, now: datetime) -> Texts:
         yield HEADER

@@ -1,4 +1,5 @@
-"""How often somebody may ask: each user, and each address that shows no good token.
+"""How often somebody may ask: each user, each address without a good token, and each address
+with all its users together.
 
 What must always hold: memory stays bounded however many ask; an allowance is of one who
 asks, whatever is asked for; what cheap pages, probes and scrapers get is not counted
@@ -25,6 +26,7 @@ PERIOD = timedelta(minutes=1)
 MAX_CALLERS = 50_000
 _SEPARATOR = "\0"
 CALLER = "caller"
+ADDRESS = "caller_address"
 
 
 class Callers(RateLimiterStoreABC):
@@ -54,13 +56,19 @@ class Callers(RateLimiterStoreABC):
         """Nothing is kept over a restart."""
 
 
-def install_rate_limits(app: Quart, *, per_minute: int, enabled: bool) -> None:
-    """Let each caller of `app` ask so often; 429 with Retry-After beyond that."""
+def install_rate_limits(
+    app: Quart, *, per_minute: int, of_address_per_minute: int, enabled: bool
+) -> None:
+    """Let each caller of `app` ask so often, and all callers of one address together; 429 with
+    Retry-After beyond that. Accounts are free, so a limit by user alone bounds nobody."""
     RateLimiter(
         app,
         key_function=_caller,
         store=Callers(),
-        default_limits=[RateLimit(per_minute, PERIOD)],
+        default_limits=[
+            RateLimit(per_minute, PERIOD),  # the first of a period is told in `RateLimit-…`
+            RateLimit(of_address_per_minute, PERIOD, key_function=_all_of_address),
+        ],
         enabled=enabled,
         skip_function=_is_preflight,
     )
@@ -101,6 +109,12 @@ async def _caller() -> str:
     if CALLER not in g:  # asked for three times by the library
         setattr(g, CALLER, _SEPARATOR + _user_or_address())
     return str(getattr(g, CALLER))
+
+
+async def _all_of_address() -> str:
+    if ADDRESS not in g:
+        setattr(g, ADDRESS, f"{_SEPARATOR}all of {network()}")
+    return str(getattr(g, ADDRESS))
 
 
 def _user_or_address() -> str:

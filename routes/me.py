@@ -40,15 +40,20 @@ async def export_me() -> Response:
     connection ends without the last chunk. One at a time.
     """
     kind, exports = read_query(ExportQuery).format, services().exports
-    exports.admit(identity())
+    turn = exports.admit(identity())
     now = services().now()
-    head = await exports.head(identity(), now)
+    try:
+        head = await exports.head(identity(), now)
+    except BaseException:
+        turn.release()  # its traceback may be kept, and the turn with it
+        raise
     if request.method == "HEAD":
+        turn.release()
         response = Response(b"")
     elif kind == "json":
-        response = Response(exports.json(head, now))
+        response = Response(exports.json(turn, head, now))
     else:
-        response = Response(exports.csv(head.account.id, now))
+        response = Response(exports.csv(turn, head.account.id, now))
     response.content_type = "application/json" if kind == "json" else "text/csv; charset=utf-8"
     response.headers["Content-Disposition"] = (
         f'attachment; filename="focusup-{now:%Y-%m-%d}.{kind}"'

@@ -8,12 +8,12 @@ import httpx
 
 from routes.visitors import COOKIE
 from tests.support.belongings import PASSWORD, Person, somebody
-from tests.support.live_server import LiveServer
 from tests.support.page_client import viewing
+from tests.support.server import Server
 
 
 def stats(
-    server: LiveServer,
+    server: Server,
     visitor_id: str,
     *,
     token: str | None = None,
@@ -29,7 +29,7 @@ def stats(
         return client.get(f"/api/stats/visitors/{visitor_id}", headers=headers, params=query)
 
 
-async def look(server: LiveServer, person: Person | None, key: str, page: str) -> str:
+async def look(server: Server, person: Person | None, key: str, page: str) -> str:
     """This person views a page in the browser of this visitor; gives the id of the view."""
     async with viewing(server, visitor=key, token=person and person.token) as client:
         seen = await client.view(page, title=page, params={"q": page})
@@ -38,7 +38,7 @@ async def look(server: LiveServer, person: Person | None, key: str, page: str) -
 
 
 async def test_a_later_user_of_the_browser_sees_nothing_of_the_former(
-    live_server: LiveServer,
+    live_server: Server,
 ) -> None:
     ada, bob = await somebody(live_server), await somebody(live_server)
     key, visitor_id = ada.visitor, ada.visitor_id
@@ -68,7 +68,7 @@ async def test_a_later_user_of_the_browser_sees_nothing_of_the_former(
 
 
 async def test_a_token_that_comes_during_a_view_takes_no_view_of_another_user(
-    live_server: LiveServer,
+    live_server: Server,
 ) -> None:
     ada, bob = await somebody(live_server), await somebody(live_server)
     async with viewing(live_server, visitor=ada.visitor, token=ada.token) as client:
@@ -86,7 +86,7 @@ async def test_a_token_that_comes_during_a_view_takes_no_view_of_another_user(
 
 
 async def test_a_token_that_comes_while_the_visitor_arrives_is_that_of_the_view(
-    live_server: LiveServer,
+    live_server: Server,
 ) -> None:
     ada, bob = await somebody(live_server), await somebody(live_server)
     async with viewing(live_server, visitor=ada.visitor) as client:
@@ -99,7 +99,7 @@ async def test_a_token_that_comes_while_the_visitor_arrives_is_that_of_the_view(
     assert [view["page"] for view in found["views"]] == ["/of-bob"]
 
 
-async def test_signing_out_begins_a_new_visitor(live_server: LiveServer) -> None:
+async def test_signing_out_begins_a_new_visitor(live_server: Server) -> None:
     ada = await somebody(live_server)
     with live_server.rest(None) as browser:
 
@@ -123,7 +123,7 @@ async def test_signing_out_begins_a_new_visitor(live_server: LiveServer) -> None
 
 
 async def test_nobody_who_was_elsewhere_learns_that_there_is_such_a_visitor(
-    live_server: LiveServer,
+    live_server: Server,
 ) -> None:
     ada, eve = await somebody(live_server), await somebody(live_server)
     refused = stats(live_server, ada.visitor_id, token=eve.token)
