@@ -3,7 +3,7 @@
 What must always hold: no counter of a session, nor the score of one that has ended, is
 changed by hand without an entry in its `edits`, which is part of the same changes; what an
 entry keeps is enough to tell the whole session as it was; and after an edit every second of
-the session is still exactly one of active, idle, paused and away.
+the session is still exactly one of active, idle, paused and away, beside those by hand.
 """
 
 from collections.abc import Mapping
@@ -15,13 +15,22 @@ from pydantic import StringConstraints
 from models.errors import Conflict, NotFound
 from models.sessions import COUNTERS, FINAL, Document, changed_fields, score_fields
 from models.timeline_reports import EditKind, started_at, told_of
-from models.timelines import EMPTY, runs_in
+from models.timelines import BY_HAND, EMPTY, by_hand_in, runs_in
 from models.wire import NOT_BLANK, ONE_SPELLING, UtcDatetime, WireModel, milliseconds
 from scoring.apportion import Told, made_active
+from scoring.local_days import LocalClock
 from scoring.timeline import Kind, counts_of, pack
 
 MOST_EDITS = 50
-AUDITED = (*COUNTERS, "targetMinutes", "timeline", "focusScore", "scoreBreakdown", "edited")
+AUDITED = (
+    *COUNTERS,
+    "targetMinutes",
+    "timeline",
+    BY_HAND,
+    "focusScore",
+    "scoreBreakdown",
+    "edited",
+)
 KEPT = (*AUDITED, "status", "startedAt", "endedAt", "pausedMs", "pausedAt", "carryMs")
 """Of the session as it was. The rest of it are labels."""
 
@@ -36,10 +45,12 @@ class Reassignment(WireModel):
     reason: Annotated[str, StringConstraints(min_length=1, max_length=500), NOT_BLANK, ONE_SPELLING]
 
 
-def changed_by_hand(document: Document, given: Mapping[str, Any], now: datetime) -> Changes:
+def changed_by_hand(
+    document: Document, given: Mapping[str, Any], now: datetime, here: LocalClock | None = None
+) -> Changes:
     """What setting the `given` fields by hand changes (`sessions.changed_fields`), with the
     edit that it is. Raises Conflict "too_many_edits" too."""
-    changes = changed_fields(document, given, now)
+    changes = changed_fields(document, given, now, here)
     what: EditKind
     if any(name in given for name in COUNTERS):
         what = "counters"
@@ -48,7 +59,7 @@ def changed_by_hand(document: Document, given: Mapping[str, Any], now: datetime)
     else:
         return changes
     former = _audited(document)
-    if _audited({**document, **changes}) == former or _goes_on(document, what):
+    if _audited({**document, **changes}) == former or _goes_on(document, changes, what):
         return changes
     return {**changes, **_noted(document, what, None, now)}
 
@@ -63,10 +74,11 @@ def reassigned(document: Document, body: Reassignment, now: datetime) -> Changes
         raise not_ended()
     runs = made_active(runs_in(document), _named(document, body.started_at, now))
     active, idle, _ = counts_of(runs)
+    by_hand = by_hand_in(document)
     changes: Changes = {
-        "elapsedSeconds": active + idle,
-        "activeSeconds": active,
-        "idleSeconds": idle,
+        "elapsedSeconds": active + idle + by_hand.elapsed,
+        "activeSeconds": active + by_hand.active,
+        "idleSeconds": idle + by_hand.idle,
         "timeline": pack(runs),
         "edited": True,
         "updatedAt": now,
@@ -75,12 +87,15 @@ def reassigned(document: Document, body: Reassignment, now: datetime) -> Changes
     return {**changes, **_noted(document, "reassigned", body.reason, now)}
 
 
-def _goes_on(document: Document, what: EditKind) -> bool:
+def _goes_on(document: Document, changes: Changes, what: EditKind) -> bool:
     """Whether it was the last edit that set counters, in a session that has not ended and of
     which nothing was counted since: clients that count themselves do so again and again, and
-    what was there before the first of these is kept."""
+    what was there before the first of these is kept. On another day it is another edit, which
+    bounds the number of entries."""
     edits = document.get("edits", [])
     if what != "counters" or document["status"] in FINAL or not edits:
+        return False
+    if len(changes.get(BY_HAND, ())) > len(document.get(BY_HAND, ())) > 0:
         return False
     booked_at: datetime | None = document["lastBookedAt"]
     return edits[-1]["what"] == what and (booked_at is None or booked_at <= edits[-1]["editedAt"])
@@ -110,10 +125,14 @@ def _noted(document: Document, what: EditKind, reason: str | None, now: datetime
     edits = document.get("edits", [])
     if len(edits) >= MOST_EDITS:
         raise Conflict("too_many_edits", f"A session can be edited {MOST_EDITS} times.")
-    before = {"timeline": EMPTY, **{name: document[name] for name in KEPT if name in document}}
+    before = {
+        "timeline": EMPTY,
+        BY_HAND: [],
+        **{name: document[name] for name in KEPT if name in document},
+    }
     entry = {"editedAt": milliseconds(now), "what": what, "reason": reason, "before": before}
     return {"edits": [*edits, entry]}
 
 
 def _audited(document: Mapping[str, Any]) -> Changes:
-    return {name: document.get(name) for name in AUDITED}
+    return {name: document.get(name) or None for name in AUDITED}

@@ -32,7 +32,7 @@ from models.export_rows import (
     goals_set,
     shown,
 )
-from models.learners import Learners, LearnerSettings
+from models.learners import Learners
 from models.page_views import page_views
 from models.revocations import find_signed_out
 from models.session_store import Database, sessions
@@ -103,7 +103,7 @@ class Exports:
             first_seen_at=None if known is None else known["first_seen_at"],
             last_seen_at=None if seen is None else seen["last_seen_at"],
             signed_out_everywhere_at=None if signed_out is None else signed_out.at,
-            settings=LearnerSettings(time_zone=learner.zone),
+            settings=learner.settings,
             goals=goals_set(learner),
         )
 

@@ -16,7 +16,7 @@ COLUMNS = (
     *("id", "status", "title", "contentId", "tags", "notes", "targetMinutes", "idleMode"),
     *("timeZone", "createdAt", "startedAt", "endedAt", "lastActiveAt", "updatedAt"),
     *("elapsedSeconds", "activeSeconds", "idleSeconds", "pausedSeconds", "awaySeconds"),
-    *("tabSwitches", "focusScore", "edited"),
+    *("tabSwitches", "focusScore", "edited", "manualSeconds"),
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 """With what a formula begins, or what spreadsheets pass over in front of it."""

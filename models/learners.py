@@ -1,16 +1,17 @@
-"""What a learner has set: time zone and goals. Collection `learners`, one document each.
+"""What a learner has set: time zone, weeks, days and goals. Collection `learners`.
 
 What must always hold: goals of the past stay as they were, since streaks are judged by the
-goals of each date; who has set nothing has no document, and is in UTC without goals.
+goals of each date; who has set nothing has no document, and is in UTC without goals. A change
+sets only what it names.
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from motor.motor_asyncio import AsyncIOMotorDatabase
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from pymongo.errors import DuplicateKeyError
 
 from models.errors import Conflict, StorageUnavailable
@@ -18,8 +19,8 @@ from models.fence import Stamps, fenced
 from models.session_store import CONTENDED_TRIES
 from models.sessions import Document
 from models.time_zones import UTC, TimeZone
-from models.wire import WHOLE, WireModel
-from scoring.local_days import date_of, instant_us
+from models.wire import WHOLE, Change, WireModel
+from scoring.local_days import LocalClock, instant_us
 from scoring.streaks import NO_GOALS, Goals, GoalsSince
 
 COLLECTION = "learners"
@@ -30,10 +31,17 @@ MAX_CHANGES = 2_000
 Database = AsyncIOMotorDatabase[Document]
 
 
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+ClockTime = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+
+
 class LearnerSettings(WireModel):
-    """What may be set. A session keeps the zone that it was created in."""
+    """What may be set. A session keeps the zone that it was created in; days and weeks, also
+    past ones, begin as `dayStartsAt` and `weekStartsOn` say."""
 
     time_zone: TimeZone = UTC
+    week_starts_on: Literal["monday", "saturday", "sunday"] = "monday"
+    day_starts_at: Annotated[ClockTime, Field(examples=["04:00"])] = "00:00"
 
 
 class GoalsBody(WireModel):
@@ -44,14 +52,39 @@ class GoalsBody(WireModel):
     sessions_per_day: Annotated[int, Field(ge=1, le=100), WHOLE] | None = None
 
 
+class SettingsChange(Change, LearnerSettings):
+    """Body of `PUT /api/me/settings`: only the fields that are there change."""
+
+
+class GoalsChange(Change, GoalsBody):
+    """Body of `PUT /api/goals`: only the goals that are there change; null is none. They hold
+    from today on, in the learner's time zone."""
+
+
 class Learner(NamedTuple):
     user_id: str
     zone: str
     goals: tuple[GoalsSince, ...]
     """By date, the earliest first."""
+    first_weekday: int = 0
+    """With which weekday weeks begin: 0 is Monday."""
+    starts_at: int = 0
+    """When days begin, in minutes after midnight."""
+
+    @property
+    def clock(self) -> LocalClock:
+        return LocalClock(self.zone, self.starts_at)
+
+    @property
+    def settings(self) -> LearnerSettings:
+        return LearnerSettings(
+            time_zone=self.zone,
+            week_starts_on=WEEKDAYS[self.first_weekday],  # type: ignore[arg-type]
+            day_starts_at=f"{self.starts_at // 60:02}:{self.starts_at % 60:02}",
+        )
 
     def today(self, now: datetime) -> date:
-        return date_of(instant_us(now), self.zone)
+        return self.clock.date_of(instant_us(now))
 
     @property
     def goals_now(self) -> Goals:
@@ -79,12 +112,38 @@ class Learners:
     async def set_zone(self, user_id: str, zone: str) -> Learner:
         return await self._change(user_id, lambda learner: learner._replace(zone=zone))
 
-    async def set_goals(self, user_id: str, goals: Goals, now: datetime) -> Learner:
-        """They replace those that were set on the same date. Raises Conflict
-        "too_many_changes"."""
+    async def set_settings(self, user_id: str, settings: LearnerSettings) -> Learner:
+        """Set the settings that are named (set explicitly)."""
+        given = settings.model_fields_set
+
+        def change(learner: Learner) -> Learner:
+            if "time_zone" in given:
+                learner = learner._replace(zone=settings.time_zone)
+            if "week_starts_on" in given:
+                first = WEEKDAYS.index(settings.week_starts_on)
+                learner = learner._replace(first_weekday=first)
+            if "day_starts_at" in given:
+                hours, minutes = settings.day_starts_at.split(":")
+                learner = learner._replace(starts_at=int(hours) * 60 + int(minutes))
+            return learner
+
+        return await self._change(user_id, change)
+
+    async def set_goals(
+        self, user_id: str, given: Goals | Mapping[str, int | None], now: datetime
+    ) -> Learner:
+        """Set the goals that are given by name, or all of them, from today on.
+
+        They replace the goals that were set on the same date. Raises Conflict
+        "too_many_changes".
+        """
 
         def change(learner: Learner) -> Learner:
             today = learner.today(now)
+            named = given._asdict() if isinstance(given, Goals) else given
+            goals = learner.goals_now._replace(**named)
+            if goals == learner.goals_now:
+                return learner
             # Of a date that is still to come where the learner was before.
             before = tuple(each for each in learner.goals if each.since < today)
             if len(before) >= MAX_CHANGES:
@@ -119,9 +178,20 @@ def _learner(user_id: str, document: Document) -> Learner:
         GoalsSince(date.fromisoformat(row["since"]), Goals(*row["goals"]))
         for row in document.get("goals", ())
     )
-    return Learner(user_id, document.get("timeZone", UTC), tuple(goals))
+    return Learner(
+        user_id,
+        document.get("timeZone", UTC),
+        tuple(goals),
+        document.get("firstWeekday", 0),
+        document.get("dayStartsAtMinute", 0),
+    )
 
 
 def _document(learner: Learner) -> Document:
     goals = [{"since": each.since.isoformat(), "goals": list(each.goals)} for each in learner.goals]
-    return {"timeZone": learner.zone, "goals": goals}
+    return {
+        "timeZone": learner.zone,
+        "firstWeekday": learner.first_weekday,
+        "dayStartsAtMinute": learner.starts_at,
+        "goals": goals,
+    }

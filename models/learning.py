@@ -18,7 +18,7 @@ from models.study_reports import (
     series,
     user_stats,
 )
-from scoring.streaks import Goals
+from scoring.local_days import LocalClock
 
 
 class Learning:
@@ -29,19 +29,19 @@ class Learning:
 
     async def stats(self, user_id: str, now: datetime) -> UserStats:
         learner = await self.learners.find(user_id)
-        return user_stats(await self.periods.read(user_id, now), learner, now)
+        return user_stats(await self.periods.read(learner, now), learner, now)
 
     async def series(self, user_id: str, query: SeriesQuery, now: datetime) -> Series:
         """Raises Invalid for a range that is empty or too long."""
         learner = await self.learners.find(user_id)
         dates = range_of(query, learner.today(now))
-        studied = await self.periods.read(user_id, now, dates)
-        return series(studied.days, query.by, dates)
+        studied = await self.periods.read(learner, now, dates)
+        return series(studied.days, query.by, dates, learner.first_weekday)
 
     async def calendar(self, user_id: str, year: int | None, now: datetime) -> CalendarYear:
         learner = await self.learners.find(user_id)
         wanted = learner.today(now).year if year is None else year
-        return calendar(await self.periods.read(user_id, now), learner, wanted)
+        return calendar(await self.periods.read(learner, now), learner, wanted)
 
     async def goals(self, user_id: str) -> GoalsBody:
         return goals_body((await self.learners.find(user_id)).goals_now)
@@ -51,9 +51,9 @@ class Learning:
         return await self.learners.with_goals(user_ids)
 
     async def set_goals(self, user_id: str, body: GoalsBody, now: datetime) -> GoalsBody:
-        """Raises Conflict "too_many_changes"."""
-        goals = Goals(**body.model_dump(by_alias=False))
-        return goals_body((await self.learners.set_goals(user_id, goals, now)).goals_now)
+        """Set the goals that are named. Raises Conflict "too_many_changes"."""
+        given = body.model_dump(by_alias=False, exclude_unset=True)
+        return goals_body((await self.learners.set_goals(user_id, given, now)).goals_now)
 
     async def note_reached(
         self, user_id: str, goal: str, *, day: date, value: int, now: datetime
@@ -65,10 +65,15 @@ class Learning:
         """Where the learner is."""
         return (await self.learners.find(user_id)).zone
 
+    async def clock(self, user_id: str) -> LocalClock:
+        """Return where the learner is, and when their days begin."""
+        return (await self.learners.find(user_id)).clock
+
     async def settings(self, user_id: str) -> LearnerSettings:
-        return LearnerSettings(time_zone=await self.zone(user_id))
+        return (await self.learners.find(user_id)).settings
 
     async def set_settings(self, user_id: str, settings: LearnerSettings) -> LearnerSettings:
-        learner = await self.learners.set_zone(user_id, settings.time_zone)
+        """Set the settings that are named."""
+        learner = await self.learners.set_settings(user_id, settings)
         await users.set_time_zone(self._db, user_id, learner.zone)  # `user` shows it as well
-        return LearnerSettings(time_zone=learner.zone)
+        return learner.settings

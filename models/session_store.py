@@ -5,7 +5,7 @@ found); every write to counters, status or owner is fenced (`models.fence`); and
 filter that names `_id` names nothing else, because the embedded database scans otherwise.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -154,12 +154,13 @@ async def claim_session(
     *,
     stamps: Stamps,
     now: datetime,
+    first_start: Callable[[Document, datetime], Awaitable[None]] | None = None,
 ) -> Claim:
     """Make this process the owner of the session, whoever owned it before.
 
     The remainder of a second stays in the document until a second is booked, so a claim
     whose answer is lost may be made again. The first claim of all sets `startedAt` to `now`, and
-    a pause before it does not count.
+    a pause before it does not count; `first_start` is told before.
     """
     for _ in range(CONTENDED_TRIES):
         before = await find_session(db, session_id, user_id)
@@ -168,6 +169,8 @@ async def claim_session(
         stamp = stamps.fresh()
         values: Changes = {"owner": stamps.process, "updatedAt": now}
         if before["startedAt"] is None:
+            if first_start is not None:
+                await first_start(before, now)
             values |= {
                 "startedAt": now,
                 "pausedMs": 0.0,

@@ -1,8 +1,9 @@
 """A focus session: its bodies on the wire, its document, and what is derived from both.
 
 What must always hold (docs/accuracy.md, rule 2): `elapsed = active + idle`; and in an
-ended session every second between start and end is exactly one of active, idle, paused
-and away. Paused and away are derived when read and never below zero.
+ended session that was tracked, every second between start and end is exactly one of active,
+idle, paused and away, seconds by hand apart. Paused and away are derived when read and never
+below zero.
 """
 
 from collections.abc import Mapping
@@ -11,10 +12,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StrictBool, StringConstraints
 
-from models.errors import Conflict, Invalid
+from models.errors import Conflict, FieldError, Invalid
 from models.idle_modes import DEFAULT, IdleMode
 from models.time_zones import UTC, TimeZone
-from models.timelines import EMPTY, counters_set, pause_ended
+from models.timelines import (
+    EMPTY,
+    by_hand_in,
+    counters_set,
+    pause_ended,
+    tracked_in,
+)
 from models.wire import (
     COMPOSED,
     EACH_ONCE,
@@ -24,8 +31,11 @@ from models.wire import (
     UtcDatetime,
     WireModel,
     or_default,
+    without_defaults,
 )
+from scoring.by_hand import MOST_SECONDS
 from scoring.focus import Score, focus_score, round_half_up
+from scoring.local_days import LocalClock, date_of, instant_us
 
 Status = Literal["active", "paused", "completed", "abandoned", "cancelled"]
 FinalStatus = Literal["completed", "abandoned", "cancelled"]
@@ -46,12 +56,6 @@ SearchText = Annotated[
 ]
 Counter = Annotated[int, Field(ge=0, le=MAX_COUNTER), WHOLE]
 SessionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{24}$")]
-
-
-def _without_defaults(schema: dict[str, Any]) -> None:
-    """In a partial body a missing field means "as it is", so it has no default."""
-    for field in schema.get("properties", {}).values():
-        field.pop("default", None)
 
 
 class SessionFields(WireModel):
@@ -75,7 +79,7 @@ class NewSession(SessionFields):
 class SessionChange(SessionFields):
     """Body of `PUT /api/sessions/:id`: only the fields that are there change."""
 
-    model_config = ConfigDict(json_schema_extra=_without_defaults)
+    model_config = ConfigDict(json_schema_extra=without_defaults)
 
     elapsed_seconds: Counter = 0
     active_seconds: Counter = 0
@@ -133,6 +137,7 @@ class SessionView(WireModel):
     elapsed_seconds: int
     active_seconds: int
     idle_seconds: int
+    manual_seconds: Annotated[int, Field(description="Of the elapsed seconds, those by hand.")]
     tab_switches: int
     paused_seconds: int
     away_seconds: int
@@ -217,7 +222,7 @@ def ended_fields(document: Mapping[str, Any], status: str, ended_at: datetime) -
     been set back since, the end moves so that the counted seconds fit before it.
     """
     started_at = document["startedAt"] or document["createdAt"]
-    counted = SECOND * (0 if document["edited"] else document["elapsedSeconds"])
+    counted = SECOND * tracked_in(document).elapsed
     return {
         "status": status,
         "startedAt": started_at,
@@ -230,13 +235,22 @@ def ended_fields(document: Mapping[str, Any], status: str, ended_at: datetime) -
 
 
 def changed_fields(
-    document: Mapping[str, Any], given: Mapping[str, Any], now: datetime
+    document: Mapping[str, Any],
+    given: Mapping[str, Any],
+    now: datetime,
+    here: LocalClock | None = None,
 ) -> dict[str, Any]:
     """What setting the `given` fields by hand changes in this document.
 
-    Counters must come out consistent (`Invalid` "counters_inconsistent" otherwise); a
-    status only moves between active and paused, and an ended session keeps its own
-    (`Conflict` "session_ended"). The score of an ended session follows.
+    Args:
+        document: The session as it is.
+        given: Fields by their names in the document.
+        now: When they are set.
+        here: The learner's own clock; without it, the clock of the session.
+
+    Raises:
+        Invalid: "counters_inconsistent"; "invalid_body" for more than `MOST_SECONDS` by hand.
+        Conflict: "session_ended" for another status of an ended session.
     """
     changes = {name: value for name, value in given.items() if name not in COUNTERS}
     status = changes.pop("status", None)
@@ -244,12 +258,51 @@ def changed_fields(
         changes |= status_fields(document, status, now)
     counters = {name: given[name] for name in COUNTERS if name in given}
     if counters:
-        changes |= (set_ := consistent_counters(document, counters))
-        changes |= counters_set({**document, **changes}, set_)
-        changes["edited"] = True
+        wanted = consistent_counters(document, counters)
+        at, zone = entered_for(document, now, here)
+        starts_at = here.starts_at if here else 0
+        changes |= counters_set(
+            {**document, **changes},
+            wanted,
+            at=at,
+            zone=zone,
+            day_of=lambda at_us, zone: date_of(at_us, zone, starts_at),
+        )
+        changes |= {**wanted, "edited": True}
+        _refuse_more_than_a_day(document, changes, counters)
     if document["status"] in FINAL and (counters or "targetMinutes" in given):
         changes |= score_fields({**document, **changes})
     return {**changes, "updatedAt": now}
+
+
+def entered_for(
+    document: Mapping[str, Any], now: datetime, here: LocalClock | None
+) -> tuple[datetime, str]:
+    """Return the moment for which seconds by hand are entered now, and its time zone.
+
+    It is the end of the session, else now, by the clock of the session; where that is a day
+    ahead of the learner's, by the learner's: no seconds by hand belong to a day after today.
+    """
+    at = min(document["endedAt"] or now, now)
+    zone = document.get("timeZone", UTC)
+    if here is not None:
+        today = here.date_of(instant_us(now))
+        if date_of(instant_us(at), zone, here.starts_at) > today:
+            zone = here.zone
+    return at, zone
+
+
+def _refuse_more_than_a_day(
+    document: Mapping[str, Any], changes: Mapping[str, Any], given: Mapping[str, int]
+) -> None:
+    if by_hand_in({**document, **changes}).elapsed <= max(
+        MOST_SECONDS, by_hand_in(document).elapsed
+    ):
+        return
+    raised = [name for name in given if given[name] > document[name]] or list(given)
+    message = f"must leave at most {MOST_SECONDS} seconds (a day) by hand in a session"
+    errors = [FieldError(field=name, message=message) for name in raised]
+    raise Invalid("invalid_body", "A session takes one day of seconds by hand.", errors)
 
 
 def status_fields(document: Mapping[str, Any], status: str, now: datetime) -> dict[str, Any]:
@@ -292,15 +345,24 @@ def consistent_counters(document: Mapping[str, Any], given: Mapping[str, int]) -
 def paused_and_away(document: Mapping[str, Any], until: datetime) -> tuple[int, int]:
     """Whole seconds paused and away (rule 2) up to the end, or to `until` if not ended."""
     started_at = document["startedAt"]
-    if started_at is None:
+    if started_at is None or was_never_tracked(document):
         return 0, 0
     until = document["endedAt"] or until
-    rest = max(0, (until - started_at) // SECOND - document["elapsedSeconds"])
+    rest = max(0, (until - started_at) // SECOND - tracked_in(document).elapsed)
     paused_ms = document["pausedMs"]
     if document["pausedAt"] is not None:
         paused_ms += max(0.0, (until - document["pausedAt"]) / MILLISECOND)
     paused = min(rest, round_half_up(paused_ms / 1000))
     return paused, rest - paused
+
+
+def was_never_tracked(document: Mapping[str, Any]) -> bool:
+    """Whether no client has tracked the session: then its end has set `startedAt`."""
+    return (
+        document["startedAt"] in (None, document["createdAt"])
+        and document["lastBookedAt"] is None
+        and not tracked_in(document).elapsed
+    )
 
 
 def known_until(document: Mapping[str, Any], *, now: datetime, tracked: bool) -> datetime:
@@ -319,6 +381,7 @@ def view(document: Mapping[str, Any], *, now: datetime, tracked: bool) -> Sessio
         {
             **document,
             "_id": str(document["_id"]),
+            "manualSeconds": by_hand_in(document).elapsed,
             "pausedSeconds": paused,
             "awaySeconds": away,
             "tracked": tracked and document["status"] not in FINAL,

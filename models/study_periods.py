@@ -3,19 +3,26 @@
 What must always hold: what is read is as if every session were read now. Sessions belong
 to the UTC day and month of their creation, so none can join a period that is over. What is
 remembered of one (collection `study_periods`: months, and the days of months that are not
-yet remembered) are its sessions that had ended, and which had not: those are read each
-time. Whoever changes or deletes a session by hand says so first (`touch`), which forgets
-its periods. A period is not remembered within `SETTLED_AFTER` of that or of its end, nor
-unless nothing was said since before its sessions were read.
+yet remembered) are its sessions that had ended, which had been started and had not ended, and
+how many had not been started: the second ones are read each time. Whoever changes, deletes,
+starts for the first time or ends a session that was never started, says so first (`touch`),
+which forgets its periods. A period is not remembered within `SETTLED_AFTER` of that or of its
+end, nor unless nothing was said since before its sessions were read.
 
 Periods whose sessions overlap in time are read together, since a second in which two
 sessions were tracked counts once.
+
+A learner's days are worked out once at a time (`models.shared_work`), in slices
+(`models.slices`). What is remembered by other rules than those of `FORMAT` and of the learner's
+days is not used.
 """
 
 import contextlib
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from itertools import accumulate
 from typing import NamedTuple
 
 from bson import ObjectId
@@ -24,11 +31,25 @@ from pymongo.errors import DuplicateKeyError
 
 from models.fence import Stamps, fenced
 from models.indexes import IndexSpec
+from models.learners import Learner
 from models.session_store import sessions
 from models.sessions import FINAL, Document
-from models.studied import NO_DATES, Dates, Kept, Studied, kept_of, lived_of, read_kept
+from models.shared_work import SharedWork
+from models.slices import Slices
+from models.studied import (
+    NO_DATES,
+    Dates,
+    Kept,
+    Loaded,
+    Studied,
+    is_untouched,
+    kept_of,
+    lived_of,
+    read_kept,
+)
+from models.timelines import BY_HAND
 from scoring.local_days import ONE_DAY
-from scoring.study_days import Lived, tally
+from scoring.study_days import Lived, StudyDays, tally_steps
 from scoring.utc_days import midnight
 
 COLLECTION = "study_periods"
@@ -36,10 +57,12 @@ INDEXES = (IndexSpec(keys=(("userId", 1),), query="read: all periods of a learne
 SETTLED_AFTER = timedelta(minutes=10)
 """Longer than a write may be on its way, and than the clocks of servers differ."""
 CHUNK = 500
+FORMAT = 2
+"""Of what is remembered; it is raised whenever the rules of counting change."""
 FIELDS = dict.fromkeys(
     (
-        *("status", "timeZone", "startedAt", "createdAt", "endedAt", "edited"),
-        *("elapsedSeconds", "activeSeconds", "idleSeconds", "tabSwitches", "timeline"),
+        *("status", "timeZone", "startedAt", "createdAt", "endedAt", "edited", "lastBookedAt"),
+        *("elapsedSeconds", "activeSeconds", "idleSeconds", "tabSwitches", "timeline", BY_HAND),
         *("pausedMs", "pausedAt", "focusScore", "contentId", "tags"),
     ),
     1,
@@ -67,6 +90,7 @@ class StudyPeriods:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._stamps = Stamps()
+        self._shared: SharedWork[Studied] = SharedWork()
 
     async def touch(self, session: Document, now: datetime) -> None:
         """A session is going to be changed or deleted by hand."""
@@ -82,61 +106,79 @@ class StudyPeriods:
             except DuplicateKeyError:  # made at the same instant
                 await self._upsert(wanted, fresh, first)
 
-    async def read(self, user_id: str, now: datetime, dates: Dates = NO_DATES) -> Studied:
-        """What this learner did: sums, marks of all dates, and all of the wanted `dates`."""
+    async def read(self, learner: Learner, now: datetime, dates: Dates = NO_DATES) -> Studied:
+        """Return what this learner did: sums, marks of all dates, all of the wanted `dates`.
+
+        The result is shared: nobody may change it.
+        """
+        question = (dates, learner.starts_at)
+        return await self._shared.result(
+            learner.user_id, question, lambda: self._read(learner, now, dates)
+        )
+
+    # --- private ----------------------------------------------------------------------------
+
+    async def _read(self, learner: Learner, now: datetime, dates: Dates) -> Studied:
+        user_id, slices = learner.user_id, Slices()
         while True:
             wanted = {"userId": user_id}
             found = await self._db[COLLECTION].find(wanted, {"days": 0}).to_list(None)
-            known = {document["period"]: document for document in found}
-            kept, live = await self._split(user_id, known, now)
-            lived = [*live, *await self._ended_since(kept.values())]
+            known = {each["period"]: _by_the_rules_of(each, learner) for each in found}
+            kept, live = await self._split(learner, known, now, slices)
+            live.add(await self._ended_since(kept.values(), slices))
             studied = Studied()
-            studied.open = Counter(each.status for each in lived if each.status not in FINAL)
-            for period in _overlapping(kept, lived):
-                del kept[period]
-                have = {each.id for each in lived}
-                again = await self._lived(user_id, period.since, period.until)
-                lived += [each for each in again if each.id not in have]
-            studied.add_days(tally(lived), dates)
+            have = {each.id for each in live.lived}
+            for period in await self._overlapping(kept, live.lived, slices):
+                # Those of it that were never started are part of what is remembered.
+                studied.open += kept.pop(period).never_started
+                again = await self._loaded(user_id, period.since, period.until, slices)
+                live.lived += [each for each in again.lived if each.id not in have]
+            studied.open += live.statuses()
+            studied.open += Counter(each.status for each in live.lived if each.status not in FINAL)
+            days: StudyDays = {}
+            await slices.run(tally_steps(days, live.lived, learner.starts_at))
+            await slices.run(studied.adding_days(days, dates), 40)
             for each in kept.values():
                 studied.add_kept(each)
+                await slices.did(100)
             stamps = {
                 _id(user_id, period): known[period.name]["stamp"]
                 for period, each in kept.items()
                 if any(dates.since <= mark.date < dates.until for mark in each.marks)
             }
-            if await self._add_whole(studied, stamps, dates):
+            if await self._add_whole(studied, stamps, dates, slices):
                 return studied
 
-    # --- private ----------------------------------------------------------------------------
-
     async def _split(
-        self, user_id: str, known: dict[str, Document], now: datetime
-    ) -> tuple[dict[Period, Kept], list[Lived]]:
+        self, learner: Learner, known: dict[str, Document], now: datetime, slices: Slices
+    ) -> tuple[dict[Period, Kept], Loaded]:
         """What is remembered, and the sessions of all other periods; and remember more."""
         kept: dict[Period, Kept] = {}
-        live: list[Lived] = []
-        today = now.astimezone(UTC).date()
+        live = Loaded()
+        user_id, today = learner.user_id, now.astimezone(UTC).date()
         for month in await self._months(user_id, known, today):
             document = known.get(month.name)
             if document is not None and document["kept"]:
                 kept[month] = read_kept(document["kept"])
+                await slices.did(100)
                 continue
             if month.is_settled(now, document):
-                of_month = await self._lived(user_id, month.since, month.until)
-                await self._keep(user_id, month, document, of_month)
+                of_month = await self._loaded(user_id, month.since, month.until, slices)
+                await self._keep(learner, month, document, of_month, slices)
                 await self._forget_days(user_id, month, known)
-                live += of_month
+                live.add(of_month)
                 continue
             days = list(_days(month.since, min(month.until, today + ONE_DAY)))
             for day in days:
                 if (found := known.get(day.name)) is not None and found["kept"]:
                     kept[day] = read_kept(found["kept"])
             for since, until in _stretches([day for day in days if day not in kept]):
-                stretch = await self._lived(user_id, since, until)
-                live += stretch
+                stretch = await self._loaded(user_id, since, until, slices)
+                live.add(stretch)
                 if month.until >= today - 2 * ONE_DAY:
-                    await self._keep_days(user_id, known, stretch, now, of=Dates(since, until))
+                    await self._keep_days(
+                        learner, known, stretch, now, of=Dates(since, until), slices=slices
+                    )
         return kept, live
 
     async def _months(self, user_id: str, known: dict[str, Document], today: date) -> list[Period]:
@@ -159,55 +201,89 @@ class StudyPeriods:
             first = month.until
         return sorted(months.values())
 
-    async def _lived(self, user_id: str, since: date, until: date) -> list[Lived]:
+    async def _loaded(self, user_id: str, since: date, until: date, slices: Slices) -> Loaded:
         """The sessions that were created on these UTC days."""
         bounds = {"$gte": _bound(since), "$lt": _bound(until)}
-        found = sessions(self._db).find({"userId": user_id, "_id": bounds}, FIELDS)
-        return [lived_of(document) for document in await found.to_list(None)]
+        loaded = Loaded()
+        await self._load(loaded, {"userId": user_id, "_id": bounds}, slices)
+        return loaded
 
-    async def _ended_since(self, kept: Iterable[Kept]) -> list[Lived]:
+    async def _load(self, loaded: Loaded, wanted: Document, slices: Slices) -> None:
+        found = sessions(self._db).find(wanted, FIELDS).batch_size(CHUNK)
+        async for document in found:
+            if is_untouched(document):
+                loaded.never_started[_created_on(document["_id"]), document["status"]] += 1
+                await slices.did(2)
+            else:
+                loaded.lived.append(lived_of(document))
+                await slices.did(10 + len(document.get("timeline", b"")) // 4)
+
+    async def _ended_since(self, kept: Iterable[Kept], slices: Slices) -> Loaded:
         """The sessions that had not ended when their periods were remembered."""
         ids = [id_ for each in kept for id_ in each.open]
-        found: list[Document] = []
+        loaded = Loaded()
         for at in range(0, len(ids), CHUNK):
-            wanted = {"_id": {"$in": ids[at : at + CHUNK]}}
-            found += await sessions(self._db).find(wanted, FIELDS).to_list(None)
-        return [lived_of(document) for document in found]
+            await self._load(loaded, {"_id": {"$in": ids[at : at + CHUNK]}}, slices)
+        return loaded
 
-    async def _add_whole(self, studied: Studied, stamps: dict[str, str], dates: Dates) -> bool:
+    async def _add_whole(
+        self, studied: Studied, stamps: dict[str, str], dates: Dates, slices: Slices
+    ) -> bool:
         """Add all that is remembered of the wanted dates; False if it is another by now."""
         if not stamps:
             return True
         wanted = {"_id": {"$in": list(stamps)}}
-        found = await self._db[COLLECTION].find(wanted, {"days": 1, "stamp": 1}).to_list(None)
-        for document in found:
-            studied.add_documents(document["days"] or (), dates)
-        return {document["_id"]: document["stamp"] for document in found} == stamps
+        found = self._db[COLLECTION].find(wanted, {"days": 1, "stamp": 1}).batch_size(2)
+        seen: dict[str, str] = {}
+        async for document in found:
+            seen[document["_id"]] = document["stamp"]
+            await slices.run(studied.adding_documents(document["days"] or (), dates), 40)
+        return seen == stamps
 
     async def _keep_days(
         self,
-        user_id: str,
+        learner: Learner,
         known: dict[str, Document],
-        lived: list[Lived],
+        loaded: Loaded,
         now: datetime,
         *,
         of: Dates,
+        slices: Slices,
     ) -> None:
-        by_day: dict[date, list[Lived]] = {}
-        for each in lived:
-            by_day.setdefault(_created_on(ObjectId(each.id)), []).append(each)
-        for day in _days(of.since, of.until):
-            document = known.get(day.name)
-            if day.is_settled(now, document):
-                await self._keep(user_id, day, document, by_day.get(day.since, []))
+        by_day: dict[date, Loaded] = {}
+        for each in loaded.lived:
+            by_day.setdefault(_created_on(ObjectId(each.id)), Loaded()).lived.append(each)
+            await slices.did(2)
+        for (day, status), count in loaded.never_started.items():
+            by_day.setdefault(day, Loaded()).never_started[day, status] = count
+        for period in _days(of.since, of.until):
+            document = known.get(period.name)
+            if period.is_settled(now, document):
+                of_day = by_day.get(period.since, Loaded())
+                await self._keep(learner, period, document, of_day, slices)
 
     async def _keep(
-        self, user_id: str, period: Period, known: Document | None, lived: list[Lived]
+        self,
+        learner: Learner,
+        period: Period,
+        known: Document | None,
+        loaded: Loaded,
+        slices: Slices,
     ) -> None:
         """Remember a period that is settled, unless it was touched since it was read."""
-        kept, days = kept_of(lived)
+        found = await kept_of(loaded.lived, loaded.statuses(), learner.starts_at, slices)
+        if found is None:
+            return
+        kept, days = found
         stamp = self._stamps.fresh()
-        values = {"kept": kept, "days": days, "built": True}
+        values = {
+            "kept": kept,
+            "days": days,
+            "built": True,
+            "format": FORMAT,
+            "startsAt": learner.starts_at,
+        }
+        user_id = learner.user_id
         id_ = _id(user_id, period)
         if known is not None:
             update = fenced(known["stamp"], stamp, values=values)
@@ -217,6 +293,32 @@ class StudyPeriods:
         fresh = {"userId": user_id, "period": period.name, "touchedAt": over}
         with contextlib.suppress(DuplicateKeyError):  # touched, or kept by another process
             await self._db[COLLECTION].insert_one({"_id": id_, **fresh, **values, "stamp": stamp})
+
+    async def _overlapping(
+        self, kept: dict[Period, Kept], lived: Iterable[Lived], slices: Slices
+    ) -> list[Period]:
+        """The remembered periods of which a session may overlap one of the others."""
+        periods = [(each.since_us, each.until_us, period) for period, each in kept.items()]
+        periods = sorted(each for each in periods if each[0] < each[1])
+        found: set[Period] = set()
+        last_us, reaching = 0, None
+        for since_us, until_us, period in periods:
+            if reaching is not None and since_us < last_us:
+                found |= {period, reaching}
+            if until_us > last_us:
+                last_us, reaching = until_us, period
+        begins = [since_us for since_us, _, _ in periods]
+        reached = list(accumulate((until_us for _, until_us, _ in periods), max))
+        for each in lived:
+            await slices.did()
+            if not each.runs:
+                continue
+            at = bisect_left(begins, each.until_us) - 1
+            while at >= 0 and reached[at] > each.origin_us:
+                if periods[at][1] > each.origin_us:
+                    found.add(periods[at][2])
+                at -= 1
+        return sorted(found)
 
     async def _forget_days(self, user_id: str, month: Period, known: dict[str, Document]) -> None:
         """Its month is remembered; should a day still be needed, it is read anew."""
@@ -259,21 +361,10 @@ def _stretches(days: Iterable[Period]) -> list[Dates]:
     return found
 
 
-def _overlapping(kept: dict[Period, Kept], lived: Iterable[Lived]) -> list[Period]:
-    """The remembered periods of which a session may overlap one of the others."""
-    stretches: list[tuple[int, int, Period | None]] = [
-        (each.since_us, each.until_us, period) for period, each in kept.items() if each.marks
-    ]
-    stretches += [(each.origin_us, each.until_us, None) for each in lived if each.runs]
-    stretches.sort(key=lambda stretch: stretch[:2])
-    found: set[Period] = set()
-    until_us, reaching = 0, None
-    for start_us, end_us, period in stretches:
-        if start_us < until_us:
-            found |= {each for each in (period, reaching) if each is not None}
-        if end_us > until_us:
-            until_us, reaching = end_us, period
-    return sorted(found)
+def _by_the_rules_of(document: Document, learner: Learner) -> Document:
+    """What is stored of a period, without what is remembered of it by other rules."""
+    rules = (document.get("format"), document.get("startsAt"))
+    return document if rules == (FORMAT, learner.starts_at) else {**document, "kept": None}
 
 
 def _id(user_id: str, period: Period) -> str:

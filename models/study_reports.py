@@ -1,7 +1,8 @@
 """What a learner is told of their days, and the arithmetic between. Pure.
 
 What must always hold: every series over a range comes to the same totals, whatever it is
-told by; a date without anything is there as zeros.
+told by, but for seconds by hand, which are of no hour; a date without anything is there as
+zeros.
 """
 
 from collections import Counter
@@ -17,7 +18,7 @@ from models.sessions import FINAL
 from models.studied import Dates, Studied
 from models.wire import Day, WireModel
 from scoring.local_days import ONE_DAY
-from scoring.streaks import Goals, counted_days, counts, goals_on, monday_of, streaks
+from scoring.streaks import Goals, counted_days, counts, goals_on, streaks, week_of
 from scoring.study_days import NOTHING, DayMark, DayTally, Share, StudyDays, together
 
 DEFAULT_DAYS, MOST_DAYS = 30, 400
@@ -75,10 +76,12 @@ class SessionCounts(WireModel):
 
 
 class Sums(WireModel):
-    """What sessions come to. A second in which two were tracked counts once. Scores are
-    those of sessions that ended; rates are null where there is nothing to divide by."""
+    """What sessions come to. A second in which two were tracked counts once; seconds by hand
+    are added. Ended sessions are those with a second at least, and so are scores; rates are
+    null where there is nothing to divide by."""
 
     focused_seconds: int
+    manual_seconds: Annotated[int, Field(description="Of the focused seconds, those by hand.")]
     idle_seconds: int
     elapsed_seconds: int
     paused_seconds: int
@@ -106,13 +109,14 @@ class UserStats(Sums):
 
 
 class Point(Sums):
-    """A date, the Monday of a week, or the first of a month, as far as the range goes."""
+    """A date, the first day of a week, or the first of a month, as far as the range goes."""
 
     date: date
 
 
 class HourOfWeek(WireModel):
-    """`weekday` is 1 (Monday) to 7, `hour` 0 to 23."""
+    """`weekday` is 1 (Monday) to 7, `hour` 0 to 23. Hours before `dayStartsAt` are those of the
+    day before; seconds by hand are of no hour."""
 
     weekday: int
     hour: int
@@ -161,14 +165,14 @@ def user_stats(studied: Studied, learner: Learner, now: datetime) -> UserStats:
     marks, today = studied.marks, learner.today(now)
     counted = counted_days(marks.values(), learner.goals, learner.zone)
     found = streaks(counted, today, learner.zone)
-    monday = monday_of(today)
-    nothing = DayMark(monday, 0, 0, None, None)
+    first = week_of(today, learner.first_weekday)
+    nothing = DayMark(first, 0, 0, None, None)
     week = nothing
-    for day in _dates(monday, monday + WEEK * ONE_DAY):
+    for day in _dates(first, today + ONE_DAY):
         week = week.plus(marks.get(day, nothing))
     here = marks.get(today, nothing)
     goals = learner.goals_now
-    statuses = studied.total.ended + studied.open
+    statuses = studied.total.ended + studied.total.empty + studied.open
     return UserStats(
         **_sums(studied.total).model_dump(by_alias=False),
         sessions=SessionCounts(
@@ -182,7 +186,7 @@ def user_stats(studied: Studied, learner: Learner, now: datetime) -> UserStats:
             **_progress(today, here, goals.daily_minutes),
             sessions=_toward(here.completed, goals.sessions_per_day),
         ),
-        week=PeriodProgress(**_progress(monday, week, goals.weekly_minutes)),
+        week=PeriodProgress(**_progress(first, week, goals.weekly_minutes)),
     )
 
 
@@ -201,8 +205,8 @@ def range_of(query: SeriesQuery, today: date) -> Dates:
     return Dates(since, until)
 
 
-def series(days: StudyDays, by: By, dates: Dates) -> Series:
-    """Of all days within these dates."""
+def series(days: StudyDays, by: By, dates: Dates, first_weekday: int = 0) -> Series:
+    """Of all days within these dates; weeks begin with `first_weekday` (0 is Monday)."""
     since, until = dates
     found = Series(by=by, from_=since, to=until, total=_sums(together(days.values())))
     match by:
@@ -215,7 +219,9 @@ def series(days: StudyDays, by: By, dates: Dates) -> Series:
         case "day":
             found.points = _points(days, _dates(since, until), lambda day: day)
         case "week":
-            found.points = _points(days, _dates(since, until), monday_of)
+            found.points = _points(
+                days, _dates(since, until), lambda day: week_of(day, first_weekday)
+            )
         case "month":
             found.points = _points(days, _dates(since, until), lambda day: day.replace(day=1))
     return found
@@ -281,6 +287,7 @@ def _sums(tally: DayTally) -> Sums:
     ended, elapsed = tally.sessions, tally.focused + tally.idle
     return Sums(
         focused_seconds=tally.focused,
+        manual_seconds=tally.manual,
         idle_seconds=tally.idle,
         elapsed_seconds=elapsed,
         paused_seconds=tally.paused,

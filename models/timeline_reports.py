@@ -1,12 +1,15 @@
 """The timeline of a session as clients see it, and what was before each edit.
 
 What must always hold: every total of the session and its score can be computed from its
-runs and its target alone; the same is true of what is told of it before an edit.
+runs and its target alone; the same is true of what is told of it before an edit. Seconds by
+hand stand behind all runs, since nobody knows when they were.
 """
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from models.sessions import (
     Document,
@@ -17,14 +20,16 @@ from models.sessions import (
     paused_and_away,
 )
 from models.time_zones import UTC
-from models.timelines import origin_of, pause_ended, runs_in
+from models.timelines import entries_in, origin_of, pause_ended, runs_in, tracked_in
 from models.wire import UtcDatetime, WireModel
 from scoring.apportion import COUNTED, Told, told
-from scoring.local_days import MICROSECOND
+from scoring.by_hand import Entry
+from scoring.local_days import MICROSECOND, at_instant
 from scoring.timeline import Kind
 
 EditKind = Literal["reassigned", "counters", "target"]
-RunKind = Literal["active", "idle", "paused", "away"]
+RunKind = Literal["active", "idle", "paused", "away", "manual"]
+CountedAs = Literal["active", "idle"]
 NAMES: Mapping[Kind, RunKind] = {
     Kind.ACTIVE: "active",
     Kind.IDLE: "idle",
@@ -33,13 +38,23 @@ NAMES: Mapping[Kind, RunKind] = {
 }
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class RunView(WireModel):
-    """A run of one kind of seconds; `tabSwitches` is null where none are counted."""
+    """A run of one kind of seconds; `tabSwitches` is null where none are counted.
+
+    Seconds by hand (`manual`) have no `startedAt`, but the moment for which they were entered,
+    whose date they belong to, and `countsAs`: as which seconds they are counted.
+    """
 
     kind: RunKind
-    started_at: UtcDatetime
+    started_at: UtcDatetime | None
     seconds: int
     tab_switches: int | None
+    entered_for: Annotated[UtcDatetime | None, Field(exclude_if=_is_none)] = None
+    counts_as: Annotated[CountedAs | None, Field(exclude_if=_is_none)] = None
 
 
 class BeforeEdit(WireModel):
@@ -90,7 +105,7 @@ def told_of(document: Mapping[str, Any], until: datetime) -> list[Told]:
         (until - origin_of(document)) // MICROSECOND,
         paused_seconds=paused,
         away_seconds=away,
-        tab_switches=document["tabSwitches"],
+        tab_switches=tracked_in(document).tab_switches,
     )
 
 
@@ -121,7 +136,7 @@ def timeline_view(document: Document, *, now: datetime, tracked: bool) -> Timeli
 
 def _runs(document: Document, until: datetime) -> list[RunView]:
     origin = origin_of(document)
-    return [
+    tracked = [
         RunView.model_construct(  # there may be thousands, and they need no checking
             kind=NAMES[one.run.kind],
             started_at=_at(origin, one),
@@ -130,6 +145,27 @@ def _runs(document: Document, until: datetime) -> list[RunView]:
         )
         for one in told_of(document, until)
     ]
+    return [*tracked, *(each for entry in entries_in(document) for each in _by_hand(entry))]
+
+
+def _by_hand(entry: Entry) -> list[RunView]:
+    active, idle, tab_switches = entry.counts
+    views = []
+    seconds_as: tuple[tuple[CountedAs, int], ...] = (("active", active), ("idle", idle))
+    for counts_as, seconds in seconds_as:
+        if seconds or (tab_switches and not idle):
+            views.append(
+                RunView.model_construct(
+                    kind="manual",
+                    started_at=None,
+                    seconds=seconds,
+                    tab_switches=tab_switches,
+                    entered_for=at_instant(entry.at_us),
+                    counts_as=counts_as,
+                )
+            )
+            tab_switches = 0
+    return views
 
 
 def _edit(document: Document, edit: Mapping[str, Any]) -> EditView:

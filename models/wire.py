@@ -166,6 +166,19 @@ class WireModel(BaseModel):
     )
 
 
+def without_defaults(schema: dict[str, Any]) -> None:
+    """Take the defaults out of the schema of a body: a missing field means "as it is"."""
+    for field in schema.get("properties", {}).values():
+        field.pop("default", None)
+
+
+class Change(WireModel):
+    """A body that changes some fields: what is left out stays as it is, so no field has a
+    default."""
+
+    model_config = ConfigDict(json_schema_extra=without_defaults)
+
+
 class StoredModel(WireModel):
     """A document: fields that a newer version of the server left in it are ignored."""
 

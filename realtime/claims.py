@@ -8,6 +8,7 @@ again; and whoever changes a session can first wait for a claim that is on its w
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import Context
+from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
@@ -43,10 +44,13 @@ class Claims:
         stamps: Stamps,
         peers: Peers,
         note: Callable[[ObjectId], Awaitable[None]],
+        first_start: Callable[[Document, datetime], Awaitable[None]] | None = None,
     ) -> None:
+        """`first_start` is told before a session is started for the first time."""
         self._db = db
         self._peers = peers
         self._note = note
+        self._first_start = first_start
         self._engine = engine
         self._ledger = ledger
         self._book = book
@@ -95,7 +99,12 @@ class Claims:
             noted = asyncio.ensure_future(self._note(ObjectId(session_id)))
             noted.add_done_callback(lambda done: done.cancelled() or done.exception())
             claim = await claim_session(
-                self._db, session_id, user_id, stamps=self._stamps, now=self._clock.wall(now_us)
+                self._db,
+                session_id,
+                user_id,
+                stamps=self._stamps,
+                now=self._clock.wall(now_us),
+                first_start=self._first_start,
             )
             thing = self._book.tracked(claim, now_us)
             self._engine.add(thing)

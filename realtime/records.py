@@ -105,9 +105,9 @@ class SessionRecords:
         if self._peers.others_track(document["owner"]):
             given = await self._let_others_update(document, given)
         if _needs_fence(document, given):
-            now = self._tracking.now
+            now, here = self._tracking.now, await self._learning.clock(user_id)
             return await self._change(
-                user_id, session_id, lambda found: changed_by_hand(found, given, now())
+                user_id, session_id, lambda found: changed_by_hand(found, given, now(), here)
             )
         if given:
             fields = {**given, "updatedAt": self._tracking.now()}
@@ -141,6 +141,8 @@ class SessionRecords:
         Raises NotFound, Conflict "session_ended" if it had ended otherwise.
         """
         document = await store.find_session(self._db, session_id, user_id)
+        if document["startedAt"] is None:
+            await self._periods.touch(document, self._tracking.now())
         thing = await self._present(user_id, session_id)
 
         async def ended() -> bool:

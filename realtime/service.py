@@ -99,6 +99,7 @@ class SessionService:
             stamps=stamps,
             peers=self.peers,
             note=self.abandonment.note,
+            first_start=learning.periods.touch,
         )
         self.goals = GoalWatch(self.hub, learning, self.now)
         self._endings = Endings(

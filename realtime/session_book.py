@@ -12,7 +12,7 @@ from models.idle_modes import DEFAULT, idle_after_s
 from models.session_store import Claim, sessions
 from models.sessions import COUNTERS, FINAL, Document, ended_fields
 from models.storage import answered_within
-from models.timelines import carry_us_in, counts_in, going_on, origin_of
+from models.timelines import BY_HAND, carry_us_in, counts_in, going_on, origin_of
 from realtime.clock import Clock
 from realtime.meter import Meter
 from realtime.tracked import PAUSED, TrackedSession
@@ -64,13 +64,13 @@ class SessionBook:
             totals=self.totals(document),
             target_minutes=document["targetMinutes"],
             started_at=document["startedAt"],
-            edited=document["edited"],
             meter=Meter(idle_after_us=idle_after_us, carry_us=carry_us_in(document)),
             stamp=document["stamp"],
             paused_us=round(document["pausedMs"] * 1000),
             paused_since_us=self._clock.at_us(paused_at) if paused and paused_at else None,
             timeline=going_on(document, self._clock.wall(now_us)),
             origin_us=self._clock.at_us(origin_of(document)),
+            by_hand=document.get(BY_HAND, ()),
         )
 
     def absolute(self, thing: TrackedSession) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class SessionBook:
         if thing.ended_at_us is not None:
             # The target it is scored with goes along, so that the two always fit.
             values["targetMinutes"] = thing.target_minutes
-            facts = {**values, "startedAt": thing.started_at, "edited": thing.edited}
+            facts = {**values, "startedAt": thing.started_at, BY_HAND: thing.by_hand}
             values |= ended_fields(facts, thing.status, clock.wall(thing.ended_at_us))
         return values
 

@@ -9,9 +9,9 @@ What must always hold:
   `revision`, and the thing leaves memory only when `saved_revision` has caught up.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from realtime.close_codes import CloseCode
 from realtime.meter import Meter
@@ -190,7 +190,7 @@ class TrackedSession(Tracked):
     """A focus session."""
 
     __slots__ = (
-        "edited",
+        "by_hand",
         "origin_us",
         "reached_target",
         "started_at",
@@ -212,11 +212,12 @@ class TrackedSession(Tracked):
         stamp: str,
         paused_us: int = 0,
         paused_since_us: int | None = None,
-        edited: bool = False,
         timeline: Timeline,
         origin_us: int,
+        by_hand: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """`origin_us` is when it was started, for its timeline."""
+        """`origin_us` is when it was started, for its timeline; `by_hand` is what was entered
+        by hand before, as it is stored."""
         super().__init__(
             thing_id=thing_id,
             status=status,
@@ -230,8 +231,7 @@ class TrackedSession(Tracked):
         self.started_at = started_at
         self.timeline = timeline
         self.origin_us = origin_us
-        self.edited = edited
-        """Whether its counters were set by hand before."""
+        self.by_hand = by_hand
         self.retarget(target_minutes)
 
     def begin_run(self, kind: Kind, start_us: int) -> bool:

@@ -20,7 +20,7 @@ from quart import Quart, Response, g, request
 from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
 
 from models.errors import FieldError, Invalid, Malformed
-from models.wire import WireModel
+from models.wire import Change, WireModel
 from scoring.text import mended_json
 
 MAX_BODY_BYTES = 64 * 1024
@@ -45,8 +45,11 @@ async def read_body(model: type[M]) -> M:
 
 
 def needs_body(model: type[WireModel]) -> bool:
-    """Whether a body must be sent: where no field is required, none stands for `{}`."""
-    return any(field.is_required() for field in model.model_fields.values())
+    """Whether a body must be sent: where no field is required, none stands for `{}`, but for a
+    change, of which nothing would remain."""
+    return issubclass(model, Change) or any(
+        field.is_required() for field in model.model_fields.values()
+    )
 
 
 def read_query(model: type[M]) -> M:

@@ -25,7 +25,7 @@ from models.export_rows import (
 )
 from models.focus_metrics import FocusDay, FocusMetrics, TopContent
 from models.known_users import UserTotals
-from models.learners import GoalsBody, LearnerSettings
+from models.learners import GoalsBody, GoalsChange, LearnerSettings, SettingsChange
 from models.metrics import DailyActivity, DayActivity, Metrics, MonthLogins
 from models.sessions import EndSession, NewSession, ScoreBreakdown, SessionChange, SessionView
 from models.study_reports import (
@@ -101,6 +101,7 @@ ENDED = SessionView(
     tab_switches=TAB_SWITCHES,
     paused_seconds=0,
     away_seconds=0,
+    manual_seconds=0,
     tracked=False,
     focus_score=FOCUS_SCORE,
     score_breakdown=SCORE_BREAKDOWN,
@@ -153,6 +154,7 @@ SUMS = Sums(
     elapsed_seconds=ELAPSED_S,
     paused_seconds=0,
     away_seconds=0,
+    manual_seconds=0,
     ended_sessions=1,
     completed_sessions=1,
     completion_rate=1,
@@ -237,7 +239,7 @@ SIGNED_IN = SignedIn(
     expires_at=NOW + timedelta(hours=1),
     refresh_token=REFRESH_TOKEN,
 )
-SETTINGS = LearnerSettings(time_zone=ZONE)
+SETTINGS = LearnerSettings(time_zone=ZONE, week_starts_on="sunday", day_starts_at="04:00")
 EXPORTED_GOALS = ExportedGoals(**dict(GOALS), since=TODAY)
 EXPORTED_LOGIN = ExportedLogin(
     created_at=STARTED_AT, rotated_at=STARTED_AT, expires_at=NOW + timedelta(days=30)
@@ -277,9 +279,9 @@ BODIES: tuple[WireModel, ...] = (
     NewSession(target_minutes=25, content_id="algebra-3", title="Chapter 3", tags=["algebra"]),
     SessionChange(title="Chapters 3 and 4", notes="Exercises 1 to 7", status="paused"),
     EndSession(status="completed"),
-    Reassignment(started_at=RUNS[1].started_at, reason="I read on paper"),
-    GOALS,
-    SETTINGS,
+    Reassignment(started_at=RUNS[1].started_at or STARTED_AT, reason="I read on paper"),
+    GoalsChange(**GOALS.model_dump(by_alias=False)),
+    SettingsChange(**SETTINGS.model_dump(by_alias=False)),
     TrackVisit(session_id="5e1f9c52-3c1d-4a6e-9a57-0d8f7a4c2b10"),
     TrackEvent(type="action", action_name="flashcard_flipped"),
     Engagement(

@@ -3,7 +3,7 @@
 from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag_blueprint
 
-from models.learners import GoalsBody, LearnerSettings
+from models.learners import GoalsBody, GoalsChange, LearnerSettings, SettingsChange
 from models.study_reports import CalendarQuery, CalendarYear, Series, SeriesQuery, UserStats
 from models.wire import WireModel
 from routes.bodies import answer, read_body, read_query
@@ -90,15 +90,16 @@ async def get_goals() -> Response:
 
 @blueprint.put("/goals")
 @authenticated
-@document_request(GoalsBody)
+@document_request(GoalsChange)
 @document_response(GoalsAnswer)
 @document_problems("too_many_changes", "contended")
 async def put_goals() -> Response:
     """Set one's goals, from today on
 
-    A goal that is left out is taken back. What was reached on earlier dates stays reached.
+    Only the given goals change; null takes one back. What was reached on earlier dates stays
+    reached.
     """
-    body = await read_body(GoalsBody)
+    body = await read_body(GoalsChange)
     user_id = identity().user_id
     goals = await services().learning.set_goals(user_id, body, services().now())
     services().tracking.goals.look(user_id)
@@ -115,14 +116,15 @@ async def get_settings() -> Response:
 
 @blueprint.put("/me/settings")
 @authenticated
-@document_request(LearnerSettings)
+@document_request(SettingsChange)
 @document_response(SettingsBody)
 @document_problems("contended")
 async def put_settings() -> Response:
-    """Set one's time zone
+    """Set one's time zone, and when weeks and days begin
 
-    Sessions that there are keep the zone that they were lived in.
+    Only the given fields change. Sessions that there are keep the zone that they were lived in;
+    `weekStartsOn` and `dayStartsAt` hold for past days too.
     """
-    body = await read_body(LearnerSettings)
+    body = await read_body(SettingsChange)
     settings = await services().learning.set_settings(identity().user_id, body)
     return answer(SettingsBody(settings=settings))

@@ -2,7 +2,9 @@
 
 What must always hold: a second belongs to the local date and hour in which it begins; so
 parts of a run that are told apart by day or hour add up to the run, and a day has the 23,
-24 or 25 hours (or any other length) that the zone's rules give it.
+24 or 25 hours (or any other length) that the zone's rules give it. A day may begin later
+than at midnight (`starts_at`, in minutes): then the hours before that belong to the date
+before.
 
 Instants are whole microseconds since 1970-01-01T00:00Z.
 """
@@ -54,16 +56,32 @@ def at_instant(at_us: int) -> datetime:
     return EPOCH + timedelta(microseconds=at_us)
 
 
-def date_of(at_us: int, zone: str) -> date:
+class LocalClock(NamedTuple):
+    """Where a learner is, and when their days begin, in minutes after midnight."""
+
+    zone: str
+    starts_at: int = 0
+
+    def date_of(self, at_us: int) -> date:
+        """Return the date at an instant."""
+        return date_of(at_us, self.zone, self.starts_at)
+
+
+def date_of(at_us: int, zone: str, starts_at: int = 0) -> date:
     """The local date at an instant."""
-    return at_instant(at_us).astimezone(ZoneInfo(zone)).date()
+    day = at_instant(at_us).astimezone(ZoneInfo(zone)).date()
+    if starts_at:
+        # Where clocks change at this hour, it is passed twice, or never: the first time counts.
+        while at_us < begin_us(day, zone, starts_at):
+            day -= ONE_DAY
+    return day
 
 
 @lru_cache(maxsize=20_000)
-def local_day(day: date, zone: str) -> LocalDay:
+def local_day(day: date, zone: str, starts_at: int = 0) -> LocalDay:
     """A date that exists in the zone; raises ValueError for one that was skipped."""
     here = ZoneInfo(zone)
-    at_us, end_us = midnight_us(day, zone), midnight_us(day + ONE_DAY, zone)
+    at_us, end_us = begin_us(day, zone, starts_at), begin_us(day + ONE_DAY, zone, starts_at)
     begins: list[int] = []
     hours: list[int] = []
     while at_us < end_us:
@@ -80,23 +98,32 @@ def local_day(day: date, zone: str) -> LocalDay:
 def midnight_us(day: date, zone: str) -> int:
     """When the date begins: the first of two midnights, and where clocks were put forward
     over midnight, that instant."""
-    return instant_us(datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC))
+    return begin_us(day, zone)
+
+
+@lru_cache(maxsize=20_000)
+def begin_us(day: date, zone: str, starts_at: int = 0) -> int:
+    """Return when the date begins, `starts_at` minutes after midnight by the clock on the wall."""
+    clock = time(starts_at // 60, starts_at % 60)
+    return instant_us(datetime.combine(day, clock, ZoneInfo(zone)).astimezone(UTC))
 
 
 class Calendar:
     """The dates of a zone. It remembers the last one, since who asks in order of time asks
     for the same one again and again."""
 
-    __slots__ = ("_day", "zone")
+    __slots__ = ("_day", "starts_at", "zone")
 
-    def __init__(self, zone: str) -> None:
+    def __init__(self, zone: str, starts_at: int = 0) -> None:
         self.zone = zone
+        self.starts_at = starts_at
         self._day: LocalDay | None = None
 
     def day_at(self, at_us: int) -> LocalDay:
         day = self._day
         if day is None or not day.begins_us[0] <= at_us < day.end_us:
-            day = self._day = local_day(date_of(at_us, self.zone), self.zone)
+            wanted = date_of(at_us, self.zone, self.starts_at)
+            day = self._day = local_day(wanted, self.zone, self.starts_at)
         return day
 
     def parts_of(self, start_us: int, seconds: int) -> Iterator[Part]:

@@ -2,8 +2,8 @@
 
 What must always hold:
 
-- a day counts if it met the daily goals that were set on that date; without any, if a
-  session was completed on it. So a goal that is raised today breaks no streak of the past;
+- a day counts if it met the daily goals that were set on that date; without any, if at least
+  a minute of it was focused. So a goal that is raised today breaks no streak of the past;
 - a streak is a run of days that follow each other. One date follows another if it is the
   next; and if the time zone changed between them, also when no whole day lay between the
   end of the one and the begin of the other, each by its own clock: a date that a journey
@@ -21,6 +21,9 @@ from scoring.timeline import SECOND_US
 
 WHOLE_DAY_US = 23 * 3600 * SECOND_US
 """The shortest day that clocks make."""
+
+LEAST_SECONDS = 60
+"""Of focus, on a day that counts without goals."""
 
 
 class Goals(NamedTuple):
@@ -69,7 +72,7 @@ def goals_on(day: date, history: Sequence[GoalsSince]) -> Goals:
 def counts(day: DayMark, goals: Goals) -> bool:
     """Whether such a day counts for a streak."""
     if goals.daily_minutes is None and goals.sessions_per_day is None:
-        return day.completed > 0
+        return day.focused >= LEAST_SECONDS
     return day.focused >= (goals.daily_minutes or 0) * 60 and day.completed >= (
         goals.sessions_per_day or 0
     )
@@ -114,6 +117,11 @@ def _follows(before: CountedDay, after: CountedDay) -> bool:
     return midnight_us(after.date, after.first_zone) - over_us < WHOLE_DAY_US
 
 
-def monday_of(day: date) -> date:
-    """The first day of the week (ISO 8601) in which the date lies."""
-    return day - timedelta(days=day.weekday())
+def week_of(day: date, first_weekday: int = 0) -> date:
+    """Return the first day of the week in which the date lies.
+
+    Args:
+        day: Any date.
+        first_weekday: With which weekday weeks begin, 0 for Monday (ISO 8601) to 6.
+    """
+    return day - timedelta(days=(day.weekday() - first_weekday) % 7)

@@ -9,23 +9,27 @@ What must always hold:
 - tallies of sessions that do not overlap, merged in any order, are the tally of all of them.
 """
 
-from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from heapq import merge as merge_sorted
 from itertools import islice
 from typing import Any, NamedTuple
 
+from scoring.by_hand import Entry
+from scoring.covered import Covered
 from scoring.local_days import Calendar
 from scoring.text import clean
-from scoring.timeline import SECOND_US, Kind, Run
+from scoring.timeline import Kind, Run
 
 COMPLETED = "completed"
+SORTED_TOGETHER = 500
 
 
 class Lived(NamedTuple):
     """A session as it was lived. Instants are microseconds since 1970; `end_us` is None for
-    one that has not ended. `runs` are those of its timeline, from `origin_us` on."""
+    one that has not ended. `runs` are those of its timeline, from `origin_us` on; `by_hand`
+    are entries without a place in it."""
 
     id: str
     zone: str
@@ -38,6 +42,14 @@ class Lived(NamedTuple):
     focus_score: int | None
     content: str | None
     tags: Sequence[str]
+    by_hand: Sequence[Entry] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no second of it was counted."""
+        return not any(run.seconds for run in self.runs if run.kind != Kind.PAUSED) and not any(
+            each.counts.elapsed for each in self.by_hand
+        )
 
     @property
     def until_us(self) -> int:
@@ -101,6 +113,7 @@ class DayTally:
         "away",
         "best_score",
         "contents",
+        "empty",
         "ended",
         "first",
         "focused",
@@ -108,6 +121,7 @@ class DayTally:
         "idle",
         "last",
         "last_score",
+        "manual",
         "paused",
         "score_sum",
         "tab_switches",
@@ -116,8 +130,12 @@ class DayTally:
 
     def __init__(self) -> None:
         self.focused = self.idle = self.paused = self.away = self.tab_switches = 0
+        self.manual = 0
+        """Of the focused seconds, those by hand."""
         self.ended: Counter[str] = Counter()
-        """Sessions by their final status."""
+        """Sessions with at least a second, by their final status."""
+        self.empty: Counter[str] = Counter()
+        """Sessions without a second, by their final status."""
         self.score_sum = self.best_score = 0
         self.last_score: tuple[int, int] | None = None
         """That of the last session that ended, and when."""
@@ -145,22 +163,26 @@ class DayTally:
     def mark(self, day: date) -> DayMark:
         return DayMark(day, self.focused, self.completed, self.first, self.last)
 
-    def merge(self, other: "DayTally") -> None:
+    def merge(self, other: "DayTally", *, shares: bool = True) -> None:
+        """Add the other; `shares` may be left out, since a day may have very many."""
         self.focused += other.focused
         self.idle += other.idle
         self.paused += other.paused
         self.away += other.away
         self.tab_switches += other.tab_switches
+        self.manual += other.manual
         self.ended += other.ended
+        self.empty += other.empty
         self.score_sum += other.score_sum
         self.best_score = max(self.best_score, other.best_score)
         if other.last_score is not None:
             self.last_score = max(self.last_score or other.last_score, other.last_score)
         self.hours += other.hours
-        for content, share in other.contents.items():
-            _add(self.contents, content, share)
-        for tag, share in other.tags.items():
-            _add(self.tags, tag, share)
+        if shares:
+            for content, share in other.contents.items():
+                _add(self.contents, content, share)
+            for tag, share in other.tags.items():
+                _add(self.tags, tag, share)
         for seen in (other.first, other.last):
             if seen is not None:
                 self.seen(*seen)
@@ -181,7 +203,9 @@ class DayTally:
     def to_document(self) -> dict[str, Any]:
         return {
             "sums": [self.focused, self.idle, self.paused, self.away, self.tab_switches],
+            "manual": self.manual,
             "ended": dict(self.ended),
+            "empty": dict(self.empty),
             "scores": [self.score_sum, self.best_score, *(self.last_score or ())],
             "hours": [number for item in sorted(self.hours.items()) for number in item],
             "contents": _rows(self.contents),
@@ -193,7 +217,9 @@ class DayTally:
     def from_document(cls, document: Mapping[str, Any]) -> "DayTally":
         tally = cls()
         (tally.focused, tally.idle, tally.paused, tally.away, tally.tab_switches) = document["sums"]
+        tally.manual = document["manual"]
         tally.ended.update(document["ended"])
+        tally.empty.update(document["empty"])
         tally.score_sum, tally.best_score, *last_score = document["scores"]
         if last_score:
             tally.last_score = (last_score[0], last_score[1])
@@ -237,74 +263,82 @@ def merge(days: StudyDays, others: StudyDays) -> None:
 
 
 def together(tallies: Iterable[DayTally]) -> DayTally:
-    """The sum of these."""
+    """The sum of these, without shares."""
     total = DayTally()
     for each in tallies:
-        total.merge(each)
+        total.merge(each, shares=False)
     return total
 
 
-def tally(sessions: Iterable[Lived]) -> StudyDays:
-    """The days of these sessions."""
+def tally(sessions: Iterable[Lived], starts_at: int = 0) -> StudyDays:
+    """The days of these sessions, which begin `starts_at` minutes after midnight."""
     days: StudyDays = {}
+    for _ in tally_steps(days, sessions, starts_at):
+        pass
+    return days
+
+
+def tally_steps(days: StudyDays, sessions: Iterable[Lived], starts_at: int = 0) -> Iterator[None]:
+    """Add these sessions to the days, step by step: each step is a bounded amount of work.
+
+    Yields:
+        After each run, part of a run, entry and session.
+    """
     calendars: dict[str, Calendar] = {}
-    for group in overlapping(sessions):
+
+    def calendar_of(zone: str) -> Calendar:
+        if zone not in calendars:
+            calendars[zone] = Calendar(zone, starts_at)
+        return calendars[zone]
+
+    ordered: list[list[Lived]] = []
+    remaining = iter(sessions)
+    while part := sorted(islice(remaining, SORTED_TOGETHER), key=_begin):
+        ordered.append(part)
+        yield
+    for group in _groups(merge_sorted(*ordered, key=_begin)):
+        yield
+        if group is None:
+            continue
         covered = Covered() if len(group) > 1 else None
         for kind in (Kind.ACTIVE, Kind.IDLE):
             for session in group:
-                calendar = calendars.setdefault(session.zone, Calendar(session.zone))
-                _add_runs(days, session, kind, calendar, covered)
+                yield from _add_runs(days, session, kind, calendar_of(session.zone), covered)
         for session in group:
-            _add_end(days, session, calendars[session.zone])
-    return days
+            for entry in session.by_hand:
+                _add_entry(days, session, entry, calendar_of(entry.zone))
+                yield
+            _add_end(days, session, calendar_of(session.zone))
+            yield
 
 
 def overlapping(sessions: Iterable[Lived]) -> Iterator[list[Lived]]:
     """The sessions in order of their begin, those together that overlap in time."""
+    return (group for group in _groups(sorted(sessions, key=_begin)) if group is not None)
+
+
+def _begin(session: Lived) -> tuple[int, str]:
+    return session.origin_us, session.id
+
+
+def _groups(ordered: Iterable[Lived]) -> Iterator[list[Lived] | None]:
+    """The groups of sessions that overlap; None after each session that joins a group."""
     group: list[Lived] = []
     until_us = 0
-    for session in sorted(sessions, key=lambda each: (each.origin_us, each.id)):
+    for session in ordered:
         if group and session.origin_us >= until_us:
             yield group
             group = []
         until_us = max(until_us, session.until_us) if group else session.until_us
         group.append(session)
+        yield None
     if group:
         yield group
 
 
-class Covered:
-    """Stretches of time that have been counted."""
-
-    def __init__(self) -> None:
-        self._stretches: list[tuple[int, int]] = []
-
-    def take(self, start_us: int, seconds: int) -> list[tuple[int, int]]:
-        """Those of these seconds that overlap nothing, as stretches; they are covered now."""
-        end_us = start_us + seconds * SECOND_US
-        free: list[tuple[int, int]] = []
-        at = max(bisect_left(self._stretches, (start_us, 0)) - 1, 0)
-        for since_us, until_us in islice(self._stretches, at, None):
-            if until_us <= start_us:
-                continue
-            if since_us >= end_us:
-                break
-            count = max((since_us - start_us) // SECOND_US, 0)
-            if count:
-                free.append((start_us, count))
-            # The first second that begins after the stretch, on the grid of these seconds.
-            skipped = max(-((start_us - until_us) // SECOND_US), 0)
-            start_us += skipped * SECOND_US
-        if start_us < end_us:
-            free.append((start_us, (end_us - start_us) // SECOND_US))
-        for at_us, count in free:
-            insort(self._stretches, (at_us, at_us + count * SECOND_US))
-        return free
-
-
 def _add_runs(
     days: StudyDays, session: Lived, kind: Kind, calendar: Calendar, covered: Covered | None
-) -> None:
+) -> Iterator[None]:
     for run in session.runs:
         if run.kind != kind:
             continue
@@ -312,7 +346,7 @@ def _add_runs(
         if run.tab_switches:
             day = day_in(days, calendar.day_at(start_us).date)
             day.tab_switches += run.tab_switches
-        stretches = [(start_us, run.seconds)]
+        stretches: Iterable[tuple[int, int]] = [(start_us, run.seconds)]
         if covered is not None:
             stretches = covered.take(start_us, run.seconds)
         for at_us, seconds in stretches:
@@ -325,6 +359,20 @@ def _add_runs(
                     day.add_share(session, Share(part.seconds, 0))
                 else:
                     day.idle += part.seconds
+                yield
+        yield
+
+
+def _add_entry(days: StudyDays, session: Lived, entry: Entry, calendar: Calendar) -> None:
+    day = day_in(days, calendar.day_at(entry.at_us).date)
+    day.seen(entry.at_us, entry.zone)
+    active, idle, tab_switches = entry.counts
+    day.focused += active
+    day.manual += active
+    day.idle += idle
+    day.tab_switches += tab_switches
+    if active:
+        day.add_share(session, Share(active, 0))
 
 
 def _add_end(days: StudyDays, session: Lived, calendar: Calendar) -> None:
@@ -336,6 +384,9 @@ def _add_end(days: StudyDays, session: Lived, calendar: Calendar) -> None:
     day.paused += session.paused_seconds
     day.away += session.away_seconds
     if end_us is None:
+        return
+    if session.is_empty:
+        day.empty[session.status] += 1
         return
     day.seen(end_us, session.zone)
     day.ended[session.status] += 1

@@ -10,6 +10,7 @@ What must always hold:
   runs is away;
 - the last run may be open: it has no length of its own, but all that the counters have
   beyond the other runs. So a second costs a timeline nothing, only a change does;
+- seconds entered by hand are no part of it (`scoring.by_hand`), though the counters hold them;
 - it never has more than `MAX_RUNS` runs: older ones are drawn together then, which keeps
   every sum and moves what was where by a few runs at most.
 
@@ -61,13 +62,18 @@ class Counts(NamedTuple):
         return self.active + self.idle
 
 
+NO_COUNTS = Counts(0, 0, 0)
+
+
 class Timeline:
     """One that goes on. `counts` are always those of the session before what is told."""
 
-    __slots__ = ("_bytes", "_closed", "_end_us", "_last", "_open", "_runs")
+    __slots__ = ("_by_hand", "_bytes", "_closed", "_end_us", "_last", "_open", "_runs")
 
-    def __init__(self, runs: Iterable[Run] = ()) -> None:
+    def __init__(self, runs: Iterable[Run] = (), by_hand: Counts = NO_COUNTS) -> None:
+        """`by_hand` is what the counters hold beside the runs; it never changes."""
         self._open: tuple[Kind, int] | None = None
+        self._by_hand = by_hand
         self._keep(runs)
 
     def _keep(self, runs: Iterable[Run]) -> None:
@@ -76,7 +82,8 @@ class Timeline:
         self._last: Run | None = None
         self._end_us = 0
         """Where the one before the last closed run ends."""
-        self._closed = Counts(0, 0, 0)
+        self._closed = self._by_hand
+        """The counters up to the last closed run, entries by hand included."""
         self._runs = 0
         for run in runs:
             self._append(run)
@@ -123,7 +130,7 @@ class Timeline:
 
     def _append(self, run: Run) -> None:
         if self._runs >= MAX_RUNS:
-            self._keep(drawn_together(unpack(self.pack(), self._closed)))
+            self._keep(drawn_together(unpack(self.pack(), beyond(self._closed, self._by_hand))))
         if self._last is not None:
             self._bytes += _packed(self._last, self._end_us)
             self._end_us = self._last.end_us
@@ -166,8 +173,8 @@ def pack(runs: Iterable[Run]) -> bytes:
     return Timeline(runs).pack()
 
 
-def set_by_hand(counts: Counts, paused_us: int = 0) -> list[Run]:
-    """The timeline of counters that somebody set: active at first, then idle, then paused."""
+def laid_out(counts: Counts, paused_us: int = 0) -> list[Run]:
+    """Return runs for counters whose timeline is missing: active, then idle, then paused."""
     active_us, idle_us = counts.active * SECOND_US, counts.idle * SECOND_US
     runs = (
         Run(Kind.ACTIVE, 0, active_us, counts.tab_switches),
@@ -175,6 +182,15 @@ def set_by_hand(counts: Counts, paused_us: int = 0) -> list[Run]:
         Run(Kind.PAUSED, active_us + idle_us, paused_us),
     )
     return [run for run in runs if run.length_us]
+
+
+def beyond(counts: Counts, others: Counts) -> Counts:
+    """Return what the counts have beyond the others, at least zero."""
+    return Counts(
+        max(counts.active - others.active, 0),
+        max(counts.idle - others.idle, 0),
+        max(counts.tab_switches - others.tab_switches, 0),
+    )
 
 
 def counts_of(runs: Iterable[Run]) -> Counts:

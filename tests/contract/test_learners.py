@@ -77,7 +77,8 @@ async def test_stopped_brings_the_statistics_and_they_are_those_of_rest(server: 
         stats = stats_of(client)
     assert stopped["stats"] == told["stats"] == stats
     ended = stopped["session"]
-    assert stats["sessions"]["completed"] == stats["currentStreak"] == stats["longestStreak"] == 1
+    assert stats["sessions"]["completed"] == stats["completedSessions"] == 1
+    assert (stats["currentStreak"], stats["longestStreak"]) == (0, 0)  # not a minute
     assert stats["focusedSeconds"] == ended["activeSeconds"] >= 2
     assert stats["lastFocusScore"] == stats["bestFocusScore"] == stopped["focusScore"]
     assert stats["today"]["focusedSeconds"] == stats["week"]["focusedSeconds"]
@@ -180,7 +181,13 @@ def test_goals_are_set_shown_and_taken_back(server: LiveServer) -> None:
         assert answer.json()["goals"] == {**nothing, "dailyMinutes": 30, "sessionsPerDay": 2}
         today = stats_of(client)["today"]
         assert today["minutes"] == {"done": 0, "goal": 30, "reached": False}
-        assert client.put("/api/goals", json={}).json()["goals"] == nothing
+        less = client.put("/api/goals", json={"sessionsPerDay": None}).json()["goals"]
+        assert less == {**nothing, "dailyMinutes": 30}
+        assert client.put("/api/goals", json={}).json()["goals"] == less
+        answer = client.put("/api/goals")
+        assert (answer.status_code, answer.json()["code"]) == (400, "body_missing")
+        assert client.get("/api/goals").json()["goals"] == less
+        assert client.put("/api/goals", json=nothing).json()["goals"] == nothing
         for bad in ({"dailyMinutes": 0}, {"dailyMinutes": 1441}, {"dailyMinutes": "30"}, {"x": 1}):
             assert client.put("/api/goals", json=bad).status_code == 422
 
@@ -232,7 +239,13 @@ def test_a_zone_is_that_of_the_settings_unless_the_session_says_so(server: LiveS
     with server.rest("traveller") as client:
         assert new_session(client)["timeZone"] == "UTC"
         client.put("/api/me/settings", json={"timeZone": "Asia/Tokyo"}).raise_for_status()
-        assert client.get("/api/me/settings").json() == {"settings": {"timeZone": "Asia/Tokyo"}}
+        settings = {"timeZone": "Asia/Tokyo", "weekStartsOn": "monday", "dayStartsAt": "00:00"}
+        assert client.get("/api/me/settings").json() == {"settings": settings}
+        answer = client.put("/api/me/settings")
+        assert (answer.status_code, answer.json()["code"]) == (400, "body_missing")
+        for change in ({"weekStartsOn": "sunday"}, {"dayStartsAt": "04:00"}, {}):
+            settings |= change
+            assert client.put("/api/me/settings", json=change).json() == {"settings": settings}
         here = new_session(client)
         assert here["timeZone"] == "Asia/Tokyo"
         assert new_session(client, timeZone="Europe/Berlin")["timeZone"] == "Europe/Berlin"
@@ -242,6 +255,8 @@ def test_a_zone_is_that_of_the_settings_unless_the_session_says_so(server: LiveS
         )
         today = datetime.now(ZoneInfo("Europe/Berlin")).date().isoformat()
         assert stats_of(client)["today"]["date"] == today
+        for odd in ({"weekStartsOn": "friday"}, {"dayStartsAt": "24:00"}, {"dayStartsAt": "4:00"}):
+            assert client.put("/api/me/settings", json=odd).status_code == 422
         for bad in ("Mars/Olympus", "../etc/passwd", "", 7, "europe/berlin"):
             body = {"timeZone": bad}
             assert client.put("/api/me/settings", json=body).status_code == 422

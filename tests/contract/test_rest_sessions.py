@@ -19,8 +19,8 @@ TIMES = ("startedAt", "endedAt", "lastActiveAt", "createdAt", "updatedAt")
 FIELDS = {
     "_id", "userId", "targetMinutes", "contentId", "title", "tags", "notes", "status",
     "elapsedSeconds", "activeSeconds", "idleSeconds", "tabSwitches", "pausedSeconds",
-    "awaySeconds", "tracked", "focusScore", "scoreBreakdown", *TIMES, "edited", "idleMode",
-    "timeZone",
+    "awaySeconds", "manualSeconds", "tracked", "focusScore", "scoreBreakdown", *TIMES, "edited",
+    "idleMode", "timeZone",
 }  # fmt: skip
 """All that a client sees: no stamp, owner, carryMs, pausedMs, pausedAt, lastBookedAt,
 timeline or edits."""
@@ -135,6 +135,7 @@ def test_a_new_session_has_the_defaults(rest: httpx.Client, user: str) -> None:
         "tabSwitches": 0,
         "pausedSeconds": 0,
         "awaySeconds": 0,
+        "manualSeconds": 0,
         "tracked": False,
         "focusScore": None,
         "scoreBreakdown": None,
@@ -310,7 +311,7 @@ CONSISTENT = [
     ({"tabSwitches": 9}, (100, 70, 30)),
     ({"activeSeconds": 12.0}, (42, 12, 30)),
     ({"elapsedSeconds": 0, "activeSeconds": 0}, (0, 0, 0)),
-    ({"activeSeconds": 2**31 - 1, "idleSeconds": 0}, (2**31 - 1, 2**31 - 1, 0)),
+    ({"activeSeconds": 86_400, "idleSeconds": 0}, (86_400, 86_400, 0)),
 ]
 
 
@@ -342,6 +343,29 @@ def test_inconsistent_counters_are_refused(rest: httpx.Client, given: dict[str, 
     session = change(rest, create(rest), **COUNTERS)
     answer = attempt(rest, session, **given, title="not this either")
     assert code(answer, 422) == "counters_inconsistent"
+    assert read(rest, session) == session
+
+
+@pytest.mark.parametrize(
+    ("given", "fields"),
+    [
+        ({"activeSeconds": 2**31 - 1, "idleSeconds": 0}, ["activeSeconds"]),
+        ({"activeSeconds": 86_401, "idleSeconds": 0}, ["activeSeconds"]),
+        ({"idleSeconds": 86_331}, ["idleSeconds"]),
+        ({"elapsedSeconds": 86_401, "activeSeconds": 70}, ["elapsedSeconds"]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_session_takes_no_more_than_a_day_by_hand(
+    rest: httpx.Client, given: dict[str, int], fields: list[str], ended: bool
+) -> None:
+    session = change(rest, create(rest), **COUNTERS)
+    if ended:
+        session = end(rest, session)
+    answer = attempt(rest, session, **given)
+    assert code(answer, 422) == "invalid_body"
+    assert [error["field"] for error in answer.json()["errors"]] == fields
     assert read(rest, session) == session
 
 

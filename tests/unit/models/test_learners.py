@@ -73,4 +73,4 @@ async def test_goals_are_bounded(learners: tuple[Learners, Database]) -> None:
     ]
     await db["learners"].insert_one({"_id": "ada", "timeZone": "UTC", "goals": rows, "stamp": "x"})
     with pytest.raises(Conflict):
-        await store.set_goals("ada", Goals(1), NOON)
+        await store.set_goals("ada", Goals(2), NOON)

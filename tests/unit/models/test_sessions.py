@@ -56,15 +56,16 @@ def test_ending_in_a_pause_ends_the_pause() -> None:
     assert paused_and_away(found, START) == (20, 0)
 
 
-def test_a_session_never_tracked_began_with_its_creation() -> None:
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_session_never_tracked_was_neither_away_nor_paused(paused: bool) -> None:
+    """Created on Monday, ended on Friday."""
     found = document()
-    now = found["createdAt"] + timedelta(seconds=90)
-    assert (
-        view(
-            {**found, **ended_fields(found, "cancelled", now)}, now=now, tracked=False
-        ).away_seconds
-        == 90
-    )
+    if paused:
+        found |= changed_fields(found, {"status": "paused"}, found["createdAt"])
+    now = found["createdAt"] + timedelta(days=4)
+    seen = view({**found, **ended_fields(found, "cancelled", now)}, now=now, tracked=False)
+    assert (seen.started_at, seen.ended_at) == (found["createdAt"], now)
+    assert (seen.elapsed_seconds, seen.paused_seconds, seen.away_seconds) == (0, 0, 0)
 
 
 def test_a_clock_set_back_never_shortens_what_was_counted() -> None:

@@ -11,6 +11,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models import session_store, study_periods
 from models.indexes import ensure_indexes
+from models.learners import Learner
 from models.sessions import FINAL, changed_fields, ended_fields
 from models.studied import Dates, Studied, lived_of
 from models.study_periods import SETTLED_AFTER, StudyPeriods
@@ -21,6 +22,7 @@ from tests.support.study import past_session, random_session
 Database = AsyncIOMotorDatabase[dict[str, Any]]
 BEGIN = datetime(2026, 1, 20, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+ADA = Learner("ada", "UTC", ())
 ALL = Dates(date(2020, 1, 1), date(2100, 1, 1))
 
 
@@ -77,15 +79,15 @@ async def test_it_is_as_if_every_session_were_read_each_time(db: Database, seed:
                 continue
             await periods.touch(document, now)
             if chance.random() < 0.3:  # somebody reads between the word and the deed
-                await periods.read("ada", now)
+                await periods.read(ADA, now)
             if action == "delete":
                 await sessions.delete_one(wanted)
             else:
                 given = {"activeSeconds": chance.randrange(500), "contentId": "edited"}
                 await sessions.update_one(wanted, {"$set": changed_fields(document, given, now)})
-        assert_same(await periods.read("ada", now, ALL), await expected(db))
+        assert_same(await periods.read(ADA, now, ALL), await expected(db))
         some = Dates(now.date() - chance.randrange(90) * DAY, now.date() + DAY)
-        assert (await periods.read("ada", now, some)).days == {
+        assert (await periods.read(ADA, now, some)).days == {
             day: each
             for day, each in (await expected(db)).days.items()
             if some.since <= day < some.until
@@ -98,9 +100,9 @@ async def test_a_month_is_remembered_once_it_is_settled(db: Database) -> None:
     periods = StudyPeriods(db)
     await db[session_store.COLLECTION].insert_one(past_session("ada", BEGIN))
     over = datetime(2026, 2, 1, tzinfo=UTC)
-    await periods.read("ada", over + SETTLED_AFTER - timedelta(seconds=1))
+    await periods.read(ADA, over + SETTLED_AFTER - timedelta(seconds=1))
     assert "2026-01" not in await remembered(db)
-    await periods.read("ada", over + SETTLED_AFTER)
+    await periods.read(ADA, over + SETTLED_AFTER)
     assert (await remembered(db))["2026-01"] is True
 
 
@@ -108,9 +110,9 @@ async def test_what_is_remembered_is_not_read_again(db: Database) -> None:
     periods = StudyPeriods(db)
     await db[session_store.COLLECTION].insert_one(past_session("ada", BEGIN))
     later = BEGIN + 60 * DAY
-    first = await periods.read("ada", later, ALL)
+    first = await periods.read(ADA, later, ALL)
     await db[session_store.COLLECTION].delete_many({})  # as retention does
-    assert_same(await periods.read("ada", later, ALL), first)
+    assert_same(await periods.read(ADA, later, ALL), first)
 
 
 async def test_a_change_forgets_the_month_until_it_is_settled_again(db: Database) -> None:
@@ -118,11 +120,11 @@ async def test_a_change_forgets_the_month_until_it_is_settled_again(db: Database
     document = past_session("ada", BEGIN)
     await db[session_store.COLLECTION].insert_one(document)
     later = BEGIN + 60 * DAY
-    await periods.read("ada", later)
+    await periods.read(ADA, later)
     await periods.touch(document, later)
-    await periods.read("ada", later + 1 * HOUR / 10)
+    await periods.read(ADA, later + 1 * HOUR / 10)
     assert (await remembered(db))["2026-01"] is False
-    await periods.read("ada", later + HOUR)
+    await periods.read(ADA, later + HOUR)
     assert (await remembered(db))["2026-01"] is True
 
 
@@ -137,7 +139,7 @@ async def test_whoever_read_before_a_change_remembers_nothing_of_it(db: Database
             await self.touch(document, later)
             await super()._keep(*args)
 
-    await Slow(db).read("ada", later)
+    await Slow(db).read(ADA, later)
     assert (await remembered(db))["2026-01"] is False
 
 
@@ -148,13 +150,13 @@ async def test_two_at_once_over_the_end_of_a_month_count_once(db: Database) -> N
     await sessions.insert_one(past_session("ada", end + HOUR / 4, active=3600))
     periods = StudyPeriods(db)
     for now in (end + HOUR, end + 40 * DAY, end + 41 * DAY):
-        found = await periods.read("ada", now, ALL)
+        found = await periods.read(ADA, now, ALL)
         assert sum(day.focused for day in found.days.values()) == 105 * 60
         assert_same(found, await expected(db))
 
 
 async def test_somebody_without_sessions_has_no_days(db: Database) -> None:
-    found = await StudyPeriods(db).read("nobody", BEGIN, ALL)
+    found = await StudyPeriods(db).read(Learner("nobody", "UTC", ()), BEGIN, ALL)
     assert_same(found, Studied())
 
 
@@ -163,7 +165,7 @@ async def test_a_change_before_anything_is_remembered_hides_nothing(db: Database
     await db[session_store.COLLECTION].insert_many([first, second])
     periods, now = StudyPeriods(db), BEGIN + 90 * DAY
     await periods.touch(second, now)
-    assert_same(await periods.read("ada", now, ALL), await expected(db))
+    assert_same(await periods.read(ADA, now, ALL), await expected(db))
 
 
 async def test_the_days_of_the_present_month_are_remembered_until_the_month_is(
@@ -173,10 +175,10 @@ async def test_the_days_of_the_present_month_are_remembered_until_the_month_is(
         [past_session("ada", BEGIN + number * DAY) for number in range(5)]
     )
     periods = StudyPeriods(db)
-    await periods.read("ada", BEGIN + 5 * DAY)
+    await periods.read(ADA, BEGIN + 5 * DAY)
     days = {f"2026-01-{day:02}" for day in range(1, 25)}
     assert await remembered(db) == dict.fromkeys(days, True)
-    await periods.read("ada", BEGIN + 30 * DAY)
+    await periods.read(ADA, BEGIN + 30 * DAY)
     kept = await remembered(db)
     assert kept["2026-01"]
     assert not days & kept.keys()
@@ -186,7 +188,7 @@ async def test_what_was_changed_while_it_was_read_is_read_again(db: Database) ->
     document = past_session("ada", BEGIN)
     await db[session_store.COLLECTION].insert_one(document)
     later = BEGIN + 60 * DAY
-    await StudyPeriods(db).read("ada", later)
+    await StudyPeriods(db).read(ADA, later)
     touched = False
 
     class Slow(StudyPeriods):
@@ -198,4 +200,4 @@ async def test_what_was_changed_while_it_was_read_is_read_again(db: Database) ->
                 await db[session_store.COLLECTION].delete_one({"_id": document["_id"]})
             return await super()._add_whole(*args)
 
-    assert_same(await Slow(db).read("ada", later, ALL), Studied())
+    assert_same(await Slow(db).read(ADA, later, ALL), Studied())

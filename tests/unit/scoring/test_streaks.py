@@ -17,8 +17,8 @@ from scoring.streaks import (
     Streaks,
     counted_days,
     goals_on,
-    monday_of,
     streaks,
+    week_of,
 )
 from scoring.study_days import Lived, tally
 from scoring.timeline import SECOND_US, Kind, Run
@@ -84,17 +84,21 @@ CASES = [
     Case("I missed Monday after a week.", WEEK, "2026-05-12", (0, 7)),
     Case("I missed Wednesday.", "2026-05-04 10:00; 2026-05-05 10:00; 2026-05-07 10:00; 2026-05-08 10:00", "2026-05-08", (2, 2)),
     Case("My best streak was before the gap.", WEEK + "; 2026-05-12 10:00", "2026-05-12", (1, 7)),
-    Case("I gave up each session today.", "2026-05-03 10:00; 2026-05-04 10:00 abandoned", "2026-05-04", (1, 1)),
-    Case("I cancelled the only one of Tuesday.", "2026-05-04 10:00; 2026-05-05 10:00 cancelled; 2026-05-06 10:00", "2026-05-06", (1, 1)),
-    Case("I am in the middle of today's session.", "2026-05-03 10:00; 2026-05-04 10:00 active", "2026-05-04", (1, 1)),
+    Case("I gave up each session today, but studied all the same.", "2026-05-03 10:00; 2026-05-04 10:00 abandoned", "2026-05-04", (2, 2)),
+    Case("I cancelled the only one of Tuesday after 25 minutes.", "2026-05-04 10:00; 2026-05-05 10:00 cancelled; 2026-05-06 10:00", "2026-05-06", (3, 3)),
+    Case("I am in the middle of today's session.", "2026-05-03 10:00; 2026-05-04 10:00 active", "2026-05-04", (2, 2)),
     Case("I gave one up and completed another.", "2026-05-04 10:00 abandoned; 2026-05-04 11:00", "2026-05-04", (1, 1)),
     Case("I studied on February 28 and 29.", "2028-02-28 10:00; 2028-02-29 10:00; 2028-03-01 10:00", "2028-03-01", (3, 3)),
     Case("I missed February 29.", "2028-02-28 10:00; 2028-03-01 10:00", "2028-03-01", (1, 1)),
     Case("There is no February 29 this year.", "2026-02-28 10:00; 2026-03-01 10:00", "2026-03-01", (2, 2)),
     Case("It went on over New Year.", "2025-12-31 23:00; 2026-01-01 10:00", "2026-01-01", (2, 2)),
-    Case("I finished after midnight, so it counts for the new day.", "2026-05-04 23:50", "2026-05-05", (1, 1)),
-    Case("I began before midnight and finished after it; nothing else that day.", "2026-05-03 10:00; 2026-05-04 23:50", "2026-05-05", (1, 1)),
+    Case("I finished after midnight, and studied on both days.", "2026-05-04 23:50", "2026-05-05", (2, 2)),
+    Case("I began before midnight and finished after it; nothing else that day.", "2026-05-03 10:00; 2026-05-04 23:50", "2026-05-05", (3, 3)),
     Case("I study late: 23:30 one day and 0:30 after the next.", "2026-05-04 23:30 20; 2026-05-06 00:30", "2026-05-06", (1, 1)),
+    Case("I studied 90 s before midnight and 60 s after it.", "2026-05-04 23:58:30 2.5", "2026-05-05", (2, 2)),
+    Case("I studied for 59 seconds.", "2026-05-04 10:00 0.983", "2026-05-04", (0, 0)),
+    Case("I opened a session and closed it at once.", "2026-05-04 10:00 0", "2026-05-04", (0, 0)),
+    Case("I want a session a day and closed one at once.", "2026-05-04 10:00 0", "2026-05-04", (0, 0), goals=[since("2026-05-01", None, 1)]),
     # clocks
     Case("Clocks went forward that night.", "2026-03-28 10:00; 2026-03-29 10:00; 2026-03-30 10:00", "2026-03-30", (3, 3), BERLIN),
     Case("I missed the day of 23 hours.", "2026-03-28 10:00; 2026-03-30 10:00", "2026-03-30", (1, 1), BERLIN),
@@ -206,6 +210,6 @@ def test_the_goals_of_a_date_are_the_last_that_were_set_by_then(
 
 @given(DATES)
 def test_weeks_begin_on_mondays(day: date) -> None:
-    monday = monday_of(day)
+    monday = week_of(day)
     assert monday.weekday() == 0
     assert 0 <= (day - monday).days < 7

@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.local_days import instant_us
+from scoring.by_hand import Entry
+from scoring.local_days import date_of, instant_us
 from scoring.study_days import DayTally, Lived, Share, StudyDays, merge, overlapping, tally
-from scoring.timeline import SECOND_US, Kind, Run
+from scoring.timeline import SECOND_US, Counts, Kind, Run
 
 BASE_US = instant_us(datetime(2026, 3, 28, 22, tzinfo=UTC))  # Berlin's clocks change next night
 ZONES = ["UTC", "Europe/Berlin", "Asia/Tokyo", "America/New_York"]
@@ -25,6 +26,7 @@ def session(
     score: int | None = 50,
     content: str | None = None,
     tags: tuple[str, ...] = (),
+    by_hand: tuple[Entry, ...] = (),
 ) -> Lived:
     """Of runs (kind, begin in microseconds, seconds)."""
     found = [Run(kind, start_us, seconds * SECOND_US) for kind, start_us, seconds in runs]
@@ -42,7 +44,21 @@ def session(
         focus_score=score if ended else None,
         content=content,
         tags=tags,
+        by_hand=by_hand,
     )
+
+
+def by_hand(active: int, idle: int = 0, at_us: int = BASE_US, zone: str = "UTC") -> Entry:
+    return Entry(at_us, zone, Counts(active, idle, 0))
+
+
+ENTRIES = st.builds(
+    by_hand,
+    st.integers(0, 86_400),
+    st.integers(0, 600),
+    st.integers(BASE_US, BASE_US + 10**11),
+    st.sampled_from(ZONES),
+)
 
 
 @st.composite
@@ -63,6 +79,7 @@ def lived(draw: st.DrawFn) -> Lived:
         id_=draw(st.text("abc", min_size=6, max_size=6)),
         content=draw(st.sampled_from([None, "x", "y"])),
         tags=tuple(draw(st.sets(st.sampled_from("pq")))),
+        by_hand=tuple(draw(st.lists(ENTRIES, max_size=2))),
     )
 
 
@@ -97,19 +114,22 @@ def test_each_second_counts_once_on_its_date_and_hour(sessions: list[Lived]) -> 
     hours = {(day, hour): n for day, t in days.items() for hour, n in t.hours.items()}
     wanted: Counter[tuple[date, int]] = Counter()
     idle: Counter[date] = Counter()
+    for each in sessions:
+        for entry in each.by_hand:
+            idle[date_of(entry.at_us, entry.zone)] += entry.counts.idle
     for (_, kind, day, hour), count in expected.items():
         if kind == Kind.ACTIVE:
             wanted[day, hour] += count
         else:
             idle[day] += count
     assert hours == wanted
-    assert {day: t.idle for day, t in days.items() if t.idle} == idle
+    assert {day: t.idle for day, t in days.items() if t.idle} == +idle
 
 
 @given(st.lists(lived(), max_size=6, unique_by=lambda each: each.id))
 def test_the_parts_of_a_day_are_the_day(sessions: list[Lived]) -> None:
     for day in tally(sessions).values():
-        assert day.focused == day.hours.total()
+        assert day.focused == day.hours.total() + day.manual
         assert day.focused == sum(share.focused for share in day.contents.values())
         assert day.sessions == sum(share.ended for share in day.contents.values())
         for share in day.tags.values():
@@ -120,7 +140,7 @@ def test_the_parts_of_a_day_are_the_day(sessions: list[Lived]) -> None:
 def test_no_stretch_of_time_holds_more_than_it_is_long(sessions: list[Lived]) -> None:
     if not sessions:
         return
-    days = tally(sessions).values()
+    days = tally([each._replace(by_hand=()) for each in sessions]).values()
     begin = min(each.origin_us for each in sessions)
     end = max(each.until_us for each in sessions)
     assert sum(day.focused + day.idle for day in days) * SECOND_US <= end - begin
@@ -149,6 +169,49 @@ def test_groups_hold_everything_and_do_not_touch(sessions: list[Lived]) -> None:
 def test_a_stored_day_is_the_day(sessions: list[Lived]) -> None:
     for day in tally(sessions).values():
         assert DayTally.from_document(day.to_document()) == day
+
+
+@given(st.lists(lived(), max_size=6, unique_by=lambda each: each.id))
+def test_seconds_by_hand_are_added_and_hide_nothing(sessions: list[Lived]) -> None:
+    """On each day: tracked seconds as if nothing were entered, and the entries of that date."""
+    tracked = tally([each._replace(by_hand=()) for each in sessions])
+    entered: Counter[date] = Counter()
+    for each in sessions:
+        for entry in each.by_hand:
+            entered[date_of(entry.at_us, entry.zone)] += entry.counts.active
+    days = tally(sessions)
+    nothing = DayTally()
+    for day in days.keys() | tracked.keys() | entered.keys():
+        found, before = days.get(day, nothing), tracked.get(day, nothing)
+        assert found.focused == before.focused + entered[day]
+        assert found.manual == entered[day]
+        assert found.hours == before.hours
+
+
+def test_a_tag_has_its_own_seconds_by_hand() -> None:
+    hour = by_hand(3600)
+    one = session(by_hand=(hour,), tags=("t0",), id_="a")
+    two = session(by_hand=(hour,), tags=("t1",), id_="b")
+    (day,) = tally([one, two]).values()
+    assert (day.focused, day.tags) == (7200, {"t0": Share(3600, 1), "t1": Share(3600, 1)})
+
+
+def test_a_day_may_begin_at_four() -> None:
+    """What a night owl does after midnight belongs to the evening before."""
+    origin_us = instant_us(datetime(2026, 5, 4, 23, 50, tzinfo=UTC))
+    night = session((Kind.ACTIVE, 0, 1500), origin_us=origin_us)
+    morning = session((Kind.ACTIVE, 0, 60), origin_us=origin_us + 15_000 * SECOND_US, id_="b")
+    days = tally([night, morning], starts_at=4 * 60)
+    assert {day.isoformat(): dict(found.hours) for day, found in days.items()} == {
+        "2026-05-04": {23: 600, 0: 900},
+        "2026-05-05": {4: 60},
+    }
+
+
+def test_a_session_without_a_second_counts_for_nothing() -> None:
+    (day,) = tally([session(score=0)]).values()
+    assert (day.sessions, day.completed, day.score_sum) == (0, 0, 0)
+    assert day.empty == {"completed": 1}
 
 
 def test_a_session_across_midnight_gives_each_day_its_own_seconds() -> None:

@@ -16,9 +16,9 @@ from scoring.timeline import (
     Timeline,
     counts_of,
     drawn_together,
+    laid_out,
     pack,
     paused_us_of,
-    set_by_hand,
     unpack,
     with_away,
 )
@@ -139,9 +139,11 @@ def test_with_away_it_is_the_whole_session(runs: list[Run], rest_us: int) -> Non
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 99), st.integers(0, 10**9))
-def test_counters_set_by_hand(active: int, idle: int, tabs: int, paused_us: int) -> None:
+def test_counters_without_a_timeline_are_laid_out(
+    active: int, idle: int, tabs: int, paused_us: int
+) -> None:
     counts = Counts(active, idle, tabs)
-    runs = set_by_hand(counts, paused_us)
+    runs = laid_out(counts, paused_us)
     assert counts_of(runs)[:2] == counts[:2]
     assert unpack(pack(runs), counts) == runs
     assert paused_us_of(runs) == paused_us
