@@ -59,6 +59,8 @@ export interface Session extends Counters {
   pausedSeconds: number;
   /** Neither counted nor paused: disconnected, asleep, server down. */
   awaySeconds: number;
+  /** Of the elapsed seconds, those entered by hand. */
+  manualSeconds: number;
   tracked: boolean;
   /** Null until it has ended, as are the breakdown and `endedAt`. */
   focusScore: number | null;
@@ -88,6 +90,8 @@ export interface PeriodProgress {
 /** All of a learner's sessions; rates and scores are null where there is nothing to tell. */
 export interface UserStats {
   focusedSeconds: number;
+  /** Of the focused seconds, those entered by hand. */
+  manualSeconds: number;
   idleSeconds: number;
   elapsedSeconds: number;
   pausedSeconds: number;

@@ -37,7 +37,10 @@ export async function tell(place, id, { change, remove }) {
 // `move`, if given, is called with a run that may become active, and how it is told.
 function draw(place, session, timeline, move) {
   const at = (milliseconds) => instant(milliseconds, { timeStyle: "medium" }, timeline.timeZone);
-  const span = ({ startedAt, seconds }) => `${at(startedAt)} – ${at(Date.parse(startedAt) + seconds * 1000)}`;
+  // Seconds by hand were entered for a moment, and nobody knows when they were.
+  const span = ({ startedAt, seconds, enteredFor }) => startedAt === null
+    ? instant(enteredFor, { dateStyle: "medium" }, timeline.timeZone)
+    : `${at(startedAt)} – ${at(Date.parse(startedAt) + seconds * 1000)}`;
   const told = (run) => t("progress.run", { span: span(run), kind: t(`all.kind.${run.kind}`), time: clock(run.seconds) });
   const movable = ({ kind, seconds }) => Boolean(move) && seconds > 0 && (kind === "idle" || kind === "away");
   const correct = (run) => el("button", {
@@ -45,7 +48,7 @@ function draw(place, session, timeline, move) {
   }, t("progress.correct"));
   const cells = (run) => [
     el("span", { class: `dot is-${run.kind}` }, t(`all.kind.${run.kind}`)), clock(run.seconds), movable(run) ? correct(run) : "",
-    at(run.startedAt), run.tabSwitches === null ? "" : number(run.tabSwitches),
+    run.startedAt === null ? span(run) : at(run.startedAt), run.tabSwitches === null ? "" : number(run.tabSwitches),
   ];
   const { runs } = timeline;
   strip(place, {
