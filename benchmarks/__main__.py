@@ -10,7 +10,8 @@ BENCHMARKS = (
 
 
 def main() -> None:
-    wanted, options = BENCHMARKS, sys.argv[1:]
+    wanted: tuple[str, ...] = BENCHMARKS
+    options = sys.argv[1:]
     if options and options[0] in BENCHMARKS:
         wanted, options = (options[0],), options[1:]
     for name in wanted:

@@ -10,6 +10,7 @@ import os
 import ssl
 import struct
 import time
+from collections.abc import Sequence
 
 MASK = b"\0\0\0\0"
 TEXT, PING, PONG = 0x81, 0x89, 0x8A
@@ -113,7 +114,7 @@ def number(payload: bytes, name: bytes) -> int:
 
 async def connect_all(
     port: int,
-    clients: list[Client],
+    clients: Sequence[Client],
     *,
     over_s: float,
     within_s: float = 60.0,
@@ -124,12 +125,12 @@ async def connect_all(
     began_s = loop.time()
     for number, client in enumerate(clients):
         await _until(began_s + over_s * number / len(clients))
-        await loop.create_connection(lambda client=client: client, "127.0.0.1", port, ssl=tls)  # type: ignore[misc]
+        await loop.create_connection(lambda client=client: client, "127.0.0.1", port, ssl=tls)
     async with asyncio.timeout(within_s):
         await asyncio.gather(*(client.started.wait() for client in clients))
 
 
-async def stay_active(clients: list[Client], *, every_s: float, for_s: float) -> None:
+async def stay_active(clients: Sequence[Client], *, every_s: float, for_s: float) -> None:
     """Each client says `activity` every so often, spread evenly."""
     loop = asyncio.get_running_loop()
     began_s, sent = loop.time(), 0

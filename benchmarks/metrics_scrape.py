@@ -12,7 +12,7 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from statistics import median
 from types import SimpleNamespace
@@ -149,7 +149,7 @@ def noting_us(times: int = 100_000) -> dict[str, float]:
     """Microseconds of what is noted for each turn, session-second and request."""
     histogram, figures, requests = Histogram((1, 2, 5, 10)), Figures(), RequestFigures()
     before, now = Counts(1, 2, 3), Counts(2, 2, 3)
-    ways = {
+    ways: dict[str, Callable[[], object]] = {
         "a turn of the wheel, a flush": lambda: histogram.observe(3),
         "a session-second": lambda: figures.stored(before, now),
         "a request": lambda: requests.note("GET", "/api/sessions", 200, 3000),

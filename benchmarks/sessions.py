@@ -107,7 +107,7 @@ async def measure(
         for client in clients:
             client.close()
         await asyncio.sleep(SETTLE_S)
-        stored = {}
+        stored: dict[ObjectId, int] = {}
         for at in range(0, count, 1000):
             stored |= await _read(sessions, {"_id": {"$in": ids[at : at + 1000]}})
         mongo.close()

@@ -11,6 +11,7 @@ import json
 import shutil
 from datetime import UTC, datetime
 from statistics import median
+from typing import Any
 
 import httpx
 from motor.motor_asyncio import AsyncIOMotorClient
@@ -63,7 +64,10 @@ async def opened(browser: Browser, url: str, path: str, account: str) -> Load:
 
 async def measure(server: Server, times: int) -> None:
     url = f"http://127.0.0.1:{server.port}"
-    database = AsyncIOMotorClient(server.mongodb_uri, tz_aware=True)["focusup"]
+    mongo: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
+        server.mongodb_uri, tz_aware=True
+    )
+    database = mongo["focusup"]
     gone, now = Departures(database, SECRET, 3600), datetime.now(UTC)
     await add(database, gone, email=EMAIL, password=PASSWORD, seed=1, until=now, now=now)
     user = await find_user_by_email(database, EMAIL)

@@ -15,7 +15,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from tests.support.live_server import LiveServer
+from tests.support.server import Server
 from tests.support.socket_client import SocketClient, connected
 
 SESSIONS = "/api/sessions"
@@ -25,7 +25,7 @@ DEEP = 100_000
 
 
 @pytest.fixture(autouse=True)
-def _unharmed(live_server: LiveServer) -> Iterator[None]:
+def _unharmed(live_server: Server) -> Iterator[None]:
     yield
     with live_server.rest(None) as anyone:
         health = anyone.get("/api/health")
@@ -144,7 +144,7 @@ def test_a_large_body_of_unknown_length(rest: httpx.Client) -> None:
     ],
 )
 async def test_an_early_refusal_keeps_the_connection(
-    live_server: LiveServer, method: str, path: str, length: int, status: int
+    live_server: Server, method: str, path: str, length: int, status: int
 ) -> None:
     host, _, port = live_server.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -404,7 +404,7 @@ MALFORMED: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("kind", MALFORMED)
-async def test_a_malformed_message(live_server: LiveServer, user: str, kind: str) -> None:
+async def test_a_malformed_message(live_server: Server, user: str, kind: str) -> None:
     text, code = MALFORMED[kind]
     async with connected(live_server, user) as client:
         await client.connection.send(text)
@@ -440,7 +440,7 @@ BAD_MESSAGE_FIELDS: dict[str, dict[str, list[Any]]] = {
     ("type_", "field"), [(type_, field) for type_, f in BAD_MESSAGE_FIELDS.items() for field in f]
 )
 async def test_a_bad_field_of_a_message(
-    live_server: LiveServer, rest: httpx.Client, user: str, type_: str, field: str
+    live_server: Server, rest: httpx.Client, user: str, type_: str, field: str
 ) -> None:
     good = {"start": {"sessionId": new_session(rest)}}.get(type_, {})
     async with connected(live_server, user) as client:
@@ -457,7 +457,7 @@ NO_MESSAGE_IDS = ["x" * 65, 1.5, True, OPERATOR, [], 2**53 + 1, HUGE, -HUGE, flo
 
 
 @pytest.mark.parametrize("type_", TYPES)
-async def test_a_bad_id_of_a_message(live_server: LiveServer, user: str, type_: str) -> None:
+async def test_a_bad_id_of_a_message(live_server: Server, user: str, type_: str) -> None:
     fields = {"start": {"sessionId": UNKNOWN_ID}, "auth": {"token": "x"}}.get(type_, {})
     async with connected(live_server, user) as client:
         for id_ in NO_MESSAGE_IDS:
@@ -466,9 +466,7 @@ async def test_a_bad_id_of_a_message(live_server: LiveServer, user: str, type_: 
 
 
 @pytest.mark.parametrize("id_", ["", "x" * 64, "\0", 0, -(2**53), 2**53])
-async def test_the_id_comes_back_in_errors(
-    live_server: LiveServer, user: str, id_: str | int
-) -> None:
+async def test_the_id_comes_back_in_errors(live_server: Server, user: str, id_: str | int) -> None:
     async with connected(live_server, user) as client:
         for message, code in (
             ({"type": "explode"}, "unknown_type"),
@@ -486,14 +484,14 @@ async def test_the_id_comes_back_in_errors(
     "session_id",
     [UNKNOWN_ID, "0" * 24, "x", "f" * 23, "g" * 24, "f" * 25, "\0" * 24, '{"$gt":""}', "\u00e9"],
 )
-async def test_an_unknown_session(live_server: LiveServer, user: str, session_id: str) -> None:
+async def test_an_unknown_session(live_server: Server, user: str, session_id: str) -> None:
     async with connected(live_server, user) as client:
         assert await client.error("start", sessionId=session_id) == "session_not_found"
 
 
 @pytest.mark.parametrize("type_", TYPES)
 async def test_unknown_fields_of_a_message_are_ignored(
-    live_server: LiveServer, rest: httpx.Client, user: str, type_: str
+    live_server: Server, rest: httpx.Client, user: str, type_: str
 ) -> None:
     session = new_session(rest)
     fields = {"start": {"sessionId": session}, "auth": {"token": live_server.token(user)}}
@@ -525,7 +523,7 @@ async def test_unknown_fields_of_a_message_are_ignored(
     ids=["binary", "empty binary", "not UTF-8", "20 KB", "1 MB of binary"],
 )
 async def test_a_frame_that_ends_the_connection(
-    live_server: LiveServer, rest: httpx.Client, user: str, frame: bytes, as_text: bool, code: int
+    live_server: Server, rest: httpx.Client, user: str, frame: bytes, as_text: bool, code: int
 ) -> None:
     session = new_session(rest)
     async with connected(live_server, user) as client:
@@ -536,7 +534,7 @@ async def test_a_frame_that_ends_the_connection(
 
 
 async def test_ten_malformed_messages_in_a_row_end_the_connection(
-    live_server: LiveServer, user: str
+    live_server: Server, user: str
 ) -> None:
     async with connected(live_server, user) as client:
         for _ in range(2):  # a good one in between begins the count anew
@@ -554,7 +552,7 @@ BAD_TOKENS = ["", "x", "a.b.c", "null", "\0", "{}", '{"$gt":""}', "\u00e9", "x" 
 
 
 @pytest.mark.parametrize("token", BAD_TOKENS, ids=lambda token: ascii(token)[:20])
-async def test_a_bad_token_in_the_handshake(live_server: LiveServer, token: str) -> None:
+async def test_a_bad_token_in_the_handshake(live_server: Server, token: str) -> None:
     for name in ("token", "token[$gt]"):
         async with connect(f"{live_server.ws_url}?{name}={quote(token)}") as connection:
             await connection.wait_closed()
@@ -562,7 +560,7 @@ async def test_a_bad_token_in_the_handshake(live_server: LiveServer, token: str)
 
 
 @pytest.mark.parametrize("path", ["/ws", "/ws/", "/ws/sessions/", "/ws/session", "/api/sessions"])
-async def test_a_socket_at_an_unknown_path(live_server: LiveServer, path: str) -> None:
+async def test_a_socket_at_an_unknown_path(live_server: Server, path: str) -> None:
     url = live_server.url.replace("http", "ws") + path + f"?token={live_server.token()}"
     with pytest.raises(InvalidStatus, match="HTTP 40"):
         await connect(url)

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.support.live_server import LiveServer
+from tests.support.server import Server
 
 SESSIONS = "/api/sessions"
 
 
 @pytest.fixture
-def rest(live_server: LiveServer) -> Iterator[httpx.Client]:
+def rest(live_server: Server) -> Iterator[httpx.Client]:
     with live_server.rest(uuid.uuid4().hex) as client:
         for number in range(30):
             fields = {

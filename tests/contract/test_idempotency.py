@@ -119,7 +119,7 @@ def test_keys_of_two_users_are_two(
 
 @pytest.mark.parametrize("value", ["", "a b", "é", "x" * 256, "a\tb"])
 def test_a_key_is_of_visible_ascii(rest: httpx.Client, value: str) -> None:
-    answer = rest.post(SESSIONS, json={}, headers={HEADER: value.encode()})
+    answer = rest.post(SESSIONS, json={}, headers={HEADER.encode(): value.encode()})
     assert code(answer, 422) == "invalid_header"
     assert [error["field"] for error in answer.json()["errors"]] == [HEADER]
 

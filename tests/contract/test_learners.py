@@ -10,7 +10,8 @@ import pytest
 from pymongo import MongoClient
 
 from tests.support.database_programs import until
-from tests.support.live_server import LiveServer, running_server
+from tests.support.live_server import running_server
+from tests.support.server import Server
 from tests.support.socket_client import connected
 from tests.support.study import past_session
 
@@ -18,14 +19,14 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running_server(tmp_path_factory.mktemp("learners")) as server:
         yield server
 
 
 @pytest.fixture
-def db(server: LiveServer) -> Iterator[Any]:
-    with MongoClient(server.mongodb_uri, tz_aware=True) as client:
+def db(server: Server) -> Iterator[Any]:
+    with MongoClient[dict[str, Any]](server.mongodb_uri, tz_aware=True) as client:
         yield client[server.database]
 
 
@@ -53,7 +54,7 @@ def series_of(client: httpx.Client, **query: Any) -> dict[str, Any]:
 # --- statistics -----------------------------------------------------------------------------
 
 
-def test_without_sessions_there_are_zeros(server: LiveServer) -> None:
+def test_without_sessions_there_are_zeros(server: Server) -> None:
     with server.rest("nobody yet") as client:
         stats = stats_of(client)
         numbers = ("focusedSeconds", "currentStreak", "longestStreak", "endedSessions")
@@ -63,7 +64,7 @@ def test_without_sessions_there_are_zeros(server: LiveServer) -> None:
         assert len(client.get("/api/stats/me/calendar?year=2028").json()["calendar"]["days"]) == 366
 
 
-async def test_stopped_brings_the_statistics_and_they_are_those_of_rest(server: LiveServer) -> None:
+async def test_stopped_brings_the_statistics_and_they_are_those_of_rest(server: Server) -> None:
     user = "stopping"
     with server.rest(user) as client:
         session = new_session(client, targetMinutes=1, contentId="algebra", tags=["exam"])
@@ -89,7 +90,7 @@ async def test_stopped_brings_the_statistics_and_they_are_those_of_rest(server: 
             assert share["name"] == {"content": "algebra", "tag": "exam"}[by]
 
 
-async def test_a_running_session_is_in_the_statistics(server: LiveServer) -> None:
+async def test_a_running_session_is_in_the_statistics(server: Server) -> None:
     with server.rest("running") as client:
         session = new_session(client)
         async with connected(server, "running") as tab:
@@ -99,7 +100,7 @@ async def test_a_running_session_is_in_the_statistics(server: LiveServer) -> Non
             assert stats_of(client)["sessions"]["active"] == 1
 
 
-def test_every_series_comes_to_the_same_total(server: LiveServer, db: Any) -> None:
+def test_every_series_comes_to_the_same_total(server: Server, db: Any) -> None:
     now = datetime.now(UTC)
     contents = [None, "algebra", "history"]
     db.sessions.insert_many(
@@ -138,7 +139,7 @@ def test_every_series_comes_to_the_same_total(server: LiveServer, db: Any) -> No
     assert found["tag"]["shares"] == []
 
 
-def test_an_edit_and_a_deletion_show_at_once(server: LiveServer, db: Any) -> None:
+def test_an_edit_and_a_deletion_show_at_once(server: Server, db: Any) -> None:
     long_ago = datetime.now(UTC) - 100 * DAY
     documents = [past_session("editor", long_ago + n * timedelta(hours=1)) for n in range(3)]
     db.sessions.insert_many(documents)
@@ -164,7 +165,7 @@ def test_an_edit_and_a_deletion_show_at_once(server: LiveServer, db: Any) -> Non
         {"from": "2026-01-01T00:00:00Z"},
     ],
 )
-def test_a_bad_range_is_refused(server: LiveServer, query: dict[str, str]) -> None:
+def test_a_bad_range_is_refused(server: Server, query: dict[str, str]) -> None:
     with server.rest("ranges") as client:
         answer = client.get("/api/stats/me/series", params=query)
     assert answer.status_code == 422, answer.text
@@ -173,7 +174,7 @@ def test_a_bad_range_is_refused(server: LiveServer, query: dict[str, str]) -> No
 # --- goals and zones ------------------------------------------------------------------------
 
 
-def test_goals_are_set_shown_and_taken_back(server: LiveServer) -> None:
+def test_goals_are_set_shown_and_taken_back(server: Server) -> None:
     nothing = {"dailyMinutes": None, "weeklyMinutes": None, "sessionsPerDay": None}
     with server.rest("goals") as client:
         assert client.get("/api/goals").json()["goals"] == nothing
@@ -192,7 +193,7 @@ def test_goals_are_set_shown_and_taken_back(server: LiveServer) -> None:
             assert client.put("/api/goals", json=bad).status_code == 422
 
 
-async def test_a_goal_is_told_once_to_all_tabs(server: LiveServer, db: Any) -> None:
+async def test_a_goal_is_told_once_to_all_tabs(server: Server, db: Any) -> None:
     user = "reaching"
     db.sessions.insert_one(past_session(user, datetime.now(UTC) - timedelta(seconds=60), active=57))
     with server.rest(user) as client:
@@ -212,7 +213,7 @@ async def test_a_goal_is_told_once_to_all_tabs(server: LiveServer, db: Any) -> N
         assert "goalReached" not in {message["type"] for message in heard}
 
 
-async def test_sessions_per_day_are_reached_with_the_last_one(server: LiveServer) -> None:
+async def test_sessions_per_day_are_reached_with_the_last_one(server: Server) -> None:
     with server.rest("counting") as client:
         client.put("/api/goals", json={"sessionsPerDay": 1}).raise_for_status()
         session = new_session(client)
@@ -223,7 +224,7 @@ async def test_sessions_per_day_are_reached_with_the_last_one(server: LiveServer
             assert (await tab.next("goalReached"))["goal"] == "sessionsPerDay"
 
 
-async def test_a_goal_that_is_set_while_a_session_runs(server: LiveServer, db: Any) -> None:
+async def test_a_goal_that_is_set_while_a_session_runs(server: Server, db: Any) -> None:
     user = "late goal"
     db.sessions.insert_one(past_session(user, datetime.now(UTC) - timedelta(hours=0.1), active=90))
     with server.rest(user) as client:
@@ -235,7 +236,7 @@ async def test_a_goal_that_is_set_while_a_session_runs(server: LiveServer, db: A
             assert (await tab.next("goalReached"))["goal"] == "weeklyMinutes"
 
 
-def test_a_zone_is_that_of_the_settings_unless_the_session_says_so(server: LiveServer) -> None:
+def test_a_zone_is_that_of_the_settings_unless_the_session_says_so(server: Server) -> None:
     with server.rest("traveller") as client:
         assert new_session(client)["timeZone"] == "UTC"
         client.put("/api/me/settings", json={"timeZone": "Asia/Tokyo"}).raise_for_status()
@@ -263,7 +264,7 @@ def test_a_zone_is_that_of_the_settings_unless_the_session_says_so(server: LiveS
             assert client.post("/api/sessions", json=body).status_code == 422
 
 
-def test_a_zone_and_an_idle_mode_cannot_be_changed_later(server: LiveServer) -> None:
+def test_a_zone_and_an_idle_mode_cannot_be_changed_later(server: Server) -> None:
     with server.rest("fixed") as client:
         path = f"/api/sessions/{new_session(client)['_id']}"
         for body in ({"timeZone": "UTC"}, {"idleMode": "video"}):
@@ -278,7 +279,7 @@ def test_a_zone_and_an_idle_mode_cannot_be_changed_later(server: LiveServer) -> 
     [("interactive", 15), ("reading", 60), ("video", 180), (5, 5), (600, 600), (7.5, 7.5)],
 )
 async def test_an_idle_mode_is_kept_and_told(
-    server: LiveServer, mode: str | float, threshold_s: float
+    server: Server, mode: str | float, threshold_s: float
 ) -> None:
     with server.rest("modes") as client:
         session = new_session(client, idleMode=mode)
@@ -290,12 +291,12 @@ async def test_an_idle_mode_is_kept_and_told(
 
 
 @pytest.mark.parametrize("mode", [4, 601, "nap", None, True, "15"])
-def test_another_idle_mode_is_refused(server: LiveServer, mode: object) -> None:
+def test_another_idle_mode_is_refused(server: Server, mode: object) -> None:
     with server.rest("modes") as client:
         assert client.post("/api/sessions", json={"idleMode": mode}).status_code == 422
 
 
-async def test_a_silence_of_five_seconds_is_idle_where_that_was_chosen(server: LiveServer) -> None:
+async def test_a_silence_of_five_seconds_is_idle_where_that_was_chosen(server: Server) -> None:
     with server.rest("short silence") as client:
         session = new_session(client, idleMode=5)
         async with connected(server, "short silence") as tab:
@@ -305,7 +306,7 @@ async def test_a_silence_of_five_seconds_is_idle_where_that_was_chosen(server: L
             assert (tick["activeSeconds"], tick["idleSeconds"]) == (5, 3)
 
 
-def test_the_zone_of_the_account_is_the_one_of_the_settings(server: LiveServer) -> None:
+def test_the_zone_of_the_account_is_the_one_of_the_settings(server: Server) -> None:
     with server.rest(None) as client:
         body = {"email": "zone@example.com", "password": "correct horse", "timeZone": "Asia/Tokyo"}
         signed = client.post("/api/auth/signup", json=body).json()

@@ -10,20 +10,21 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.live_server import LiveServer, running_server
+from tests.support.live_server import running_server
+from tests.support.server import Server
 
 COOKIE = "focusup_visitor"
 
 
 @pytest.fixture(scope="module")
-def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One of our own: the pages of other tests are none of its statistics."""
     with running_server(tmp_path_factory.mktemp("stats")) as server:
         yield server
 
 
 @pytest.fixture
-def admin(live_server: LiveServer) -> httpx.Client:
+def admin(live_server: Server) -> httpx.Client:
     headers = {"Authorization": f"Bearer {live_server.token('root', role='admin')}"}
     return httpx.Client(base_url=live_server.url, headers=headers, timeout=20, verify=False)
 
@@ -47,7 +48,7 @@ def rows(admin: httpx.Client, page: str) -> list[dict[str, Any]]:
     return [row for row in found["pages"] if row["page"] == page]
 
 
-def test_a_beacon_as_browsers_send_it(live_server: LiveServer) -> None:
+def test_a_beacon_as_browsers_send_it(live_server: Server) -> None:
     page = a_page()
     with live_server.rest(None) as browser:
         first = browser.post(
@@ -72,7 +73,7 @@ def test_a_beacon_as_browsers_send_it(live_server: LiveServer) -> None:
         assert again.json()["view"]["visibleSeconds"] < 20
 
 
-def test_a_front_end_on_another_origin_keeps_the_key(live_server: LiveServer) -> None:
+def test_a_front_end_on_another_origin_keeps_the_key(live_server: Server) -> None:
     page = a_page()
     url = f"{live_server.url}/api/track-engagement"
     first = httpx.post(url, json=beacon(page)).json()
@@ -85,7 +86,7 @@ def test_a_front_end_on_another_origin_keeps_the_key(live_server: LiveServer) ->
     assert third["visitor"] not in {first["visitor"], forged}
 
 
-def test_a_page_of_a_foreign_origin_is_refused(live_server: LiveServer) -> None:
+def test_a_page_of_a_foreign_origin_is_refused(live_server: Server) -> None:
     refused = httpx.post(
         f"{live_server.url}/api/track-engagement",
         json=beacon(a_page()),
@@ -109,7 +110,7 @@ def test_a_page_of_a_foreign_origin_is_refused(live_server: LiveServer) -> None:
         {"mouse": [1, 2]},
     ],
 )
-def test_what_is_no_beacon_is_refused(live_server: LiveServer, fields: dict[str, Any]) -> None:
+def test_what_is_no_beacon_is_refused(live_server: Server, fields: dict[str, Any]) -> None:
     body = beacon(a_page()) | fields
     refused = httpx.post(f"{live_server.url}/api/track-engagement", json=body)
     assert problem(refused) == (422, "invalid_body")
@@ -125,13 +126,13 @@ def test_what_is_no_beacon_is_refused(live_server: LiveServer, fields: dict[str,
         ("DELETE", "/api/admin/page-coefficients"),
     ],
 )
-def test_admins_alone_are_let_in(live_server: LiveServer, method: str, path: str) -> None:
+def test_admins_alone_are_let_in(live_server: Server, method: str, path: str) -> None:
     with live_server.rest("ada") as user, live_server.rest(None) as nobody:
         assert problem(user.request(method, path)) == (403, "admin_only")
         assert problem(nobody.request(method, path)) == (401, "token_missing")
 
 
-def test_statistics_of_pages(admin: httpx.Client, live_server: LiveServer) -> None:
+def test_statistics_of_pages(admin: httpx.Client, live_server: Server) -> None:
     page = a_page()
     url = f"{live_server.url}/api/track-engagement"
     for view in ("v1", "v2"):
@@ -181,9 +182,7 @@ def test_what_is_no_range_is_refused(admin: httpx.Client, query: dict[str, Any])
     assert problem(admin.get("/api/stats/pages", params=query)) == (422, "invalid_query")
 
 
-def test_a_visitor_reads_itself_and_nobody_else(
-    live_server: LiveServer, admin: httpx.Client
-) -> None:
+def test_a_visitor_reads_itself_and_nobody_else(live_server: Server, admin: httpx.Client) -> None:
     page, other_page = a_page(), a_page()
     url = f"{live_server.url}/api/track-engagement"
     user = {"Authorization": f"Bearer {live_server.token('joined-' + page)}"}
@@ -228,25 +227,22 @@ def test_a_visitor_reads_itself_and_nobody_else(
     assert shown == [view["_id"] for view in found["views"]]
 
 
-def test_coefficients_are_set_listed_and_deleted(
-    admin: httpx.Client, live_server: LiveServer
-) -> None:
+def test_coefficients_are_set_listed_and_deleted(admin: httpx.Client, live_server: Server) -> None:
     page = a_page()
     path = "/api/admin/page-coefficients"
-    body = {"pattern": f"{page}*", "coefficient": 3.5}
+    pattern = f"{page}*"
+    body = {"pattern": pattern, "coefficient": 3.5}
     stored = admin.put(path, json=body)
     assert stored.status_code == 200
     assert stored.json()["pageCoefficient"].items() >= body.items()
-    assert body["pattern"] in [
-        each["pattern"] for each in admin.get(path).json()["pageCoefficients"]
-    ]
+    assert pattern in [each["pattern"] for each in admin.get(path).json()["pageCoefficients"]]
     with live_server.rest(None) as browser:
         browser.post("/api/track-engagement", json=beacon(page))
         visitor_id = browser.cookies[COOKIE].partition(".")[0]
         found = browser.get(f"/api/stats/visitors/{visitor_id}").json()["visitor"]
     assert found["views"][0]["attentionCoefficient"] == 3.5
-    assert admin.delete(path, params={"pattern": body["pattern"]}).status_code == 204
-    gone = admin.delete(path, params={"pattern": body["pattern"]})
+    assert admin.delete(path, params={"pattern": pattern}).status_code == 204
+    gone = admin.delete(path, params={"pattern": pattern})
     assert problem(gone) == (404, "coefficient_not_found")
     for wrong in ({"coefficient": 0.01}, {"pattern": ""}, {"pattern": "a\nb"}):
         assert problem(admin.put(path, json=body | wrong)) == (422, "invalid_body")

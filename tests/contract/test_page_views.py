@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.live_server import LiveServer
 from tests.support.page_client import PageClient, Views, page_server, viewing
+from tests.support.server import Server
 
-Site = tuple[LiveServer, Views]
+Site = tuple[Server, Views]
 IDLE_AFTER_S = 1
 
 

@@ -10,8 +10,7 @@ import pytest
 
 from models.tokens import TokenAuthority
 from scoring.focus import focus_score
-from tests.support.live_server import LiveServer
-from tests.support.server import SECRET
+from tests.support.server import SECRET, Server
 from tests.support.socket_client import connected
 
 UTC_TEXT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -287,7 +286,7 @@ def test_a_change_without_fields_changes_nothing(rest: httpx.Client) -> None:
 
 
 async def test_metadata_changes_while_a_socket_tracks_it(
-    live_server: LiveServer, rest: httpx.Client, user: str
+    live_server: Server, rest: httpx.Client, user: str
 ) -> None:
     session = create(rest)
     async with connected(live_server, user) as client:
@@ -390,7 +389,7 @@ def test_a_session_of_any_target_ends(rest: httpx.Client, target: float) -> None
 
 
 async def test_counters_of_a_tracked_session_are_not_set_by_hand(
-    live_server: LiveServer, rest: httpx.Client, user: str
+    live_server: Server, rest: httpx.Client, user: str
 ) -> None:
     session = create(rest)
     async with connected(live_server, user) as client:
@@ -416,7 +415,7 @@ def test_status_moves_between_active_and_paused(rest: httpx.Client) -> None:
 
 
 async def test_status_moves_while_a_socket_tracks_it(
-    live_server: LiveServer, rest: httpx.Client, user: str
+    live_server: Server, rest: httpx.Client, user: str
 ) -> None:
     session = create(rest)
     async with connected(live_server, user) as client:
@@ -485,7 +484,7 @@ def test_the_score_is_computed_from_the_stored_numbers(rest: httpx.Client, state
 
 
 async def test_ending_reaches_the_socket_that_tracks_it(
-    live_server: LiveServer, rest: httpx.Client, user: str
+    live_server: Server, rest: httpx.Client, user: str
 ) -> None:
     session = create(rest)
     async with connected(live_server, user) as client:
@@ -529,7 +528,7 @@ def test_what_is_deleted_is_gone(rest: httpx.Client) -> None:
 
 
 async def test_deleting_closes_the_socket_that_tracks_it(
-    live_server: LiveServer, rest: httpx.Client, user: str
+    live_server: Server, rest: httpx.Client, user: str
 ) -> None:
     session = create(rest)
     async with connected(live_server, user) as client:
@@ -541,7 +540,7 @@ async def test_deleting_closes_the_socket_that_tracks_it(
 
 @pytest.mark.parametrize("state", ["active", "tracked", "completed"])
 async def test_somebody_elses_session_is_not_there(
-    live_server: LiveServer, rest: httpx.Client, user: str, state: str
+    live_server: Server, rest: httpx.Client, user: str, state: str
 ) -> None:
     session = create(rest, tags=["private"])
     if state == "completed":
@@ -581,9 +580,7 @@ def test_an_id_that_is_none_is_not_found(rest: httpx.Client, id_: str) -> None:
     assert_not_found(rest, f"{SESSIONS}/{id_}")
 
 
-async def test_an_id_has_one_spelling(
-    live_server: LiveServer, rest: httpx.Client, user: str
-) -> None:
+async def test_an_id_has_one_spelling(live_server: Server, rest: httpx.Client, user: str) -> None:
     session = create(rest)
     while session["_id"].isdecimal():
         session = create(rest)
@@ -607,9 +604,7 @@ PROTECTED = [
 
 
 @pytest.mark.parametrize(("method", "path"), PROTECTED)
-def test_without_a_good_token_nothing_is_told(
-    live_server: LiveServer, method: str, path: str
-) -> None:
+def test_without_a_good_token_nothing_is_told(live_server: Server, method: str, path: str) -> None:
     good = live_server.token()
     an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
     expired, _ = TokenAuthority(SECRET, 60).issue("ada", now=an_hour_ago)
@@ -670,7 +665,7 @@ def names(header: str) -> set[str]:
 
 @pytest.mark.parametrize("origin", LOCAL_ORIGINS)
 def test_pages_of_this_machine_are_let_in(
-    live_server: LiveServer, rest: httpx.Client, origin: str
+    live_server: Server, rest: httpx.Client, origin: str
 ) -> None:
     with live_server.rest(None) as browser:
         asked = browser.options(f"{SESSIONS}/{'f' * 24}", headers=preflight(origin))
@@ -691,7 +686,7 @@ def test_pages_of_this_machine_are_let_in(
 
 @pytest.mark.parametrize("origin", FOREIGN_ORIGINS)
 def test_pages_of_other_machines_are_not(
-    live_server: LiveServer, rest: httpx.Client, origin: str
+    live_server: Server, rest: httpx.Client, origin: str
 ) -> None:
     with live_server.rest(None) as browser:
         asked = browser.options(SESSIONS, headers=preflight(origin))

@@ -10,11 +10,11 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.support.app_server import AppServer
-from tests.support.live_server import LiveServer
+from tests.support.server import Server
 from tests.support.socket_client import SocketClient, connected, new_session, stored
 
 
-async def test_before_start(live_server: LiveServer, user: str) -> None:
+async def test_before_start(live_server: Server, user: str) -> None:
     async with connected(live_server, user) as client:
         for type_ in ("tabSwitch", "pause", "resume", "stop"):
             assert await client.error(type_) == "not_started"
@@ -22,7 +22,7 @@ async def test_before_start(live_server: LiveServer, user: str) -> None:
         assert await client.silence(0.3) == []
 
 
-async def test_while_active(live_server: LiveServer, user: str) -> None:
+async def test_while_active(live_server: Server, user: str) -> None:
     session, other = new_session(live_server, user), new_session(live_server, user)
     async with connected(live_server, user) as client:
         first = await client.start(session)
@@ -38,7 +38,7 @@ async def test_while_active(live_server: LiveServer, user: str) -> None:
         assert (await client.ask("ping", "pong"))["serverTime"].endswith("Z")
 
 
-async def test_while_paused(live_server: LiveServer, user: str) -> None:
+async def test_while_paused(live_server: Server, user: str) -> None:
     session = new_session(live_server, user)
     async with connected(live_server, user) as client:
         await client.start(session)
@@ -56,7 +56,7 @@ async def test_while_paused(live_server: LiveServer, user: str) -> None:
         assert stopped["session"]["tabSwitches"] == 0
 
 
-async def test_after_the_end(live_server: LiveServer, user: str) -> None:
+async def test_after_the_end(live_server: Server, user: str) -> None:
     session, following = new_session(live_server, user), new_session(live_server, user)
     async with connected(live_server, user) as client:
         await client.start(session)
@@ -69,7 +69,7 @@ async def test_after_the_end(live_server: LiveServer, user: str) -> None:
 
 
 @pytest.mark.parametrize("status", ["completed", "abandoned", "cancelled"])
-async def test_stop_takes_a_final_status(live_server: LiveServer, user: str, status: str) -> None:
+async def test_stop_takes_a_final_status(live_server: Server, user: str, status: str) -> None:
     session = new_session(live_server, user)
     async with connected(live_server, user) as client:
         await client.start(session)
@@ -80,9 +80,7 @@ async def test_stop_takes_a_final_status(live_server: LiveServer, user: str, sta
     assert stopped["scoreBreakdown"] == stopped["session"]["scoreBreakdown"]
 
 
-async def test_unknown_and_foreign_sessions_are_not_found(
-    live_server: LiveServer, user: str
-) -> None:
+async def test_unknown_and_foreign_sessions_are_not_found(live_server: Server, user: str) -> None:
     foreign = new_session(live_server, "somebody else")
     async with connected(live_server, user) as client:
         for session in (foreign, "0" * 24, "nonsense", "../x"):
@@ -114,7 +112,7 @@ async def test_updates_none_hears_of_the_end(app_server: AppServer) -> None:
         assert (await client.next("stopped"))["session"]["elapsedSeconds"] == 2
 
 
-async def test_the_target_is_told_once(live_server: LiveServer, user: str) -> None:
+async def test_the_target_is_told_once(live_server: Server, user: str) -> None:
     session = new_session(live_server, user, targetMinutes=0.03)
     async with connected(live_server, user) as client:
         await client.start(session)
@@ -123,7 +121,7 @@ async def test_the_target_is_told_once(live_server: LiveServer, user: str) -> No
         assert "targetReached" not in [m["type"] for m in await client.silence(2.2)]
 
 
-async def test_end_over_rest_tells_the_socket(live_server: LiveServer, user: str) -> None:
+async def test_end_over_rest_tells_the_socket(live_server: Server, user: str) -> None:
     session = new_session(live_server, user)
     async with connected(live_server, user) as client, connected(live_server, user) as tab:
         await client.start(session)
@@ -138,7 +136,7 @@ async def test_end_over_rest_tells_the_socket(live_server: LiveServer, user: str
 
 
 async def test_pause_in_one_tab_or_over_rest_is_told_to_the_others(
-    live_server: LiveServer, user: str
+    live_server: Server, user: str
 ) -> None:
     session = new_session(live_server, user)
     async with connected(live_server, user) as client, connected(live_server, user) as tab:
@@ -153,7 +151,7 @@ async def test_pause_in_one_tab_or_over_rest_is_told_to_the_others(
         await tab.next("resumed")
 
 
-async def test_delete_closes_with_4404(live_server: LiveServer, user: str) -> None:
+async def test_delete_closes_with_4404(live_server: Server, user: str) -> None:
     session = new_session(live_server, user)
     async with connected(live_server, user) as client:
         await client.start(session)
@@ -176,7 +174,7 @@ async def test_two_tabs_share_one_second(app_server: AppServer) -> None:
 
 
 async def test_losing_the_last_socket_stops_time_and_start_goes_on(
-    live_server: LiveServer, user: str
+    live_server: Server, user: str
 ) -> None:
     session = new_session(live_server, user)
     async with connected(live_server, user) as client:
@@ -201,7 +199,7 @@ async def test_losing_the_last_socket_stops_time_and_start_goes_on(
     assert ended["awaySeconds"] == 1
 
 
-async def test_the_token_by_header_and_by_subprotocol(live_server: LiveServer, user: str) -> None:
+async def test_the_token_by_header_and_by_subprotocol(live_server: Server, user: str) -> None:
     token = live_server.token(user)
     session = new_session(live_server, user)
     headers = {"Authorization": f"Bearer {token}"}
@@ -216,7 +214,7 @@ async def test_the_token_by_header_and_by_subprotocol(live_server: LiveServer, u
 
 @pytest.mark.parametrize("token", ["", "nonsense", "a.b.c"])
 async def test_a_bad_token_is_accepted_and_closed_with_4401(
-    live_server: LiveServer, token: str
+    live_server: Server, token: str
 ) -> None:
     async with connect(f"{live_server.ws_url}?token={token}") as connection:
         assert await SocketClient(connection).closed() == 4401
@@ -234,7 +232,7 @@ async def test_a_bad_token_is_accepted_and_closed_with_4401(
         ("null", 4403),
     ],
 )
-async def test_origins(live_server: LiveServer, user: str, origin: str, code: int | None) -> None:
+async def test_origins(live_server: Server, user: str, origin: str, code: int | None) -> None:
     async with connected(live_server, user, origin=origin) as client:
         if code is None:
             await client.ask("ping", "pong")
@@ -242,7 +240,7 @@ async def test_origins(live_server: LiveServer, user: str, origin: str, code: in
             assert await client.closed() == code
 
 
-async def test_a_fresh_token_in_band(live_server: LiveServer, user: str) -> None:
+async def test_a_fresh_token_in_band(live_server: Server, user: str) -> None:
     async with connected(live_server, user, token=live_server.token(user, ttl_s=31.5)) as client:
         fresh = live_server.token(user, ttl_s=600)
         answer = await client.ask("auth", "authenticated", token=fresh)
@@ -254,7 +252,7 @@ async def test_a_fresh_token_in_band(live_server: LiveServer, user: str) -> None
         assert await client.closed() == 4403
 
 
-async def test_expiring_then_4401(live_server: LiveServer, user: str) -> None:
+async def test_expiring_then_4401(live_server: Server, user: str) -> None:
     session = new_session(live_server, user)
     async with connected(live_server, user, token=live_server.token(user, ttl_s=4)) as client:
         await client.start(session)
@@ -266,9 +264,7 @@ async def test_expiring_then_4401(live_server: LiveServer, user: str) -> None:
     assert seconds - client.heard[-1]["elapsedSeconds"] in (0, 1)
 
 
-async def test_the_eleventh_socket_of_a_user_is_turned_away(
-    live_server: LiveServer, user: str
-) -> None:
+async def test_the_eleventh_socket_of_a_user_is_turned_away(live_server: Server, user: str) -> None:
     url = f"{live_server.ws_url}?token={live_server.token(user)}"
     connections = [await connect(url) for _ in range(10)]
     async with connected(live_server, user) as client:
@@ -281,7 +277,7 @@ async def test_the_eleventh_socket_of_a_user_is_turned_away(
 
 
 async def test_of_eleven_sockets_one_that_is_hidden_gives_way(
-    live_server: LiveServer, user: str
+    live_server: Server, user: str
 ) -> None:
     async with AsyncExitStack() as stack:
         tabs = [await stack.enter_async_context(connected(live_server, user)) for _ in range(10)]
@@ -300,7 +296,7 @@ async def test_of_eleven_sockets_one_that_is_hidden_gives_way(
         assert await newest.closed() == 4429
 
 
-async def test_a_flood_of_messages_is_closed_with_4429(live_server: LiveServer, user: str) -> None:
+async def test_a_flood_of_messages_is_closed_with_4429(live_server: Server, user: str) -> None:
     async with connected(live_server, user) as client:
         for _ in range(300):
             await client.send("ping")
@@ -309,7 +305,7 @@ async def test_a_flood_of_messages_is_closed_with_4429(live_server: LiveServer, 
 
 @pytest.mark.parametrize("before", [[], ["pause"], ["pause", "resume", "ping"]])
 async def test_a_page_that_stops_and_closes_at_once_has_stopped(
-    live_server: LiveServer, user: str, before: list[str]
+    live_server: Server, user: str, before: list[str]
 ) -> None:
     session = new_session(live_server, user)
     async with connected(live_server, user) as client:
@@ -321,7 +317,7 @@ async def test_a_page_that_stops_and_closes_at_once_has_stopped(
     assert (found["status"], found["elapsedSeconds"]) == ("completed", 1)
 
 
-async def ended(server: LiveServer, session: str, user: str) -> dict[str, Any]:
+async def ended(server: Server, session: str, user: str) -> dict[str, Any]:
     for _ in range(60):
         await asyncio.sleep(0.05)
         found = stored(server, session, user)
@@ -331,7 +327,7 @@ async def ended(server: LiveServer, session: str, user: str) -> dict[str, Any]:
 
 
 async def test_a_start_and_a_stop_before_the_answer_both_count(
-    live_server: LiveServer, user: str
+    live_server: Server, user: str
 ) -> None:
     session = new_session(live_server, user)
     async with connected(live_server, user) as client:
@@ -345,7 +341,7 @@ async def test_a_start_and_a_stop_before_the_answer_both_count(
 
 
 async def test_a_page_that_starts_stops_and_closes_at_once_has_stopped(
-    live_server: LiveServer, user: str
+    live_server: Server, user: str
 ) -> None:
     session = new_session(live_server, user)
     async with connected(live_server, user) as client:
@@ -365,7 +361,7 @@ async def test_a_page_that_starts_and_closes_at_once_tracks_nothing(app_server: 
         assert (found["tracked"], found["elapsedSeconds"]) == (False, 0)
 
 
-async def test_a_burst_is_answered_in_full(live_server: LiveServer, user: str) -> None:
+async def test_a_burst_is_answered_in_full(live_server: Server, user: str) -> None:
     async with connected(live_server, user) as client:
         for number in range(150):
             await client.send("ping", id=number)
@@ -373,7 +369,7 @@ async def test_a_burst_is_answered_in_full(live_server: LiveServer, user: str) -
         assert [answer["id"] for answer in answers] == list(range(150))
 
 
-async def test_sixty_mouse_moves_a_second_are_normal(live_server: LiveServer, user: str) -> None:
+async def test_sixty_mouse_moves_a_second_are_normal(live_server: Server, user: str) -> None:
     session = new_session(live_server, user)
     async with connected(live_server, user) as client:
         await client.start(session)

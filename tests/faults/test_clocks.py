@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pymongo
@@ -131,8 +132,9 @@ async def test_the_wall_clock_jumps_by_an_hour(
             least_s, _ = visit.lasted_s()
             ended = (await client.ask("stop", "stopped"))["session"]
             most_s = visit.lasted_s()[1]
-        with pymongo.MongoClient(database.uri) as mongo:
+        with pymongo.MongoClient[dict[str, Any]](database.uri) as mongo:
             away = mongo[NAME]["sessions"].find_one({"_id": ObjectId(left)})
+    assert away is not None
     figures(due=int(least_s), booked=ended["elapsedSeconds"], away=ended["awaySeconds"])
     assert told == [1, 2, 3]
     assert is_booked(ended["elapsedSeconds"], least_s - PAUSE_S, most_s)

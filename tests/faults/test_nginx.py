@@ -79,7 +79,7 @@ async def away(front: Front, crash: Crash, left_s: float) -> list[float]:
     with front.rest(USER) as rest:
         for one in crash.lost[:LOOKED_AT]:
             path = f"/api/sessions/{one.session}/end"
-            answer = await asyncio.to_thread(lambda path=path: rest.put(path, json={}))
+            answer = await asyncio.to_thread(rest.put, path, json={})
             session = answer.json()["session"]
             assert session["pausedSeconds"] == 0
             gaps_s = one.started_s - crash.died_s + now_s() - left_s

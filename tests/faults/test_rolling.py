@@ -86,7 +86,7 @@ class Roaming:
             await asyncio.sleep(self._dice.uniform(*AGAIN_AFTER_S))
             member = Member(token, lost.session, lost.oracle, lost.updates)
             await asyncio.get_running_loop().create_connection(
-                lambda member=member: member,  # type: ignore[misc]
+                lambda member=member: member,
                 "127.0.0.1",
                 self.crew.port,
                 ssl=self.crew.tls,
@@ -154,7 +154,7 @@ async def away_beyond(front: Front, roaming: Roaming) -> list[float]:
             path = f"/api/sessions/{member.session}/end"
             assert member.lost_s is not None
             asked_s = now_s() - member.lost_s
-            answer = await asyncio.to_thread(lambda path=path: rest.put(path, json={}))
+            answer = await asyncio.to_thread(rest.put, path, json={})
             last = Between(asked_s - LATENCY_S, now_s() - member.lost_s)
             gaps = [*roaming.journeys[member.session].gaps, last]
             away_s = answer.json()["session"]["awaySeconds"]

@@ -215,7 +215,7 @@ async def end_alone(visit: Visit) -> int:
     await visit.mid_second(1)
     least_s, _ = visit.lasted_s()
     ended = (await visit.client.ask("stop", "stopped"))["session"]
-    counted = ended["elapsedSeconds"] - visit.counted_before
+    counted: int = ended["elapsedSeconds"] - visit.counted_before
     return counted - min(max(counted, int(least_s)), int(visit.lasted_s()[1]))
 
 

@@ -22,8 +22,7 @@ Content = dict[str, list[dict[str, Any]]]
 
 def content(server: LiveServer) -> Content:
     """All that is stored, but for what processes tell each other while they live."""
-    client: pymongo.MongoClient[dict[str, Any]]
-    with pymongo.MongoClient(server.mongodb_uri) as client:
+    with pymongo.MongoClient[dict[str, Any]](server.mongodb_uri) as client:
         db = client[server.database]
         found = {name: list(db[name].find().sort("_id", 1)) for name in db.list_collection_names()}
     return {name: rows for name, rows in found.items() if rows and name not in OF_THE_PROCESS}

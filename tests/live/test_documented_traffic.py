@@ -88,7 +88,8 @@ def sessions(requests: Requests) -> None:
         assert client.put(path, json={"activeSeconds": 60, "idleSeconds": 0}).status_code == 200
         assert client.get(f"{path}/timeline").json()["timeline"]["edits"]
         assert client.get(path).json()["session"]["edited"]
-        for query in ({}, {"q": "chapter", "tag": "algebra", "limit": 1}, {"status": "paused"}):
+        searched: dict[str, str | int] = {"q": "chapter", "tag": "algebra", "limit": 1}
+        for query in ({}, searched, {"status": "paused"}):
             assert client.get("/api/sessions", params=query).status_code == 200
         assert client.get("/api/sessions", params={"limit": 0}).status_code == 422
         assert client.get(nothing).status_code == 404

@@ -53,7 +53,7 @@ def fill(db: Any, user: str, count: int) -> None:
         db["sessions"].insert_many(rows)
 
 
-def mongo_of(server: LiveServer) -> "pymongo.MongoClient[dict[str, Any]]":
+def mongo_of(server: LiveServer) -> pymongo.MongoClient[dict[str, Any]]:
     return pymongo.MongoClient(server.mongodb_uri)
 
 
@@ -294,7 +294,7 @@ def test_no_time_limit_ends_an_export(
 def test_an_export_that_breaks_off_is_seen_to_be_incomplete(tmp_path: Path) -> None:
     with page_server(tmp_path) as (server, _, database):
         user = uuid.uuid4().hex
-        with pymongo.MongoClient(database.uri) as mongo:
+        with pymongo.MongoClient[dict[str, Any]](database.uri) as mongo:
             fill(mongo[NAME], user, 5_000)
         with server.rest(user) as rest, rest.stream("GET", EXPORT) as answer:
             pieces = answer.iter_bytes()

@@ -3,8 +3,10 @@
 import asyncio
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 from mongomock_motor import AsyncMongoMockClient
+from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models.learning import Learning
 from models.session_store import find_session
@@ -63,7 +65,7 @@ async def test_in_real_time_over_a_real_socket(live_server: LiveServer) -> None:
 
 async def test_with_a_fake_clock_exactly() -> None:
     clock = ManualClock(7_000_123_456, datetime(2026, 3, 1, 12, tzinfo=UTC))
-    db = AsyncMongoMockClient(tz_aware=True)["focusup"]
+    db: AsyncIOMotorDatabase[dict[str, Any]] = AsyncMongoMockClient(tz_aware=True)["focusup"]
     service = SessionService(
         db, clock, idle_after_s=15, max_sockets_per_user=1, max_sockets=1, learning=Learning(db)
     )  # never started: this test is the ticker

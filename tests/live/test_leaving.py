@@ -76,9 +76,9 @@ class Person:
         self.token: str = signed_in["accessToken"]
         self.refresh_token: str = signed_in["refreshToken"]
         self.session_ids: list[str] = []
-        self.needles = [self.id, self.email, self.name]
-        for kind in ("notes", "title", "view", "param", "agent"):
-            setattr(self, kind, f"{kind} of {self.name}")
+        self.agent = f"agent of {self.name}"
+        self.needles = [self.id, self.email, self.name, self.agent]
+        for kind in ("notes", "title", "view", "param"):
             self.needles.append(f"{kind} of {self.name}")
 
     def rest(self) -> httpx.Client:
@@ -121,7 +121,7 @@ class Person:
             self._lived_long_ago(db)
             assert rest.get("/api/stats/me").json()["stats"]["sessions"]["completed"] == 2
         fields = {"title": f"view of {self.name}", "params": {"who": f"param of {self.name}"}}
-        options = {"user_agent_header": f"agent of {self.name}"}
+        options = {"user_agent_header": self.agent}
         async with viewing(self.server, **options) as client:
             shown = await client.view("/before", **fields)
         key = shown["visitor"]

@@ -27,8 +27,7 @@ def test_the_server_and_the_commands_refuse_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with running_server(tmp_path) as server:
-        client: pymongo.MongoClient[dict[str, Any]]
-        with pymongo.MongoClient(server.mongodb_uri) as client:
+        with pymongo.MongoClient[dict[str, Any]](server.mongodb_uri) as client:
             meta = client[server.database]["meta"]
             meta.update_one({"_id": "schema"}, {"$set": {"version": 99}})
             doctor = focusup(server, "doctor", "--port", "0", check=False)

@@ -119,7 +119,7 @@ def session_with_time_away(server: LiveServer, user: str) -> tuple[str, str]:
 def _as_somebody_else(case: Case[Any]) -> None:
     """Whoever leaves is refused from then on, so it is somebody else each time."""
     authority, now = TokenAuthority(SECRET, 3600), datetime.now(UTC)
-    given = (case.headers or {}).get("Authorization", "")
+    given = case.headers.get("Authorization", "") if case.headers else ""
     with contextlib.suppress(Unauthorized):
         authority.verify(given.removeprefix("Bearer "), now)
         token, _ = authority.issue(uuid.uuid4().hex, now=now)

@@ -16,8 +16,8 @@ from tests.support.page_client import page_server
 from tests.support.three_pages import Json, Site, Watch, active, served, shown, visibility, visiting
 
 IDLE_AFTER_S = 2
-A = ("/page_a", {}, "Page A")
-B = ("/page_b", {}, "Page B")
+A: tuple[str, Json, str] = ("/page_a", {}, "Page A")
+B: tuple[str, Json, str] = ("/page_b", {}, "Page B")
 TAB_1 = ("/page_c", {"tab": "tab_1"}, "Page C, Tab 1")
 TAB_2 = ("/page_c", {"tab": "tab_2"}, "Page C, Tab 2")
 
@@ -97,8 +97,8 @@ async def test_a_walk_through_the_pages(site: Site, tmp_path: Path) -> None:
     for view, seconds in zip(views, lived, strict=True):
         assert_seconds(view, visible=seconds, engaged=seconds)
     told = {(message["type"], *sorted(set(message) - {"type"})) for message in visit.sent}
-    view = ("view", "page", "params", "title", "updates", "visible")
-    assert told <= {view, ("activity",), ("visible",), ("hidden",), ("leave",)}
+    shows = ("view", "page", "params", "title", "updates", "visible")
+    assert told <= {shows, ("activity",), ("visible",), ("hidden",), ("leave",)}
     session = site.views.one("browser_sessions", views[0]["browserSessionId"])
     assert "Chrome" in session["userAgent"]
     # The cookie carries the visitor from the second page on.

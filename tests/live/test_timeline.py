@@ -29,7 +29,7 @@ Found = dict[str, Any]
 @pytest.fixture
 def sessions(live_server: LiveServer) -> Iterator[Any]:
     """What is stored, past the server."""
-    with MongoClient(live_server.mongodb_uri, tz_aware=True) as client:
+    with MongoClient[dict[str, Any]](live_server.mongodb_uri, tz_aware=True) as client:
         yield client[live_server.database].sessions
 
 

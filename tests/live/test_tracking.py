@@ -40,7 +40,7 @@ def admin(server: LiveServer) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def db(server: LiveServer) -> Iterator[Any]:
-    with MongoClient(server.mongodb_uri, tz_aware=True) as client:
+    with MongoClient[dict[str, Any]](server.mongodb_uri, tz_aware=True) as client:
         yield client[server.database]
 
 

@@ -42,7 +42,8 @@ class WindowsServer(LiveServer):
 def server(tmp_path: Path) -> Iterator[WindowsServer]:
     server = WindowsServer(tmp_path)
     try:
-        yield server.start()
+        server.start()
+        yield server
     finally:
         server.stop()
     assert "no handler for" in server.log()

@@ -10,6 +10,7 @@ import os
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -81,7 +82,8 @@ async def crowd(world: World, for_s: float) -> list[User]:
     users = [User(world, world.dice.randrange(1_000_000)) for _ in range(USERS)]
     living = asyncio.gather(*(user.live() for user in users))
     suffering = asyncio.create_task(world.suffer(for_s))
-    await asyncio.wait([living, suffering], return_when=asyncio.FIRST_COMPLETED)
+    both: list[asyncio.Future[Any]] = [living, suffering]
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     world.over.set()
     try:
         async with asyncio.timeout(DONE_WITHIN_S):

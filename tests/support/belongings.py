@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import httpx
 
 from tests.support.documents import Json, operations
-from tests.support.live_server import LiveServer
 from tests.support.page_client import viewing
+from tests.support.server import Server
 
 PASSWORD = "correct horse"
 
@@ -41,7 +41,7 @@ def doors(document: Json) -> Iterator[Door]:
 class Person:
     """`mark` is in everything that is theirs and can be named."""
 
-    server: LiveServer
+    server: Server
     mark: str
     user_id: str
     token: str
@@ -82,7 +82,7 @@ class Person:
         return {name: told for name, told in export.items() if name != "exportedAt"}
 
 
-async def somebody(server: LiveServer) -> Person:
+async def somebody(server: Server) -> Person:
     """An account with a session, goals, a page view and an event."""
     mark = f"mark{uuid.uuid4().hex}"
     with server.rest(None) as anyone:

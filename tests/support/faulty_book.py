@@ -135,7 +135,7 @@ class FaultyBook:
         return all(document[name] == absolute[name] for name in ("status", "owner"))
 
     def ended(self, document: Document) -> bool:
-        return document["status"] == "completed"
+        return bool(document["status"] == "completed")
 
     def deliver_everything(self) -> None:
         """Whatever is still on its way arrives."""

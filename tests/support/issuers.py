@@ -14,7 +14,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from jwt.algorithms import Algorithm, ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 KINDS = ("RS256", "ES256", "EdDSA")
 Jwk = dict[str, Any]
@@ -37,8 +37,9 @@ def pem(algorithm: str, name: str = "") -> str:
 
 def jwk(algorithm: str, name: str = "", **more: object) -> Jwk:
     """The public key as a member of a key set, its name being its id."""
-    writer = {"RS256": RSAAlgorithm, "ES256": ECAlgorithm, "EdDSA": OKPAlgorithm}[algorithm]
-    found: Jwk = json.loads(writer.to_jwk(private_key(algorithm, name).public_key()))
+    writers: dict[str, type[Algorithm]]
+    writers = {"RS256": RSAAlgorithm, "ES256": ECAlgorithm, "EdDSA": OKPAlgorithm}
+    found: Jwk = json.loads(writers[algorithm].to_jwk(private_key(algorithm, name).public_key()))
     found.pop("key_ops", None)
     return {**found, "kid": name, **more}
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.database_server import free_port
+from focusup.database.ports import free_port
 from tests.support.live_server import LiveServer
 from tests.support.paths import ROOT
 from tests.support.requirements import require

@@ -11,6 +11,7 @@ from websockets.asyncio.client import connect
 
 from tests.support.database_server import Database
 from tests.support.live_server import LiveServer, running_server
+from tests.support.server import Server
 from tests.support.socket_client import Message, SocketClient
 
 NAME = "focusup"
@@ -23,7 +24,7 @@ class PageClient(SocketClient):
 
 @asynccontextmanager
 async def viewing(
-    server: LiveServer, *, visitor: str | None = None, token: str | None = None, **options: Any
+    server: Server, *, visitor: str | None = None, token: str | None = None, **options: Any
 ) -> AsyncIterator[PageClient]:
     """A connection of this visitor (by its key), or of a new one."""
     given = (("visitor", visitor), ("token", token))

@@ -73,8 +73,8 @@ def pair(directory: Path, database: Database, **settings: str) -> Iterator[Pair]
         home.mkdir(parents=True, exist_ok=True)
     mongo: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(database.uri)
     with mongo, ExitStack() as stack:
-        servers = [stack.enter_context(running_server(home, **settings)) for home in homes]
-        yield Pair(*servers, mongo[NAME]["sessions"])
+        a, b = (stack.enter_context(running_server(home, **settings)) for home in homes)
+        yield Pair(a, b, mongo[NAME]["sessions"])
 
 
 def freeze(server: LiveServer) -> None:

@@ -13,7 +13,7 @@ import struct
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.support.live_server import LiveServer
+from tests.support.server import Server
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 PATIENCE_S = 8.0
@@ -117,7 +117,7 @@ class RawSocket:
 
 
 async def opened(
-    server: LiveServer, user: str, *, receive_bytes: int | None = None, extensions: str = ""
+    server: Server, user: str, *, receive_bytes: int | None = None, extensions: str = ""
 ) -> RawSocket:
     """A socket after its handshake. `receive_bytes` bounds what the system takes for it."""
     address = urlsplit(server.url)

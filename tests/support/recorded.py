@@ -11,7 +11,7 @@ import httpx
 import jsonschema_rs
 
 from tests.support.documents import Json, operations, resolved, rules
-from tests.support.live_server import LiveServer
+from tests.support.server import Server
 from tests.support.socket_client import SocketClient
 
 
@@ -19,7 +19,7 @@ class Requests:
     """Every request over the clients of `client` is checked against the OpenAPI document;
     `seen` tells the statuses and codes of each operation."""
 
-    def __init__(self, server: LiveServer) -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server
         self.document: Json = server.rest(None).get("/openapi.json").json()
         self.seen: defaultdict[str, set[int | str]] = defaultdict(set)
@@ -73,7 +73,7 @@ class Frames:
     """Every frame of the connections of `watch` is checked against a channel of the AsyncAPI
     document; `seen` tells the messages that went either way, and the codes of errors."""
 
-    def __init__(self, server: LiveServer, channel: str) -> None:
+    def __init__(self, server: Server, channel: str) -> None:
         self.document: Json = server.rest(None).get("/asyncapi.json").json()
         here = f"#/channels/{channel}"
         self._close_codes = {
@@ -121,7 +121,7 @@ class Frames:
             self._received(json.loads(text))
             return text
 
-        client.connection.send = checked_send  # type: ignore[method-assign]
+        client.connection.send = checked_send  # type: ignore[method-assign, assignment]
         client.connection.recv = checked_receive  # type: ignore[method-assign, assignment]
         return client
 
@@ -146,7 +146,7 @@ class Frames:
             self._asked[message["id"]] = message["type"]
 
     def _received(self, message: Json) -> None:
-        asked = self._asked.pop(message.get("id"), None)
+        asked = self._asked.pop(message["id"], None) if "id" in message else None
         if asked is None:
             described = self._unasked[message["type"]]
         else:

@@ -10,7 +10,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.support.live_server import LiveServer
+from tests.support.server import Server
 
 Message = dict[str, Any]
 PATIENCE_S = 8.0
@@ -76,7 +76,7 @@ class SocketClient:
 
 @asynccontextmanager
 async def connected(
-    server: LiveServer, user: str = "ada", *, token: str | None = None, **options: Any
+    server: Server, user: str = "ada", *, token: str | None = None, **options: Any
 ) -> AsyncIterator[SocketClient]:
     """A connection of this user; the token goes by the published way, `?token=`."""
     url = f"{server.ws_url}?token={token or server.token(user)}"
@@ -85,14 +85,14 @@ async def connected(
         yield SocketClient(connection)
 
 
-def new_session(server: LiveServer, user: str = "ada", **fields: Any) -> str:
+def new_session(server: Server, user: str = "ada", **fields: Any) -> str:
     with server.rest(user) as rest:
         answer = rest.post("/api/sessions", json=fields)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["session"]["_id"])
 
 
-def stored(server: LiveServer, session_id: str, user: str = "ada") -> dict[str, Any]:
+def stored(server: Server, session_id: str, user: str = "ada") -> dict[str, Any]:
     with server.rest(user) as rest:
         session: dict[str, Any] = rest.get(f"/api/sessions/{session_id}").json()["session"]
         return session

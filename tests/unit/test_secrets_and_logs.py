@@ -5,6 +5,7 @@ import logging
 import stat
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -17,7 +18,7 @@ from focusup.settings import Settings
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl"
 
 
-def settings(directory: Path, **values: object) -> Settings:
+def settings(directory: Path, **values: Any) -> Settings:
     return Settings(_env_file=None, data_dir=directory / "data", **values)
 
 

@@ -82,9 +82,10 @@ class Shown:
         return await self.table(f"#{chart} tbody")
 
     async def table(self, body: str) -> list[list[str]]:
-        return await self.page.locator(body).evaluate(
+        rows: list[list[str]] = await self.page.locator(body).evaluate(
             "body => [...body.rows].map(row => [...row.cells].map(cell => cell.textContent))"
         )
+        return rows
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

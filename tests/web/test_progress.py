@@ -1,6 +1,7 @@
 """The progress page: who sees it, and what days come to; it shows what REST says."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -101,10 +102,11 @@ async def test_today_streak_and_sums(learner: Learner) -> None:
     def minutes(count: int) -> str:
         return duration(count * 60)
 
+    in_words: tuple[Callable[[int], str], ...] = (minutes, str, minutes)
     for text, found, words in zip(
         told,
         (today["minutes"], today["sessions"], week["minutes"]),
-        (minutes, str, minutes),
+        in_words,
         strict=True,
     ):
         assert f"{words(found['done'])} of {words(found['goal'])}" in text

@@ -372,7 +372,7 @@ async def test_too_many_tabs_are_named(server: LiveServer, email: str) -> None:
         page = await context.new_page()
         await page.route_web_socket(
             re.compile("/ws/sessions"),
-            lambda socket: socket.on_message(lambda _: socket.close(code=4429)),  # type: ignore[func-returns-value]
+            lambda socket: socket.on_message(lambda _: socket.close(code=4429)),
         )
         await sign_up(page, server.url, email)
         await page.get_by_role("button", name="Start").click()

@@ -13,8 +13,8 @@ from websockets.exceptions import ConnectionClosed
 from realtime import messages, page_messages
 from tests.support.belongings import Person, doors, somebody
 from tests.support.documents import whole_app
-from tests.support.live_server import LiveServer
 from tests.support.page_client import viewing
+from tests.support.server import Server
 from tests.support.socket_client import connected, new_session
 
 Access = Literal["anybody", "self", "owner", "owner or cookie", "admin", "machine", "socket"]
@@ -104,13 +104,13 @@ def test_every_route_has_its_access_written_down(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture(scope="module")
-def ada(live_server: LiveServer) -> Person:
+def ada(live_server: Server) -> Person:
     """Nothing of hers changes."""
     return asyncio.run(somebody(live_server))
 
 
 @pytest.fixture(scope="module")
-def eve(live_server: LiveServer) -> Person:
+def eve(live_server: Server) -> Person:
     return asyncio.run(somebody(live_server))
 
 
@@ -122,6 +122,7 @@ def answers(client: httpx.Client, ada: Person) -> dict[str, httpx.Response]:
     for door in sorted(every_door, key=lambda door: ENDING.get(door.name, 0)):
         body = None if door.body is None else json.loads(json.dumps(door.body))
         if door.name == "POST /api/auth/signup":
+            assert body is not None
             body = {**body, "email": ada.email}
         if door.name == "DELETE /api/me":
             body = {"password": "not the password"}
@@ -192,7 +193,7 @@ async def test_what_is_somebody_elses_looks_like_what_is_not_there(
             assert (theirs.status_code, theirs.content) == (none.status_code, none.content)
 
 
-async def test_the_owner_reaches_all_of_it(live_server: LiveServer) -> None:
+async def test_the_owner_reaches_all_of_it(live_server: Server) -> None:
     """Or the tests above could not fail."""
     ada = await somebody(live_server)
     with ada.rest() as client:
@@ -206,7 +207,7 @@ async def test_the_owner_reaches_all_of_it(live_server: LiveServer) -> None:
         assert client.delete(f"/api/sessions/{ada.session}").status_code == 204
 
 
-def test_a_role_is_what_the_token_says_and_nothing_else(live_server: LiveServer, user: str) -> None:
+def test_a_role_is_what_the_token_says_and_nothing_else(live_server: Server, user: str) -> None:
     with live_server.rest(user, role="Admin") as pretender, live_server.rest(user) as plain:
         for client in (pretender, plain):
             for header in ("X-Role", "X-User-Role", "Role"):

@@ -20,8 +20,8 @@ from models.wire import StoredModel, WireModel
 from realtime import messages, page_messages
 from tests.support.belongings import Door, Person, doors, somebody
 from tests.support.documents import Json, resolved, whole_app
-from tests.support.live_server import LiveServer
 from tests.support.page_client import viewing
+from tests.support.server import Server
 from tests.support.socket_client import connected, new_session
 
 OPERATOR = {"$gt": ""}
@@ -71,12 +71,12 @@ HOSTILE_TEXTS = ("$gt", "$where", "$$ROOT", "$set.role", "a.b", '{"$gt":""}', "\
 
 
 @pytest.fixture(scope="module")
-def ada(live_server: LiveServer) -> Person:
+def ada(live_server: Server) -> Person:
     return asyncio.run(somebody(live_server))
 
 
 @pytest.fixture(scope="module")
-def document(live_server: LiveServer) -> Json:
+def document(live_server: Server) -> Json:
     document: Json = live_server.rest(None).get("/openapi.json").json()
     return document
 
@@ -172,7 +172,7 @@ def test_what_is_stored_is_never_read_from_a_body(monkeypatch: pytest.MonkeyPatc
                 assert f"{reading}({name})" not in path.read_text(), path
 
 
-def test_nobody_signs_up_as_an_admin(live_server: LiveServer) -> None:
+def test_nobody_signs_up_as_an_admin(live_server: Server) -> None:
     account = {"email": "mallory@example.com", "password": "correct horse", "role": "admin"}
     with live_server.rest(None) as anyone:
         refused(anyone.post("/api/auth/signup", json=account), "signup")
@@ -184,7 +184,7 @@ def test_nobody_signs_up_as_an_admin(live_server: LiveServer) -> None:
 
 @pytest.mark.parametrize("kind", get_args(messages.Message), ids=lambda kind: str(kind.__name__))
 async def test_no_message_of_a_session_sets_what_the_server_sets(
-    live_server: LiveServer, user: str, kind: type[messages.ClientMessage]
+    live_server: Server, user: str, kind: type[messages.ClientMessage]
 ) -> None:
     """Unknown fields of a message are ignored, so that clients may say more than we know."""
     (type_,) = get_args(kind.model_fields["type"].annotation)
@@ -212,7 +212,7 @@ async def test_no_message_of_a_session_sets_what_the_server_sets(
     "kind", get_args(page_messages.PageMessage), ids=lambda kind: str(kind.__name__)
 )
 async def test_no_message_of_a_page_sets_what_the_server_sets(
-    live_server: LiveServer, kind: type[messages.ClientMessage]
+    live_server: Server, kind: type[messages.ClientMessage]
 ) -> None:
     (type_,) = get_args(kind.model_fields["type"].annotation)
     given = {name: value for name, value in SERVER_SETS.items() if name != "id"}
@@ -229,7 +229,7 @@ async def test_no_message_of_a_page_sets_what_the_server_sets(
     assert not set(view) & {"role", "isAdmin", "$set", "a.b", "user_id", "focusScore"}
 
 
-def stored(server: LiveServer, collection: str, id_: ObjectId) -> dict[str, Any]:
+def stored(server: Server, collection: str, id_: ObjectId) -> dict[str, Any]:
     with pymongo.MongoClient[dict[str, Any]](server.mongodb_uri) as mongo:
         found = mongo[server.database][collection].find_one({"_id": id_})
     assert found is not None
@@ -311,7 +311,7 @@ def test_a_text_that_looks_like_an_operator_is_a_text(ada: Person) -> None:
 @pytest.mark.parametrize("email", [OPERATOR, {"$ne": None}, {"$regex": "^a"}])
 @pytest.mark.parametrize("password", [OPERATOR, {"$ne": None}, "correct horse"])
 def test_nobody_signs_in_by_an_operator(
-    live_server: LiveServer, ada: Person, email: Any, password: Any
+    live_server: Server, ada: Person, email: Any, password: Any
 ) -> None:
     with live_server.rest(None) as anyone:
         for given in ({"email": email}, {"email": ada.email, "password": OPERATOR}):
@@ -328,7 +328,7 @@ def test_an_operator_in_an_address_is_no_id(ada: Person, id_: str) -> None:
 
 
 def test_names_with_dollars_and_dots_are_refused_where_clients_choose_names(
-    live_server: LiveServer,
+    live_server: Server,
 ) -> None:
     """`params` is the one place where a client chooses names."""
     body: Json = {"view": "v", "sequence": 0, "page": "/", "visibleSeconds": 0, "engagedSeconds": 0}
@@ -348,7 +348,7 @@ def test_names_with_dollars_and_dots_are_refused_where_clients_choose_names(
 
 @pytest.mark.parametrize("value", HOSTILE, ids=json.dumps)
 async def test_an_operator_is_refused_in_every_field_of_every_message(
-    live_server: LiveServer, user: str, value: Any
+    live_server: Server, user: str, value: Any
 ) -> None:
     session = new_session(live_server, user)
     for kind in get_args(messages.Message):

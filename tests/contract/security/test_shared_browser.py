@@ -31,7 +31,7 @@ def stats(
 
 async def look(server: Server, person: Person | None, key: str, page: str) -> str:
     """This person views a page in the browser of this visitor; gives the id of the view."""
-    async with viewing(server, visitor=key, token=person and person.token) as client:
+    async with viewing(server, visitor=key, token=person.token if person else None) as client:
         seen = await client.view(page, title=page, params={"q": page})
         await client.ask("leave", "left")
     return str(seen["viewId"])

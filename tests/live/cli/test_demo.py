@@ -105,7 +105,7 @@ def test_a_learner_has_something_to_look_at(server: LiveServer) -> None:
 
 def test_beside_a_server_it_comes_and_goes(server: LiveServer) -> None:
     with (
-        pymongo.MongoClient(server.mongodb_uri) as mongo,
+        pymongo.MongoClient[dict[str, Any]](server.mongodb_uri) as mongo,
         server.rest("boss", role="admin") as boss,
     ):
         db = mongo[server.database]
@@ -123,6 +123,7 @@ def test_beside_a_server_it_comes_and_goes(server: LiveServer) -> None:
         asyncio.run(close_days(server))
         views(server, db.page_views.count_documents({}))
         user = db.users.find_one({"email": EMAIL})
+        assert user is not None
         sessions = {str(each["_id"]) for each in db.sessions.find({"userId": str(user["_id"])})}
 
         assert demo("remove").exit_code == 0
@@ -153,7 +154,7 @@ def test_without_a_server(server: LiveServer) -> None:
     server.stop()
     assert demo("remove").exit_code == 0
     server.start()
-    with pymongo.MongoClient(server.mongodb_uri) as mongo:
+    with pymongo.MongoClient[dict[str, Any]](server.mongodb_uri) as mongo:
         db = mongo[server.database]
         assert [db[name].count_documents({}) for name in ("users", "sessions", "page_views")] == [
             0,

@@ -16,9 +16,10 @@ import pytest
 from focusup import listening
 from focusup.database import programs
 from models.tokens import TokenAuthority
-from tests.support.cli import ROOT, command, environment, focusup, refusal, stranger
+from tests.support.cli import command, environment, focusup, refusal, stranger
 from tests.support.database_programs import secantusd
 from tests.support.live_server import LiveServer
+from tests.support.paths import ROOT
 from tests.support.requirements import missing, require
 from tests.support.server import SECRET
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -114,7 +115,11 @@ async def test_after_a_while_of_peace_it_is_started_again_at_once(
             for number in (1, 2):
                 await asyncio.sleep(0.5)
                 kill_child(data_dir)
-                await until(lambda n=number: len(logs) == n)
+
+                def logged(count: int = number) -> bool:
+                    return len(logs) == count
+
+                await until(logged)
                 await until_done(database.ping_ms)
     assert [line["retry_in_s"] for line in logs] == [0.1, 0.1]
 
@@ -211,7 +216,8 @@ async def test_it_listens_on_loopback_alone_and_to_our_settings_alone(
         assert [tuple(address) for address in listening] == [("127.0.0.1", port_of(database))]
         assert not [name for name in process.environ() if name.startswith("SECANTUS")]
         # SecantusDB forgets at a crash which writes it has done: a repeated one counts twice.
-        assert database.db.client.options.retry_writes is False
+        options: Any = database.db.client.options
+        assert options.retry_writes is False
 
 
 async def test_the_checkpoint_keeps_the_port_and_the_options_of_indexes(data_dir: Path) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymongo.write_concern import WriteConcern
@@ -40,7 +41,8 @@ async def test_it_is_used_as_it_has_to_be(port: int, tmp_path: Path) -> None:
         assert (database.kind, database.where) == ("mongodb", f"mongodb at 127.0.0.1:{port}")
         assert database.db.name == "focusup"
         assert database.db.write_concern == WriteConcern("majority")
-        assert database.db.client.options.pool_options.appname == "focusup"
+        options: Any = database.db.client.options
+        assert options.pool_options.appname == "focusup"
         at = datetime(2026, 1, 2, tzinfo=UTC)
         await database.db["things"].insert_one({"_id": 1, "at": at})
         found = await database.db["things"].find_one()

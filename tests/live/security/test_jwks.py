@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -299,8 +300,9 @@ def test_one_source_of_keys_and_no_issuer_without_one() -> None:
     with pytest.raises(ValidationError, match="one of the two"):
         Settings(_env_file=None, jwt_public_key=pem("ES256"), jwks_url="https://a.example/")
     for name in ("jwt_issuer", "jwt_audience"):
+        alone: dict[str, Any] = {name: "x"}
         with pytest.raises(ValidationError, match="JWKS_URL"):
-            Settings(_env_file=None, **{name: "x"})
+            Settings(_env_file=None, **alone)
 
 
 def test_a_public_key_is_given_as_text_or_as_a_file(tmp_path: Path) -> None:
@@ -337,7 +339,7 @@ async def test_a_login_of_another_issuer_works_everywhere(
 ) -> None:
     """By REST and on sockets; a key that is new is found by whoever brings it first."""
     settings = {"JWKS_URL": issuer.url, "JWT_ISSUER": "https://a.example", "JWT_AUDIENCE": "us"}
-    about = {"iss": "https://a.example", "aud": "us"}
+    about: dict[str, Any] = {"iss": "https://a.example", "aud": "us"}
     with running_server(tmp_path, MONGODB_URI="memory", **settings) as server:
         first = token_of("ES256", "first", **about)
         assert me(server, first).json()["user"]["id"] == "ada"

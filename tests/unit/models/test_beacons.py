@@ -159,7 +159,7 @@ def test_no_more_is_believed_than_time_has_passed(
     calls: list[tuple[int, int, int, float]],
 ) -> None:
     counters = {"visibleSeconds": 0, "engagedSeconds": 0}
-    view = {"startedAt": NOW, "calledAt": NOW, "sequence": 0, **counters}
+    view: dict[str, Any] = {"startedAt": NOW, "calledAt": NOW, "sequence": 0, **counters}
     now = NOW
     for sequence, visible, engaged, passed_s in calls:
         now += timedelta(seconds=passed_s)

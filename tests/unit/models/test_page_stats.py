@@ -109,6 +109,7 @@ def random_views(seed: int, first: datetime, end: datetime, number: int) -> list
 
 async def test_rolled_up_and_read_are_the_same_as_a_walk(db: Database) -> None:
     first, today = date(2026, 1, 20), date(2026, 4, 10)
+    end = today + DAY
     now = datetime(2026, 4, 10, 9, tzinfo=UTC)
     views = random_views(1, datetime(2026, 1, 20, 7, tzinfo=UTC), now, 2500)
     await page_views(db).insert_many(views)
@@ -127,13 +128,16 @@ async def test_rolled_up_and_read_are_the_same_as_a_walk(db: Database) -> None:
     ):
         query = asked(begin, end, limit=100)
         assert_report(await stats_of(db, closed).pages(query, now), views, begin, end)
-    query = asked(date(2026, 4, 1), today + DAY, by="hour", limit=100)
-    assert_report(await stats_of(db, closed).pages(query, now), views, query.from_, query.to)
+    end = today + DAY
+    begin = date(2026, 4, 1)
+    query = asked(begin, end, by="hour", limit=100)
+    assert_report(await stats_of(db, closed).pages(query, now), views, begin, end)
     # Nothing is read twice: neither the job nor another process closes them again.
     assert await closed.close_due(lambda: now) == 0
     assert await periods_of(db).close_due(lambda: now) == 0
-    query = asked(date(2026, 4, 8), today + DAY, limit=100)
-    assert_report(await raw.pages(query, now), views, query.from_, query.to)
+    begin = date(2026, 4, 8)
+    query = asked(begin, end, limit=100)
+    assert_report(await raw.pages(query, now), views, begin, end)
 
 
 async def test_a_view_belongs_to_the_day_in_which_it_began(db: Database) -> None:
@@ -328,14 +332,15 @@ async def test_closed_days_do_not_need_their_views_any_more(db: Database) -> Non
 
 async def test_what_is_reopened_is_tallied_again_by_all_who_knew_it(db: Database) -> None:
     first, today = date(2026, 1, 20), date(2026, 4, 10)
+    end = today + DAY
     now = datetime(2026, 4, 10, 9, tzinfo=UTC)
     views = random_views(6, datetime(2026, 2, 3, 7, tzinfo=UTC), now, 400)
     await page_views(db).insert_many(views)
     closing, other = periods_of(db), periods_of(db)
     stats = stats_of(db, other)
     await closing.close_due(lambda: now)
-    query = asked(first, today + DAY, limit=100)
-    assert_report(await stats.pages(query, now), views, first, query.to)
+    query = asked(first, end, limit=100)
+    assert_report(await stats.pages(query, now), views, first, end)
 
     added = random_views(7, datetime(2026, 1, 20, 7, tzinfo=UTC), now, 300)
     await page_views(db).insert_many(added)
@@ -344,10 +349,10 @@ async def test_what_is_reopened_is_tallied_again_by_all_who_knew_it(db: Database
     await lower_first_day(db, first)
     await reopen(db, periods)
     now += FRESH_FOR
-    assert_report(await stats.pages(query, now), views + added, first, query.to)
+    assert_report(await stats.pages(query, now), views + added, first, end)
     assert await closing.close_due(lambda: now) >= len(days) - 1 + 3  # three months
-    assert_report(await stats.pages(query, now + FRESH_FOR), views + added, first, query.to)
-    assert_report(await stats_of(db).pages(query, now), views + added, first, query.to)
+    assert_report(await stats.pages(query, now + FRESH_FOR), views + added, first, end)
+    assert_report(await stats_of(db).pages(query, now), views + added, first, end)
     assert await whole_days(db, days) == list(days)
 
     await page_views(db).delete_many({"_id": {"$in": [view["_id"] for view in added]}})
@@ -355,9 +360,9 @@ async def test_what_is_reopened_is_tallied_again_by_all_who_knew_it(db: Database
     assert not set(await whole_days(db, gone))
     await reopen(db, periods)
     now += 2 * FRESH_FOR
-    assert_report(await stats.pages(query, now), views, first, query.to)
+    assert_report(await stats.pages(query, now), views, first, end)
     await closing.close_due(lambda: now)
-    assert_report(await stats.pages(query, now + FRESH_FOR), views, first, query.to)
+    assert_report(await stats.pages(query, now + FRESH_FOR), views, first, end)
     known = {row["build"] async for row in rollups(db).find({"build": {"$exists": True}})}
     async for row in rollups(db).find({"_id": {"$regex": "/"}}):
         assert row["_id"].split("/")[1] in known  # nothing is left of former builds

@@ -2,7 +2,7 @@
 signed in; whoever uses a token whose successor was used ends the login for all."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -78,7 +78,7 @@ class Refreshing(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.loop.close()
 
-    def do(self, work: Coroutine[Any, Any, T]) -> T:
+    def do(self, work: Awaitable[T]) -> T:
         return self.loop.run_until_complete(work)
 
     @initialize()

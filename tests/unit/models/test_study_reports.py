@@ -44,8 +44,7 @@ def studied_of(days: StudyDays) -> Studied:
 
 def told(days: StudyDays) -> dict[str, Series]:
     return {
-        by: series(days, by, ALL)  # type: ignore[arg-type]
-        for by in ("day", "week", "month", "hourOfWeek", "content", "tag")
+        by: series(days, by, ALL) for by in ("day", "week", "month", "hourOfWeek", "content", "tag")
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mongomock_motor import AsyncMongoMockClient
+from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models import visitor_tallies
 from models.page_views import page_views
@@ -44,7 +45,7 @@ def told(tally: Tally) -> dict[str, int]:
 async def test_a_stored_tally_and_the_rest_are_all_views(
     made: list[tuple[float, str | None, int, str]], asked: list[float], store_after: int
 ) -> None:
-    db = AsyncMongoMockClient(tz_aware=True)["focusup"]
+    db: AsyncIOMotorDatabase[dict[str, Any]] = AsyncMongoMockClient(tz_aware=True)["focusup"]
     views = []
     for after, user, visible, kind in sorted(made, key=lambda each: each[0]):
         fields = {"over": {}, "open": is_open("alive"), "beacon": {"source": "beacon"}}[kind]
@@ -75,7 +76,7 @@ async def test_a_stored_tally_and_the_rest_are_all_views(
 
 
 async def test_a_tally_names_no_user_and_settled_views_are_not_read_again() -> None:
-    db = AsyncMongoMockClient(tz_aware=True)["focusup"]
+    db: AsyncIOMotorDatabase[dict[str, Any]] = AsyncMongoMockClient(tz_aware=True)["focusup"]
     await page_views(db).insert_many(
         [a_view(NOW, visitor=VISITOR, user=user) for user in ("ada", None)]
     )

@@ -46,7 +46,8 @@ async def read(db: Database, key: Key, **options: Any) -> list[dict[str, Any]]:
 
 def uneven(dice: Random) -> list[datetime]:
     """Bursts, gaps of years, many at one instant, some ahead of the clock."""
-    at, instants = NOW + HOUR, []
+    at = NOW + HOUR
+    instants: list[datetime] = []
     while len(instants) < 400:
         for _ in range(dice.choice((1, 2, 30, 70))):
             at -= dice.choice((timedelta(0), timedelta(milliseconds=1), timedelta(seconds=1)))

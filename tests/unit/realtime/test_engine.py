@@ -15,7 +15,9 @@ from tests.support.tab import Tab
 START_US = 5_000 * SECOND_US
 
 
-def tracked(engine: Engine, at_us: int = START_US, *, status: str = "active") -> TrackedSession:
+def tracked(
+    engine: Engine[TrackedSession], at_us: int = START_US, *, status: str = "active"
+) -> TrackedSession:
     thing = TrackedSession(
         thing_id=len(engine.things),
         user_id="ada",
@@ -36,7 +38,7 @@ def tracked(engine: Engine, at_us: int = START_US, *, status: str = "active") ->
 
 @pytest.mark.parametrize("offset_us", [0, 1, 49_999, 50_000, 50_001, 730_000, 999_999])
 def test_a_second_is_booked_at_the_first_slot_after_it_fell_due(offset_us: int) -> None:
-    engine = Engine()
+    engine = Engine[TrackedSession]()
     engine.advance(START_US)
     thing = tracked(engine, START_US + offset_us)
     due_us = START_US + offset_us + SECOND_US
@@ -51,7 +53,7 @@ def test_a_second_is_booked_at_the_first_slot_after_it_fell_due(offset_us: int) 
 
 
 def test_a_missed_slot_is_looked_at_with_the_next_one() -> None:
-    engine = Engine()
+    engine = Engine[TrackedSession]()
     things = [tracked(engine, START_US + n * SLOT_US) for n in range(20)]
     engine.advance(START_US + SECOND_US)
     engine.advance(START_US + SECOND_US + 7 * SLOT_US)
@@ -59,7 +61,7 @@ def test_a_missed_slot_is_looked_at_with_the_next_one() -> None:
 
 
 def test_a_stall_of_many_turns_books_everything_at_once() -> None:
-    engine = Engine()
+    engine = Engine[TrackedSession]()
     things = [tracked(engine, START_US + n * 133_000) for n in range(20)]
     engine.advance(START_US)
     engine.advance(START_US + 10 * SECOND_US)
@@ -67,7 +69,7 @@ def test_a_stall_of_many_turns_books_everything_at_once() -> None:
 
 
 def test_what_booked_is_handed_over_once_however_many_seconds_it_were() -> None:
-    engine = Engine()
+    engine = Engine[TrackedSession]()
     thing = tracked(engine)
     engine.advance(START_US + 5 * SECOND_US)
     assert engine.take_booked() == [thing]
@@ -75,7 +77,7 @@ def test_what_booked_is_handed_over_once_however_many_seconds_it_were() -> None:
 
 
 def test_a_paused_session_that_is_joined_does_not_count() -> None:
-    engine = Engine()
+    engine = Engine[TrackedSession]()
     thing = tracked(engine, status="paused")
     engine.advance(START_US + 5 * SECOND_US)
     assert thing.elapsed == 0
@@ -86,7 +88,7 @@ def test_a_paused_session_that_is_joined_does_not_count() -> None:
 
 
 def test_a_pause_keeps_the_remainder_and_counts_itself() -> None:
-    engine = Engine()
+    engine = Engine[TrackedSession]()
     thing = tracked(engine)
     engine.pause(thing, START_US + 1_700_000)
     engine.resume(thing, START_US + 9_700_000)
@@ -95,7 +97,7 @@ def test_a_pause_keeps_the_remainder_and_counts_itself() -> None:
 
 
 def test_ending_while_paused_ends_the_pause() -> None:
-    engine = Engine()
+    engine = Engine[TrackedSession]()
     thing = tracked(engine)
     engine.pause(thing, START_US + SECOND_US)
     engine.end(thing, "completed", START_US + 4 * SECOND_US)
@@ -103,7 +105,7 @@ def test_ending_while_paused_ends_the_pause() -> None:
 
 
 def test_two_tabs_count_one_second_and_any_of_them_is_a_sign() -> None:
-    engine = Engine()
+    engine = Engine[TrackedSession]()
     thing = tracked(engine)
     second = Tab()
     engine.attach(thing, second, START_US + 10 * SECOND_US)
@@ -115,7 +117,7 @@ def test_two_tabs_count_one_second_and_any_of_them_is_a_sign() -> None:
 
 
 def test_tab_switches_are_no_sign_and_count_only_while_active() -> None:
-    engine = Engine()
+    engine = Engine[TrackedSession]()
     thing = tracked(engine)
     for second in range(1, 20):
         engine.tab_switch(thing, START_US + second * SECOND_US)
@@ -126,7 +128,7 @@ def test_tab_switches_are_no_sign_and_count_only_while_active() -> None:
 
 
 def test_activity_in_a_pause_or_after_the_end_is_ignored() -> None:
-    engine = Engine()
+    engine = Engine[TrackedSession]()
     thing = tracked(engine)
     engine.pause(thing, START_US + SECOND_US)
     engine.activity(thing, START_US + 2 * SECOND_US)
@@ -142,13 +144,15 @@ class Wakes:
     def wake(self) -> None: ...
 
 
-def ticker(engine: Engine, clock: ManualClock, told: list[int]) -> Ticker:
+def ticker(
+    engine: Engine[TrackedSession], clock: ManualClock, told: list[int]
+) -> Ticker[TrackedSession]:
     return Ticker(engine, Wakes(), clock, announce=lambda things: told.append(len(list(things))))
 
 
 def test_a_stall_is_booked_and_told_once() -> None:
     clock, told = ManualClock(START_US), list[int]()
-    engine = Engine()
+    engine = Engine[TrackedSession]()
     turning = ticker(engine, clock, told)
     thing = tracked(engine)
     turning.turn(clock.now_us())
@@ -158,7 +162,7 @@ def test_a_stall_is_booked_and_told_once() -> None:
 
 def test_a_gap_of_the_whole_process_counts_for_nothing() -> None:
     clock, told = ManualClock(START_US), list[int]()
-    engine = Engine()
+    engine = Engine[TrackedSession]()
     turning = ticker(engine, clock, told)
     thing = tracked(engine)
     turning.turn(clock.advance_s(2.5))
@@ -172,7 +176,7 @@ def test_a_gap_of_the_whole_process_counts_for_nothing() -> None:
 
 def test_a_gap_just_short_of_that_is_booked() -> None:
     clock, told = ManualClock(START_US), list[int]()
-    engine = Engine()
+    engine = Engine[TrackedSession]()
     turning = ticker(engine, clock, told)
     thing = tracked(engine)
     turning.turn(clock.advance_s(2.5))
@@ -183,7 +187,7 @@ def test_a_gap_just_short_of_that_is_booked() -> None:
 @pytest.mark.parametrize("first", ["activity", "tab_switch", "pause", "end", "detach"])
 def test_a_message_read_before_the_wheel_turns_does_not_book_the_gap(first: str) -> None:
     clock, told = ManualClock(START_US), list[int]()
-    engine = Engine()
+    engine = Engine[TrackedSession]()
     turning = ticker(engine, clock, told)
     thing = tracked(engine)
     turning.turn(clock.advance_s(2.5))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from mongomock_motor import AsyncMongoMockClient
+from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models.departures import SETTLED_AFTER, Departures
 from models.errors import Forbidden, StorageUnavailable, Unavailable
@@ -24,7 +25,7 @@ class World:
 
     def __init__(self) -> None:
         self.now = NOW
-        self.db = AsyncMongoMockClient(tz_aware=True)["test"]
+        self.db: AsyncIOMotorDatabase[dict[str, Any]] = AsyncMongoMockClient(tz_aware=True)["test"]
         self.removed: list[str] = []
         self.forgotten: list[str] = []
         self.may_remove = asyncio.Event()
@@ -82,7 +83,7 @@ async def test_whoever_proves_nothing_stays(world: World) -> None:
 async def test_they_are_forgotten_before_they_are_removed(world: World) -> None:
     world.may_remove.clear()
     leaving = asyncio.create_task(world.leavers.leave(world.token(), has_account))
-    await until(lambda: world.forgotten)
+    await until(lambda: bool(world.forgotten))
     assert world.gone.is_gone(world.token())
     assert world.removed == []
     world.may_remove.set()

@@ -32,7 +32,7 @@ class World:
 
     def __init__(self, count: int = 1, *, unborn: Collection[int] = ()) -> None:
         self.clock = ManualClock(1_000 * SECOND_US)
-        self.engine = Engine()
+        self.engine = Engine[TrackedSession]()
         self.stamps = Stamps("me")
         self.book = FaultyBook("me")
         self.lost: list[tuple[Any, Loss]] = []
@@ -493,8 +493,8 @@ async def _play(events: list[tuple[str, int, float, str]]) -> None:
         elif event == "return" and not (oracle.present or oracle.ended or thing.gone):
             engine.attach(thing, tab, now_us)
             oracle.present, oracle.sign_us = True, now_us
-        for each in world.things:
-            assert each.totals.elapsed == each.active + each.idle
+        for tracked in world.things:
+            assert tracked.totals.elapsed == tracked.active + tracked.idle
     for oracle in oracles:
         oracle.until(clock.now_us())
     engine.advance(clock.now_us())

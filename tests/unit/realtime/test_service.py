@@ -15,7 +15,7 @@ from models.timelines import runs_in
 from realtime.clock import SystemClock
 from realtime.records import SessionRecords
 from realtime.service import SessionService
-from realtime.tracked import Tracked
+from realtime.tracked import TrackedSession
 from scoring.timeline import unpack
 from tests.support.embedded import embedded_database
 from tests.support.tab import Tab
@@ -41,7 +41,9 @@ def records(service: SessionService) -> SessionRecords:
     return SessionRecords(service._db, service, Learning(service._db))
 
 
-async def join(service: SessionService, session_id: str, user: str = "ada") -> tuple[Tab, Tracked]:
+async def join(
+    service: SessionService, session_id: str, user: str = "ada"
+) -> tuple[Tab, TrackedSession]:
     tab = Tab()
     joined = await service.join(tab, session_id, user, service.clock.now_us())
     return tab, joined.thing
@@ -227,7 +229,7 @@ async def test_the_first_second_after_a_start_costs_no_write_of_its_own(
     before = thing.revision
     await asyncio.sleep(1.3)
     assert (thing.elapsed, thing.revision) == (1, before)
-    (run,) = unpack(thing.timeline.pack(), thing.totals)  # type: ignore[attr-defined]
+    (run,) = unpack(thing.timeline.pack(), thing.totals)
     stored = await service._db["sessions"].find_one({"_id": thing.thing_id})
     assert stored is not None
     assert runs_in(stored) == [run]

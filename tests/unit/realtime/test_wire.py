@@ -86,7 +86,7 @@ def connected_with(figures: SocketFigures) -> tuple[Wire, FakeTransport, Ear]:
     return wire, transport, ear
 
 
-def frames(data: bytes) -> Iterator[Frame]:
+def frames(data: bytes | bytearray) -> Iterator[Frame]:
     """What a client reads."""
     client = Framing(Side.CLIENT)
     client.receive_data(data)

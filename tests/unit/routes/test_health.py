@@ -15,7 +15,7 @@ from routes.health import DatabaseWatch
 class Pinged:
     """Answers with these in turn, then with the last for good."""
 
-    kind: Literal["memory"] = "memory"
+    kind: Literal["mongodb", "mongod", "secantusdb", "memory"] = "memory"
 
     def __init__(self, answers: list[float | Exception]) -> None:
         self.answers = answers
