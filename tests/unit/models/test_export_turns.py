@@ -3,9 +3,11 @@
 import asyncio
 import gc
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from mongomock_motor import AsyncMongoMockClient
+from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models.errors import Busy
 from models.export import Exports
@@ -17,7 +19,7 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 def exports() -> Exports:
-    db = AsyncMongoMockClient(tz_aware=True)["focusup"]
+    db: AsyncIOMotorDatabase[dict[str, Any]] = AsyncMongoMockClient(tz_aware=True)["focusup"]
     return Exports(db, Learning(db).learners, lambda document: document)  # type: ignore[arg-type, return-value]
 
 
