@@ -22,6 +22,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from benchmarks.metrics import percentile, timed
 from benchmarks.servers import SECRET, running
 from models import study_periods
+from models.learners import Learner
 from models.past_sessions import past_session
 from models.session_store import new_id
 from models.sessions import NewSession, ended_fields
@@ -107,6 +108,7 @@ async def longest_stall_ms(work: Callable[[], Awaitable[object]]) -> float:
 
 async def measure(count: int, per_day: int, times: int) -> dict[str, list[float]]:
     user, chance, taken = "learner", Random(7), {}
+    learner = Learner(user, "Europe/Berlin", ())
     with running("ours") as server:
         client: AsyncIOMotorClient[Row] = AsyncIOMotorClient(server.mongodb_uri, tz_aware=True)
         db = client["focusup"]
@@ -116,10 +118,11 @@ async def measure(count: int, per_day: int, times: int) -> dict[str, list[float]
         await fill(db, sessions_of(user, count, per_day, now, chance))
         months = StudyPeriods(db)
         taken["the first reading of all"] = [
-            await timed(lambda: months.read(user, datetime.now(UTC)))
+            await timed(lambda: months.read(learner, datetime.now(UTC)))
         ]
         taken["event loop held up"] = [
-            await longest_stall_ms(lambda: months.read(user, datetime.now(UTC))) for _ in range(10)
+            await longest_stall_ms(lambda: months.read(learner, datetime.now(UTC)))
+            for _ in range(10)
         ]
         token, _ = TokenAuthority(SECRET, 86_000).issue(user, now=datetime.now(UTC))
         headers = {"Authorization": f"Bearer {token}"}
@@ -136,7 +139,7 @@ async def measure(count: int, per_day: int, times: int) -> dict[str, list[float]
 
         async def naive() -> None:
             await db[study_periods.COLLECTION].delete_many({})
-            await Forgetful(db).read(user, datetime.now(UTC))
+            await Forgetful(db).read(learner, datetime.now(UTC))
 
         taken["naive: all sessions read"] = [await timed(naive) for _ in range(5)]
         client.close()
