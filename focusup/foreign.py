@@ -28,7 +28,9 @@ def _public_key(text_or_path: str) -> PublicKey:
     try:
         if text.startswith(PEM):
             return read_pem(text.replace("\\n", "\n"))  # as most places for variables want it
-        return read_pem(Path(text).read_text("ascii"))
+        return read_pem(Path(text).expanduser().read_text("ascii"))
+    except RuntimeError:
+        raise SecretError("JWT_PUBLIC_KEY: names a user without a home directory") from None
     except OSError as error:
         raise SecretError(f"JWT_PUBLIC_KEY: no such file can be read: {error.strerror}") from None
     except UnicodeDecodeError:

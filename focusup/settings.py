@@ -7,18 +7,30 @@ Lower floors never see this object: the wiring hands them plain values.
 import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal, Self, cast
+from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from focusup.listening import is_loopback
+from focusup.settings_sources import EnvFile, Environment
 
 MIN_SECRET_BYTES = 32
 """HS256 needs a key at least as long as its hash (RFC 7518, section 3.2)."""
 MIN_METRICS_TOKEN = 16
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/*?#@\s]+")
+
+DATABASE = re.compile(r"[A-Za-z0-9_-]{1,38}")
+IN_URI = re.compile(r"mongodb(?:\+srv)?://[^/]+/([^?]+)")
+OF_THE_SERVER = frozenset({"admin", "config", "local"})
+"""Databases of MongoDB itself: in a URI they say where the user is known."""
 
 RetentionDays = Annotated[int, Field(ge=2, le=36_500)] | None
 """Two days at least: today's figures, and yesterday's until they are remembered, are counted
@@ -34,7 +46,8 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 5000
     data_dir: Path = Path(".focusup")
     mongodb_uri: str | None = None
-    mongodb_database: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,38}$")] = "focusup"
+    mongodb_database: Annotated[str, Field(pattern=f"^{DATABASE.pattern}$")] = "focusup"
+    """By default the one that MONGODB_URI names, if it does."""
     jwt_secret: SecretStr | None = None
     jwt_public_key: str | None = None
     jwks_url: str | None = None
@@ -74,6 +87,43 @@ class Settings(BaseSettings):
     def requests_of_address(self) -> int:
         """How many requests a minute one address may make, all its users together."""
         return self.requests_per_minute_of_address or ADDRESS_SHARES * self.requests_per_minute
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours take its place
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - there are none
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        env_file = cast(DotEnvSettingsSource, dotenv_settings).env_file
+        return init_settings, Environment(settings_cls), EnvFile(settings_cls, env_file)
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def in_any_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("data_dir")
+    @classmethod
+    def from_home(cls, value: Path) -> Path:
+        try:
+            return value.expanduser()
+        except RuntimeError:
+            raise ValueError("names a user without a home directory") from None
+
+    @model_validator(mode="after")
+    def database_of_the_uri(self) -> Self:
+        named = _database_in(self.mongodb_uri or "")
+        if named is None or "mongodb_database" in self.model_fields_set:
+            return self
+        if not DATABASE.fullmatch(named):
+            raise ValueError(
+                "MONGODB_URI names a database that can't be ours; set MONGODB_DATABASE"
+            )
+        self.mongodb_database = named
+        return self
 
     @field_validator("allowed_origins", mode="before")
     @classmethod
@@ -170,6 +220,13 @@ class Settings(BaseSettings):
 
 ADDRESS_SHARES = 5
 """So many times the requests of one user may come from one address, by default."""
+
+
+def _database_in(uri: str) -> str | None:
+    """The database that a URI names; no look-up, as for `mongodb+srv://`."""
+    found = IN_URI.match(uri)
+    name = None if found is None else unquote(found[1])
+    return None if name in OF_THE_SERVER else name
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -9,13 +9,12 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 
-from pydantic_settings import DotEnvSettingsSource
-
 from focusup.doctor.findings import Finding, failed, failed_as_told, ok, warning
 from focusup.foreign import foreign_issuer
 from focusup.listening import is_loopback
 from focusup.secrets import SecretError, kept_secret, secret_file
 from focusup.settings import Settings
+from focusup.settings_sources import EnvFile
 
 ENV_FILE = ".env"
 OURS = "FOCUSUP_"
@@ -42,7 +41,7 @@ OTHERS_MAY = stat.S_IRWXG | stat.S_IRWXO
 def in_env_file() -> dict[str, str]:
     """What .env sets, by names in capitals; nothing if it can't be read."""
     try:
-        values = DotEnvSettingsSource(Settings).env_vars
+        values = EnvFile(Settings).env_vars
     except (OSError, UnicodeDecodeError):
         return {}
     return {name.upper(): value for name, value in values.items() if value}
