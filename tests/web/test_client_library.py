@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ from tests.support.live_server import LiveServer, running_server
 from tests.support.paths import NODE, ROOT
 from tests.support.requirements import missing, require
 from tests.support.socket_client import stored
+from tests.support.web.coverage import node_environment
 
 LIBRARY = ROOT / "focusup" / "web" / "static" / "focusup.js"
 MOST_BYTES = 12 * 1024
@@ -50,8 +52,15 @@ def node(*packages: str) -> str:
 
 
 def run(*command: str, cwd: Path = NODE, within_s: float = 100) -> str:
+    environment = os.environ | node_environment()
     done = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=within_s, check=False
+        command,
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=within_s,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -12,6 +12,7 @@ from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, 
 
 from tests.support.chromium import browsing
 from tests.support.requirements import require
+from tests.support.web.coverage import covered
 
 FLAGS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update")
 PATIENCE_S = 20
@@ -59,7 +60,8 @@ async def at(
         browser = await playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
         context = await browser.new_context(**options)
         watch = watched(context, *origins, expected=expected)
-        yield context
+        async with covered(context):
+            yield context
         await browser.close()
     assert not watch.wrong, watch.wrong
 
@@ -70,7 +72,8 @@ async def window(profile: Path, *origins: str) -> AsyncIterator[BrowserContext]:
     executable = require("chromium", "our pages are shown in it")
     async with browsing(executable, profile) as context:
         watch = watched(context, *origins)
-        yield context
+        async with covered(context):
+            yield context
     assert not watch.wrong, watch.wrong
 
 
