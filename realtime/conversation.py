@@ -19,6 +19,7 @@ from structlog.contextvars import bind_contextvars
 from models.errors import DomainError, StorageUnavailable
 from models.storage import translated
 from models.tokens import Identity, TokenAuthority
+from realtime.allowance import Allowance
 from realtime.clock import Clock
 from realtime.close_codes import CloseCode
 from realtime.engine import Engine
@@ -85,8 +86,7 @@ class Conversation(ABC, Generic[T]):
         self.hidden_since_us: int | None = None
         """When the user left the page, or None while the page is in front of the user."""
         self._malformed = 0
-        self._allowance = float(FLOOD_BURST)
-        self._allowance_at_us = clock.now_us()
+        self._allowance = Allowance(FLOOD_BURST, FLOOD_PER_S, clock.now_us() / 1_000_000)
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._state: SocketState | None = None
         """As it is counted in the figures; None before it is opened and when it is gone."""
@@ -155,7 +155,7 @@ class Conversation(ABC, Generic[T]):
                 self._sign_us = now_us
             elif self._thing is not None:
                 self._engine.activity(self._thing, now_us)
-        elif not self._within_allowance(now_us):
+        elif not self._allowance.take(now_us / 1_000_000):
             self.close(CloseCode.TOO_MANY, "too many messages")
         elif isinstance(message, Malformed):
             self._refuse_malformed(message)
@@ -276,12 +276,6 @@ class Conversation(ABC, Generic[T]):
         if state != self._state:
             self._hub.figures.moved(self._state, state)
             self._state = state
-
-    def _within_allowance(self, now_us: int) -> bool:
-        gained = (now_us - self._allowance_at_us) * FLOOD_PER_S / 1_000_000
-        self._allowance = min(self._allowance + gained, FLOOD_BURST) - 1
-        self._allowance_at_us = now_us
-        return self._allowance >= 0
 
     # --- timers -----------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from realtime.clock import Clock
 from realtime.close_codes import CloseCode
 from realtime.figures import SocketFigures
 from realtime.messages import MessageId
+from realtime.reading import shared_reading
 from realtime.server_messages import Paused, Resumed, TargetReached, count_message
 from realtime.tracked import Tracked, TrackedSession, Viewer
 from scoring.focus import score_points
@@ -50,6 +51,8 @@ class Hub:
         self._max_per_user = max_per_user
         self._max_in_all = max_in_all
         self._by_user: dict[str, set[Socket]] = {}
+        self.reading = shared_reading(0.0)
+        """What its connections that send much have in common."""
         self._by_row: dict[str, set[Socket]] = {}
         """By what may end their tokens (`models.revocations`)."""
         self._count = 0

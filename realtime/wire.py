@@ -9,8 +9,12 @@ What must always hold:
   a peer that is dead, so TCP alone does not tell);
 - what waits for a slow reader is bounded: of counts only the newest waits, and who takes
   nothing for `SLOW_AFTER_S`, or lets `OUTBOX_BYTES` pile up, is cut off;
-- a peer that sends much waits in its own buffers: at most `READ_BYTES` of it are taken
-  every `READ_WINDOW_S`, so it never holds up anybody else;
+- a peer that sends much waits in its own buffers (see `realtime.reading`);
+- each frame is within an allowance before it is parsed any further: of short texts those
+  above `TEXTS_PER_S` that say `activity` are passed over, since a second is as active
+  without them; all other frames above that, control frames and fragments are
+  `FRAMES_AT_ONCE` and then `FRAMES_PER_S`, and beyond that the connection is closed;
+- of more than `PINGS` that were read together the newest is answered (RFC 6455, 5.5.3);
 - what follows a message too large, or any other breach of RFC 6455, is thrown away.
 """
 
@@ -26,8 +30,10 @@ from websockets.frames import Frame, Opcode, apply_mask  # type: ignore[attr-def
 from websockets.protocol import SEND_EOF, Side, State
 from websockets.protocol import Protocol as Framing
 
+from realtime.allowance import Allowance
 from realtime.close_codes import CloseCode
 from realtime.figures import LOST, ClosedBy, SocketFigures
+from realtime.reading import PacedReader
 
 MAX_MESSAGE_BYTES = 16 * 1024
 PING_EVERY_S = 10.0
@@ -36,15 +42,17 @@ PONG_WITHIN_S = 18.0
 18 to 28 s after it was there last."""
 USER_TIMEOUT_MS = 30_000
 KERNEL_BYTES = 64 * 1024
-"""What the system may keep for a peer that does not read; left to itself it takes 1.7 MB."""
+"""What the system may keep of what a peer sends; left to itself it takes megabytes."""
 OUTBOX_BYTES = 64 * 1024
 HIGH_WATER_BYTES = 16 * 1024
 SLOW_AFTER_S = 20.0
 CLOSE_GRACE_S = 2.0
 """How long a peer has to answer our close before the connection is cut: what it still
 sends must be read meanwhile, or its system may throw the close frame away."""
-READ_BYTES = 32 * 1024
-READ_WINDOW_S = 0.05
+TEXTS_AT_ONCE, TEXTS_PER_S = 200, 100
+FRAMES_AT_ONCE, FRAMES_PER_S = 100, 20
+PINGS = 16
+ACTIVITY = b'"activity"'
 
 FINAL_TEXT, FINAL_PONG, MASKED = 0x81, 0x8A, 0x80
 SHORT = 6 + 125
@@ -67,34 +75,43 @@ class Listener(Protocol):
 
 
 class Frames(Framing):
-    """The parser, for which a peer may close in the middle of a message (RFC 6455, 5.4)."""
+    """The parser, for which a peer may close in the middle of a message (RFC 6455, 5.4), and
+    which leaves answering pings to us."""
 
     def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.PING:
+            self.events.append(frame)
+            return
         if frame.opcode is Opcode.CLOSE:
             self.current_size = None
         super().recv_frame(frame)
 
 
-class Wire(asyncio.Protocol):
+class Wire(PacedReader):
     """One connection, after its handshake; `connection_id` names it in the logs."""
 
-    def __init__(self, connection_id: str, figures: SocketFigures) -> None:
+    def __init__(
+        self, connection_id: str, figures: SocketFigures, shared: Allowance | None = None
+    ) -> None:
+        """`shared` is what connections that send much have in common."""
+        super().__init__(shared)
         self.connection_id = connection_id
         self._figures = figures
         self.kept: Any = None
         """Whatever must live as long as the connection."""
         self._framing = Frames(Side.SERVER, max_size=MAX_MESSAGE_BYTES, logger=_silent)
         self._listener: Listener | None = None
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
         self._unparsed = 0
         """Bytes within the parser: 0 between two frames. (More, and for good, if a client
         spells lengths longer than it has to; then every frame goes the long way.)"""
         self._parts: bytearray | None = None
+        self._pings: list[bytes] = []
+        """What those pings carried that are not answered yet."""
         self._count: str | None = None
         self._pinged_s: float | None = None
-        self._window_s = self._loop.time()
-        self._window_bytes = 0
+        self._texts = TEXTS_AT_ONCE
+        self._texts_s = self._window_s
+        self._frames = Allowance(FRAMES_AT_ONCE, FRAMES_PER_S, self._window_s)
         self._beat: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._full = False
@@ -102,7 +119,7 @@ class Wire(asyncio.Protocol):
         self._ending = False
 
     def listen(self, listener: Listener) -> None:
-        """Tell this one from now on. To be called before anything can arrive."""
+        """Tell this one from now on, before anything can arrive."""
         self._listener = listener
 
     @property
@@ -155,39 +172,63 @@ class Wire(asyncio.Protocol):
         if connection is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
             with contextlib.suppress(OSError):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_BYTES)
         self._beat = self._loop.call_later(PING_EVERY_S, self._ping)
 
-    def data_received(self, data: bytes) -> None:
-        if not (self._unparsed == 0 and self._take_at_once(data)):
-            self._parse(data)
-        self._throttle(len(data))
+    def _parse(self, data: bytes, now_s: float) -> None:
+        # Short messages and pongs that came whole, as nearly all do, go without the parser,
+        # which costs four times as much.
+        at, size = 0, len(data)
+        while size - at >= 6 and self._unparsed == 0 and self._parts is None:
+            end = at + 6 + data[at + 1] - MASKED
+            is_short = at + 6 <= end <= at + SHORT
+            if end > size or not is_short or self._framing.state is not State.OPEN:
+                break
+            if data[at] == FINAL_TEXT:
+                self._texts -= 1
+                text = apply_mask(data[at + 6 : end], data[at + 2 : at + 6])
+                if self._texts >= 0 or self._is_within(text, now_s):
+                    self._receive(text)
+            elif data[at] == FINAL_PONG:
+                if self._frames.take(now_s):
+                    self._pinged_s = None
+                else:
+                    self._flooded()
+            else:
+                break
+            at = end
+        if at < size and not self._deaf:
+            self._take_all(data[at:] if at else data, now_s)
 
-    def _take_at_once(self, data: bytes) -> bool:
-        """Take one short message or pong that came whole, as nearly all do: a fourth of
-        what the way through the parser costs. False if it is anything else."""
-        size = len(data)
-        if size < 6 or data[1] != size - 6 + MASKED or size > SHORT or self._parts is not None:
+    def _is_within(self, text: Any, now_s: float) -> bool:
+        """Whether a text is heard although those at once are used up."""
+        gained = int((now_s - self._texts_s) * TEXTS_PER_S)
+        if gained > 0:
+            self._texts = min(TEXTS_AT_ONCE, gained) - 1
+            self._texts_s = max(
+                self._texts_s + gained / TEXTS_PER_S, now_s - TEXTS_AT_ONCE / TEXTS_PER_S
+            )
+            return True
+        self._texts = 0
+        if len(text) <= SHORT and ACTIVITY in bytes(text):
             return False
-        if self._framing.state is not State.OPEN:
-            return False
-        if data[0] == FINAL_TEXT:
-            self._receive(apply_mask(data[6:], data[2:6]))
-        elif data[0] == FINAL_PONG:
-            self._pinged_s = None
-        else:
-            return False
-        return True
+        if self._frames.take(now_s):
+            return True
+        self._flooded()
+        return False
 
-    def _parse(self, data: bytes) -> None:
+    def _take_all(self, data: bytes, now_s: float) -> None:
         framing = self._framing
         framing.receive_data(data)
         self._unparsed += len(data)
-        if framing.writes:  # pongs, before the answers to what came after their pings
+        if framing.writes:
             self._flush()
         for frame in framing.events_received():
             if isinstance(frame, Frame):
                 self._unparsed -= framed_size(len(frame.data))
-                self._take(frame)
+                if not self._take(frame, now_s):
+                    return
+        self._answer_pings()
         if framing.state is not State.OPEN and not self._ending:
             self._end()
             self._leave()
@@ -215,6 +256,7 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._transport = None
+        self._stop_reading()
         for timer in (self._beat, self._deadline):
             if timer is not None:
                 timer.cancel()
@@ -224,22 +266,46 @@ class Wire(asyncio.Protocol):
 
     # --- in ---------------------------------------------------------------------------
 
-    def _take(self, frame: Frame) -> None:
+    def _take(self, frame: Frame, now_s: float) -> bool:
+        """Whether the frame was within its allowance."""
         opcode = frame.opcode
-        if opcode is Opcode.TEXT:
-            if frame.fin:
+        if opcode is Opcode.TEXT and frame.fin and not self._ending:
+            self._texts -= 1
+            self._answer_pings()
+            if self._texts >= 0 or self._is_within(frame.data, now_s):
                 self._receive(frame.data)
-            else:
-                self._parts = bytearray(frame.data)
+            return not self._deaf
+        if opcode is not Opcode.CLOSE and not self._frames.take(now_s):
+            self._flooded()
+            return False
+        if opcode is Opcode.TEXT and not frame.fin:
+            self._parts = bytearray(frame.data)
         elif opcode is Opcode.CONT and self._parts is not None:
             self._parts += frame.data
             if frame.fin:
                 whole, self._parts = self._parts, None
+                self._answer_pings()
                 self._receive(whole)
         elif opcode is Opcode.BINARY:
             self._fail(CloseCode.NOT_TEXT, "text frames only")
+        elif opcode is Opcode.PING:
+            self._pings.append(bytes(frame.data))
         elif opcode is Opcode.PONG:
             self._pinged_s = None
+        return True
+
+    def _answer_pings(self) -> None:
+        if not self._pings:
+            return
+        answered, self._pings = self._pings, []
+        for data in answered if len(answered) <= PINGS else answered[-1:]:
+            if self.open:
+                self._write(Frame(Opcode.PONG, data).serialize(mask=False))
+
+    def _flooded(self) -> None:
+        """More frames than are allowed: close, and throw away what follows unparsed."""
+        self._fail(CloseCode.TOO_MANY, "too many frames")
+        self._deaf = True
 
     def _receive(self, data: Any) -> None:
         # A close frame of the peer may have been read already: what came before it counts.
@@ -255,20 +321,6 @@ class Wire(asyncio.Protocol):
         except Exception:
             log.exception("socket_failed", connection=self.connection_id)
             self._fail(CloseCode.OUR_BUG, "internal error")
-
-    def _throttle(self, size: int) -> None:
-        now_s = self._loop.time()
-        if now_s - self._window_s >= READ_WINDOW_S:
-            self._window_s, self._window_bytes = now_s, 0
-        self._window_bytes += size
-        if self._window_bytes > READ_BYTES and self._transport is not None:
-            self._transport.pause_reading()
-            self._loop.call_later(READ_WINDOW_S, self._read_on)
-
-    def _read_on(self) -> None:
-        self._window_bytes = 0
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
 
     # --- helpers ----------------------------------------------------------------------
 

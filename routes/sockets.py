@@ -100,7 +100,7 @@ async def accepted(
         headers={**(headers or {}), REQUEST_ID_HEADER: connection_id},
         subprotocol=SUBPROTOCOL if wanted else None,
     )
-    wire = Wire(connection_id, hub.figures)
+    wire = Wire(connection_id, hub.figures, hub.reading)
     services().take_over(wire)  # nothing may be awaited between the two
     log.debug("socket_opened", route=socket.path)
     if services().origins.allows(socket.headers.get("Origin")):

@@ -3,7 +3,8 @@
 Most need a server that sends back what it gets, so they run against `peer_echo`, which is
 the product's own sockets without the product; those that need none also run against the
 product itself. Not run, since they ask for what our sockets refuse on purpose: binary
-messages (closed with 1003), messages over 16 KB (closed with 1009), and compression.
+messages (closed with 1003), messages over 16 KB (closed with 1009), a thousand messages as
+fast as they are answered (closed with 4429), and compression.
 """
 
 import asyncio
@@ -25,7 +26,8 @@ from tests.support.requirements import missing
 BINARY = ("1.2.*", "9.2.*", "9.8.*")
 OVER_16_KB = ("1.1.6", "1.1.7", "1.1.8", "9.1.*", "9.3.*", "9.4.*", "9.5.*", "9.6.*", "10.1.1")
 COMPRESSION = ("12.*", "13.*")
-EXCLUDED = BINARY + OVER_16_KB + COMPRESSION
+FLOODS = ("9.7.*",)
+EXCLUDED = BINARY + OVER_16_KB + COMPRESSION + FLOODS
 WITHOUT_ECHO = (
     *("2.*", "3.1", "4.1.1", "4.1.2", "4.2.1", "4.2.2", "6.3.*", "6.4.*"),
     *("7.3.*", "7.5.*", "7.7.*", "7.9.*"),
@@ -91,7 +93,7 @@ def check(verdicts: dict[str, dict[str, Any]], at_least: int, figures: Callable[
 async def test_an_echo_on_our_sockets(
     echo_url: str, tmp_path: Path, figures: Callable[..., None]
 ) -> None:
-    check(await run_cases(echo_url, tmp_path / "report", exclude=EXCLUDED), 240, figures)
+    check(await run_cases(echo_url, tmp_path / "report", exclude=EXCLUDED), 235, figures)
 
 
 async def test_the_product_where_no_echo_is_needed(

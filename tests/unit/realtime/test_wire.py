@@ -13,9 +13,19 @@ from websockets.protocol import Protocol as Framing
 from websockets.protocol import Side
 
 from realtime import wire as module
+from realtime.allowance import Allowance
 from realtime.close_codes import CloseCode
 from realtime.figures import OTHER, SocketFigures
-from realtime.wire import MAX_MESSAGE_BYTES, OUTBOX_BYTES, READ_BYTES, Wire
+from realtime.reading import READ_BYTES, shared_reading
+from realtime.wire import (
+    FRAMES_AT_ONCE,
+    FRAMES_PER_S,
+    MAX_MESSAGE_BYTES,
+    OUTBOX_BYTES,
+    TEXTS_AT_ONCE,
+    TEXTS_PER_S,
+    Wire,
+)
 
 
 class FakeTransport(asyncio.Transport):
@@ -86,6 +96,15 @@ def connected_with(figures: SocketFigures) -> tuple[Wire, FakeTransport, Ear]:
     return wire, transport, ear
 
 
+async def taken(wire: Wire) -> None:
+    """Wait until all that was received is taken."""
+    for _ in range(5_000):
+        if wire._turn is None:
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it is never taken")
+
+
 def frames(data: bytes | bytearray) -> Iterator[Frame]:
     """What a client reads."""
     client = Framing(Side.CLIENT)
@@ -144,6 +163,7 @@ def test_every_message_is_heard_once_and_in_order_in_whatever_pieces_it_comes(
             size = sizes[turn % len(sizes)]
             wire.data_received(sent[at : at + size])
             at, turn = at + size, turn + 1
+            await taken(wire)
         assert ear.heard == messages
         assert not transport.aborted
         wire.connection_lost(None)
@@ -204,6 +224,7 @@ async def test_what_may_not_be_sent_ends_the_connection_and_nothing_more_is_hear
     wire, transport, ear = connected()
     wire.data_received(sent)
     wire.data_received(masked(Opcode.TEXT, b"more") * 100)
+    await taken(wire)
     assert close_code(transport) == code
     assert not wire.open
     assert ear.heard == []
@@ -260,6 +281,7 @@ async def test_who_lets_too_much_pile_up_is_closed_and_then_cut(
     assert not wire.open
     for _ in range(10):
         wire.data_received(masked(Opcode.PING, b"x" * 100) * 1000)
+    await taken(wire)
     assert transport.waiting <= 2 * OUTBOX_BYTES + 1100
     await asyncio.sleep(0.1)
     assert transport.aborted
@@ -292,15 +314,141 @@ async def test_who_answers_no_ping_is_cut_and_who_does_is_not(
     assert (silent[2].farewells, lively[2].farewells) == (1, 0)
 
 
-async def test_who_sends_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    wire, transport, _ = connected()
+async def test_who_sends_much_waits() -> None:
+    wire, transport, ear = connected()
     one = masked(Opcode.TEXT, b'{"type":"activity"}')
-    wire.data_received(one * (READ_BYTES // len(one) + 1))
+    wire.data_received(one * (3 * READ_BYTES // len(one)))
     assert transport.reading_paused
-    await asyncio.sleep(0.1)
+    await taken(wire)
     assert not transport.reading_paused
+    assert len(ear.heard) >= TEXTS_AT_ONCE
     wire.data_received(one)
     assert not transport.reading_paused
+
+
+async def test_what_many_send_shares_one_budget() -> None:
+    shared = shared_reading(asyncio.get_running_loop().time())
+    one = masked(Opcode.TEXT, b'{"type":"activity"}')
+    found = []
+    for _ in range(100):
+        wire, transport, ear = Wire("c1", SocketFigures(), shared), FakeTransport(), Ear()
+        wire.listen(ear)
+        wire.connection_made(transport)
+        found.append(wire)
+        wire.data_received(one * 40 * 30)
+    waiting = sum(len(wire._held) for wire in found)
+    assert waiting > 100 * len(one) * 40 * 30 // 2
+    quiet, transport, ear = Wire("c2", SocketFigures(), shared), FakeTransport(), Ear()
+    quiet.listen(ear)
+    quiet.connection_made(transport)
+    quiet.data_received(one)
+    assert ear.heard, "who sends little waits for nobody"
+    for wire in (*found, quiet):
+        wire.connection_lost(None)
+
+
+# --- allowances ---------------------------------------------------------------------------
+
+
+class Time:
+    """The clock of a connection, which a test moves."""
+
+    def __init__(self, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = wire._loop.time()
+        monkeypatch.setattr(wire, "_loop", self)
+
+    def time(self) -> float:
+        return self.now_s
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio.get_running_loop(), name)
+
+
+CONTROL = {
+    "pings": masked(Opcode.PING, b"x"),
+    "pongs": masked(Opcode.PONG),
+    "pongs with data": masked(Opcode.PONG, b"x" * 100),
+    "fragments": masked(Opcode.TEXT, b'{"type":', fin=False) + masked(Opcode.CONT, b'"ping"}'),
+}
+
+
+@pytest.mark.parametrize("kind", CONTROL)
+async def test_frames_that_are_no_message_are_few(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire, transport, _ = connected()
+    clock = Time(wire, monkeypatch)
+    of_one = 2 if kind == "fragments" else 1
+    for _ in range(FRAMES_AT_ONCE // of_one):
+        wire.data_received(CONTROL[kind])
+    for _ in range(3):
+        clock.now_s += 1.01
+        for _ in range(FRAMES_PER_S // of_one):
+            wire.data_received(CONTROL[kind])
+    assert wire.open
+    for _ in range(2):
+        wire.data_received(CONTROL[kind])
+    assert not wire.open
+    assert close_code(transport) == CloseCode.TOO_MANY
+
+
+async def test_a_flood_is_thrown_away_unparsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[int] = []
+    monkeypatch.setattr(
+        Framing, "receive_data", lambda _self, data: parsed.append(len(data)) or None
+    )
+    wire, transport, ear = connected()
+    wire.data_received(masked(Opcode.PONG) * 100_000)
+    await taken(wire)
+    for _ in range(5):
+        wire.data_received(masked(Opcode.PING, b"x") * 10_000)
+        await taken(wire)
+    assert parsed == []
+    assert ear.farewells == 1
+    assert not transport.aborted
+
+
+async def test_pings_read_together_are_answered_unless_they_are_many() -> None:
+    wire, transport, ear = connected()
+    wire.data_received(b"".join(masked(Opcode.PING, b"%d" % number) for number in range(50)))
+    assert bytes(transport.written) == Frame(Opcode.PONG, b"49").serialize(mask=False)
+    transport.written.clear()
+    sent = [masked(Opcode.PING, b"a"), masked(Opcode.PING, b"b"), masked(Opcode.TEXT, b"heard")]
+    wire.data_received(b"".join([*sent, masked(Opcode.PING, b"c")]))
+    assert [bytes(f.data) for f in frames(transport.written)] == [b"a", b"b", b"c"]
+    assert ear.heard == ["heard"]
+
+
+async def test_activity_above_its_number_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    wire, _, ear = connected()
+    clock = Time(wire, monkeypatch)
+    one = masked(Opcode.TEXT, b'{"type":"activity"}')
+    wire._shared = Allowance(1e12, 0, clock.now_s)
+    for _ in range(1_000):
+        clock.now_s += 0.000_001
+        wire.data_received(one)
+    assert len(ear.heard) == TEXTS_AT_ONCE
+    for _ in range(100):  # ten times as many as are heard
+        clock.now_s += 0.01
+        wire._window_bytes = 0
+        for _ in range(10):
+            wire.data_received(one)
+    assert abs(len(ear.heard) - TEXTS_AT_ONCE - TEXTS_PER_S) <= 2
+    assert wire.open
+
+
+@pytest.mark.parametrize("text", [b'{"type":"ping"}', b'{"type":"\\u0061ctivity"}', b"x" * 200])
+async def test_any_other_text_above_it_counts_as_a_frame(text: bytes) -> None:
+    wire, transport, ear = connected()
+    for _ in range(TEXTS_AT_ONCE + FRAMES_AT_ONCE):
+        wire.data_received(masked(Opcode.TEXT, text))
+        await taken(wire)
+    assert len(ear.heard) >= TEXTS_AT_ONCE + FRAMES_AT_ONCE
+    assert wire.open
+    for _ in range(FRAMES_AT_ONCE):
+        wire.data_received(masked(Opcode.TEXT, text) * 5)
+        await taken(wire)
+    assert close_code(transport) == CloseCode.TOO_MANY
 
 
 async def test_a_close_that_is_not_answered_is_followed_by_the_cut(

@@ -1,0 +1,37 @@
+"""How often something may happen: so many times at once, so many a second after that. Pure."""
+
+
+class Allowance:
+    """A bucket of tokens that refills steadily. The time is an argument, in seconds."""
+
+    __slots__ = ("_at_s", "_left", "_most", "_per_s")
+
+    def __init__(self, most: float, per_s: float, now_s: float) -> None:
+        self._most = most
+        self._per_s = per_s
+        self._left = most
+        self._at_s = now_s
+
+    def take(self, now_s: float, count: float = 1) -> bool:
+        """Take so many tokens; False, and none is taken, where fewer are left."""
+        self._refill(now_s)
+        if self._left < count:
+            return False
+        self._left -= count
+        return True
+
+    def owe(self, now_s: float) -> float:
+        """Take a token that may not be there yet; return in how many seconds it is."""
+        self._refill(now_s)
+        self._left -= 1
+        return max(0.0, -self._left / self._per_s)
+
+    def give_back(self) -> None:
+        """Return a token that was not used."""
+        self._left += 1
+
+    def _refill(self, now_s: float) -> None:
+        gained = (now_s - self._at_s) * self._per_s
+        if gained > 0:
+            self._left = min(self._most, self._left + gained)
+        self._at_s = now_s
