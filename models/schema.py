@@ -12,6 +12,8 @@ from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
+from models import past_edits
+
 COLLECTION = "meta"
 ID = "schema"
 FIRST = 1
@@ -20,7 +22,7 @@ FIRST = 1
 Database = AsyncIOMotorDatabase[dict[str, Any]]
 Step = Callable[[Database], Awaitable[None]]
 
-STEPS: Mapping[int, Step] = MappingProxyType({})
+STEPS: Mapping[int, Step] = MappingProxyType({1: past_edits.convert_all})
 """By the version from which each leads to the next one, without a gap from `FIRST` on."""
 
 
