@@ -46,7 +46,7 @@ def offered_token(socket: Websocket) -> str | None:
     return given
 
 
-@blueprint.websocket("/ws/sessions")
+@blueprint.websocket("/ws/sessions", strict_slashes=False)
 @cors_exempt
 async def session_socket() -> None:
     socket: Websocket = websocket._get_current_object()  # type: ignore[attr-defined]
@@ -62,7 +62,7 @@ async def session_socket() -> None:
     SessionSocket(wire, identity, services().tracking, services().sockets).open()
 
 
-@blueprint.websocket("/ws/pageviews")
+@blueprint.websocket("/ws/pageviews", strict_slashes=False)
 @cors_exempt
 async def page_socket() -> None:
     """A token is not needed, and a bad one counts as none."""

@@ -9,15 +9,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from quart import Quart, Response, abort, request
+from quart import Quart, Request, Response, abort, request
 from quart_rate_limiter import rate_exempt
 from quart_schema import hide
+from werkzeug.exceptions import HTTPException, NotFound
 
 from focusup.web.assets import ASK_EACH_TIME, FOR_GOOD, Asset, Assets, send
 from focusup.web.texts import Texts, language_of, load_texts, of_page
+from routes.problems import MEDIA_TYPE, handle
 
 HERE = Path(__file__).parent
 PAGES: Mapping[str, str] = {"/": "study", "/me": "progress", "/admin": "admin"}
+WITHOUT_A_SLASH = (*(path for path in PAGES if path != "/"), "/docs", "/docs/socket")
+"""What people may type with a `/` at its end."""
+OF_PROGRAMS = ("/api", "/ws")
+MISSING = "missing"
 LIBRARY = ("focusup.js", "focusup.d.ts")
 
 SECURITY_HEADERS = {
@@ -37,7 +43,7 @@ def install_pages(app: Quart) -> None:
     assets, languages = Assets(HERE / "static"), load_texts()
     rendered = {
         (page, language): _render(page, language, texts, assets.version)
-        for page in PAGES.values()
+        for page in (*PAGES.values(), MISSING)
         for language, texts in languages.items()
     }
 
@@ -64,11 +70,38 @@ def install_pages(app: Quart) -> None:
     async def library() -> Response:
         return send(request, assets.files[request.path[1:]], {"Cache-Control": ASK_EACH_TIME})
 
+    @hide
+    @rate_exempt
+    async def without_a_slash() -> Response:
+        # Relative, since a proxy may have taken a prefix away.
+        place = f"../{request.path.rstrip('/').rpartition('/')[2]}"
+        query = request.query_string.decode("ascii", "replace")
+        return Response(b"", 308, {"Location": f"{place}?{query}" if query else place})
+
+    async def missing(error: NotFound) -> Response | HTTPException:
+        if request.path.startswith(OF_PROGRAMS) or not _for_a_person(request):
+            return await handle(error)
+        language = language_of(request, languages)
+        asset = rendered[MISSING, language]
+        headers = {"Content-Language": language, "Vary": "Accept, Accept-Language"}
+        return Response(
+            asset.body, 404, SECURITY_HEADERS | headers, content_type=asset.content_type
+        )
+
+    app.register_error_handler(NotFound, missing)
     for path, name in PAGES.items():
         app.add_url_rule(path, f"page_{name}", page)
+    for path in WITHOUT_A_SLASH:
+        app.add_url_rule(f"{path}/", f"slash_{path}", without_a_slash)
     app.add_url_rule("/assets/<version>/<name>", "asset", asset_file)
     for name in LIBRARY:
         app.add_url_rule(f"/{name}", name.replace(".", "_"), library)
+
+
+def _for_a_person(asked: Request) -> bool:
+    """Whether a page is liked better than a problem; programs like both the same."""
+    likes = asked.accept_mimetypes
+    return likes["text/html"] > max(likes[MEDIA_TYPE], likes["application/json"])
 
 
 def _render(page: str, language: str, texts: Texts, version: str) -> Asset:
