@@ -143,6 +143,20 @@ async def test_each_year_day_by_day(learner: Learner) -> None:
             ]
 
 
+async def test_five_seconds_are_a_low_bar_and_a_light_day(newcomer: Learner) -> None:
+    just_now = datetime.now(UTC) - timedelta(seconds=10)
+    newcomer.give(past_session(newcomer.id, just_now, active=5, zone=ZONE))
+    async with progress(newcomer) as page:
+        labels = await page.locator("#days svg text[text-anchor=end]").all_text_contents()
+        fills = await page.locator("#year-map svg g rect").evaluate_all(
+            "all => all.map(rect => rect.getAttribute('fill'))"
+        )
+    assert [each for each in labels if each.endswith("min")] == [
+        f"{minutes} min" for minutes in (0, 2, 4, 6)
+    ]
+    assert sorted(set(fills)) == ["var(--heat-0)", "var(--heat-1)"]
+
+
 @pytest.mark.parametrize("length", [30, 90, 365])
 async def test_the_last_days(learner: Learner, length: int) -> None:
     today = date.fromisoformat(learner.stats()["today"]["date"])

@@ -141,11 +141,11 @@ function below(labels, at, y, left, right) {
 
 // Bars by time. `points` are `{label, name, values}`: short and full name, and a number for each
 // of `series`, `{name, colour}`, which are stacked. `goal` is a line across. The axis goes in
-// round numbers of `unit`, told by `axisFormat`.
-export function bars(place, { title, summary, points, series, format = number, unit = 1, axisFormat = format, goal = null }) {
+// round numbers of `unit`, told by `axisFormat`, and at least up to `atLeast`.
+export function bars(place, { title, summary, points, series, format = number, unit = 1, axisFormat = format, goal = null, atLeast = 0 }) {
   if (!points.some(({ values }) => values.some((value) => value > 0))) return empty(place, t("all.nothing"));
   const sum = ({ values }) => values.reduce((all, value) => all + value, 0);
-  const upTo = scale(points.map((point) => sum(point) / unit), (goal ?? 0) / unit);
+  const upTo = scale(points.map((point) => sum(point) / unit), Math.max(goal ?? 0, atLeast) / unit);
   const high = upTo.high * unit;
   const left = 46;
   const draw = (width) => {

@@ -5,13 +5,18 @@
 import { day, svg, t } from "./dom.js";
 import { empty, figure, FONT, weekday } from "./charts.js";
 
+const STEPS_S = [1, 1800, 3600, 7200];
+
 // 0 for nothing, else 1 to 4 by quarters of the most.
 const level = (value, most) => (value > 0 ? Math.min(4, 1 + Math.floor((value / most) * 4)) : 0);
 
-// A year, a column for each week. `days` are `{date, value, counts}` in order; `counts` marks
+// Days have fixed steps, so that a colour means the same in each year and for each user: 4 for
+// two hours and more.
+const dayLevel = (seconds) => STEPS_S.filter((step) => seconds >= step).length;
+
+// A year, a column for each week. `days` are `{date, value, counts}` in order, with seconds; `counts` marks
 // the days of a streak with a dot. Days after `until` are still to come.
 export function heatMap(place, { title, summary, days, until = null, format, columns }) {
-  const most = Math.max(1, ...days.map(({ value }) => value));
   const offset = (new Date(`${days[0].date}T00:00:00Z`).getUTCDay() + 6) % 7;
   const weeks = Math.ceil((days.length + offset) / 7);
   const [left, top] = [34, 20];
@@ -30,7 +35,7 @@ export function heatMap(place, { title, summary, days, until = null, format, col
       }
       children.push(svg("g", {},
         svg("title", {}, t(counts ? "all.dayCounts" : "all.day", { day: day(date), value: format(value) })),
-        svg("rect", { x: x + 1, y: y + 1, width: cell - 2, height: cell - 2, rx: 2.5, fill: `var(--heat-${level(value, most)})` }),
+        svg("rect", { x: x + 1, y: y + 1, width: cell - 2, height: cell - 2, rx: 2.5, fill: `var(--heat-${dayLevel(value)})` }),
         counts ? svg("circle", { cx: x + cell / 2, cy: y + cell / 2, r: cell / 7, fill: "var(--card)" }) : null));
     });
     return { height: top + cell * 7 + 2, children, end };

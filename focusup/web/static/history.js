@@ -83,7 +83,7 @@ function row(session) {
   const inside = el("div", { class: "inside" });
   const details = el("details", { ontoggle: () => { if (details.open && !inside.childElementCount) open(session, item, inside); } },
     el("summary", {},
-      el("span", { class: "what" }, el("strong", {}, named(session)), " ",
+      el("span", { class: "what" }, el("strong", { dir: "auto" }, named(session)), " ",
         el("span", { class: `badge ${session.status}` }, t(`all.status.${session.status}`)), " ",
         session.edited ? el("span", { class: "badge" }, t("progress.edited")) : null),
       el("span", { class: "when soft small" }, el("time", { datetime: session.createdAt }, instant(session.startedAt ?? session.createdAt, undefined, session.timeZone))),

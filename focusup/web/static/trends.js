@@ -10,6 +10,7 @@ const HOUR_S = 3600;
 const MINUTE_S = 60;
 const MOST_DAYS_SINGLE = 90; // mean scores of more days than these are told by week
 const SHARES_SHOWN = 8;
+const LEAST_S = 5 * MINUTE_S; // the height of the chart: a few seconds are no high bar
 let stats = null;
 let asked = 0;
 
@@ -60,6 +61,7 @@ function focusedTime({ points, total }) {
       ? t("all.hours", { hours: number(seconds / HOUR_S, 2) })
       : t("all.minutes", { minutes: number(seconds / MINUTE_S, 1) })),
     goal,
+    atLeast: LEAST_S,
   });
 }
 
