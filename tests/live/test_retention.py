@@ -1,18 +1,22 @@
 """What is older than its retention is removed, and nothing else, in every kind of data."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from bson import ObjectId
-from motor.motor_asyncio import AsyncIOMotorDatabase
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 
 from focusup.app import indexes_of
 from focusup.settings import Settings
 from models.indexes import ensure_indexes
 from models.sessions import Document
 from tests.support.embedded import embedded_database
+from tests.support.mongod import replica_set_or_skip
+from tests.support.requirements import mongodb_test_uri
 
 KINDS = {
     "sessions": ("endedAt", "retention_days_sessions"),
@@ -25,6 +29,20 @@ KINDS = {
 }
 DAYS = 30
 WITHIN_S = 120
+
+
+@asynccontextmanager
+async def expiring_database() -> AsyncIterator[AsyncIOMotorDatabase[Document]]:
+    """Yield a database that removes what expires, as the one that tests share does not."""
+    if mongodb_test_uri() is None:
+        async with embedded_database() as db:
+            yield db
+        return
+    with replica_set_or_skip(nodes=1) as replicas:
+        client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(replicas.uri, tz_aware=True)
+        await client.admin.command("setParameter", 1, ttlMonitorEnabled=True)
+        yield client["retention"]
+        client.close()
 
 
 async def left(db: AsyncIOMotorDatabase[Document]) -> dict[str, set[str]]:
@@ -48,7 +66,7 @@ async def test_old_rows_of_every_kind_are_removed(tmp_path: Path) -> None:
         retention_days_presence=DAYS,
         retention_days_events=DAYS,
     )
-    async with embedded_database(tmp_path) as db:
+    async with expiring_database() as db:
         await ensure_indexes(db, indexes_of(settings))
         for collection, (field, _) in KINDS.items():
             await db[collection].insert_many(
