@@ -232,7 +232,7 @@ def create_app(
             [Exposition(VERSION, kinds, app.figures, watch)],
             token=None if token is None else token.get_secret_value(),
         ),
-        origins=Origins(settings.allowed_origins),
+        origins=Origins(settings.allowed_origins, proxies),
         take_over=websockets.take_over,
         now=now,
     )
@@ -240,13 +240,13 @@ def create_app(
     install_limits(app)
     install_problems(app)
     install_security_headers(app, proxies)
+    members.origins.install(app)  # first: what a foreign page sends counts for nobody
     install_rate_limits(
         app,
         per_minute=settings.requests_per_minute,
         of_address_per_minute=settings.requests_of_address,
         enabled=settings.rate_limits,
     )
-    members.origins.install(app)
     websockets.install()
     requests.install(app)
     for module in (

@@ -4,7 +4,6 @@
 Lower floors never see this object: the wiring hands them plain values.
 """
 
-import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self, cast
@@ -25,7 +24,6 @@ from focusup.settings_sources import EnvFile, Environment
 MIN_SECRET_BYTES = 32
 """HS256 needs a key at least as long as its hash (RFC 7518, section 3.2)."""
 MIN_METRICS_TOKEN = 16
-ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/*?#@\s]+")
 
 DATABASE = re.compile(r"[A-Za-z0-9_-]{1,38}")
 IN_URI = re.compile(r"mongodb(?:\+srv)?://[^/]+/([^?]+)")
@@ -150,9 +148,14 @@ class Settings(BaseSettings):
     @field_validator("allowed_origins")
     @classmethod
     def each_an_origin(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(ORIGIN.fullmatch(origin) for origin in value):
-            raise ValueError("must name each origin in full, such as https://app.example.com")
-        return value
+        from routes.origin_names import normalised_origin
+
+        try:
+            return tuple(map(normalised_origin, value))
+        except ValueError:
+            raise ValueError(
+                "must name each origin in full, such as https://app.example.com"
+            ) from None
 
     @field_validator("jwt_secret")
     @classmethod

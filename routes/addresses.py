@@ -8,7 +8,7 @@ whatever stands left of it; and without a trusted hop nothing of it counts.
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from quart import Request
+from quart import Request, Websocket
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -47,6 +47,16 @@ class TrustedProxies:
         nearest = asked.headers.get("X-Forwarded-Proto", asked.scheme).rpartition(",")[2]
         return nearest.strip() == "https"
 
+    def address_asked(self, asked: Request | Websocket) -> str:
+        """Scheme and host as the browser knows them: as it asked us, or the trusted proxy
+        before us."""
+        hop = parse_address(asked.remote_addr or "")
+        scheme, host = asked.scheme, asked.headers.get("Host", "")
+        if hop is not None and self._trusts(hop):
+            scheme = _nearest(asked.headers.get("X-Forwarded-Proto")) or scheme
+            host = _nearest(asked.headers.get("X-Forwarded-Host")) or host
+        return f"{'https' if scheme in ('https', 'wss') else 'http'}://{host}"
+
     def is_proxy(self, peer: str) -> bool:
         """Whether this address of a connection is a trusted proxy's."""
         hop = parse_address(peer)
@@ -54,6 +64,11 @@ class TrustedProxies:
 
     def _trusts(self, hop: Address) -> bool:
         return any(hop in network for network in self._networks)
+
+
+def _nearest(header: str | None) -> str:
+    """Return what the proxy before us has written."""
+    return (header or "").rpartition(",")[2].strip()
 
 
 def network_of(address: str) -> str:

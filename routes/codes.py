@@ -86,6 +86,7 @@ OF_A_BODY = (
     "invalid_body",
 )
 OF_A_NEEDED_BODY = ("body_missing",)
+OF_WRITING = ("origin_not_allowed",)
 OF_A_QUERY = ("invalid_query",)
 OF_A_PATH = ("not_found",)
 OF_A_TOKEN = ("token_missing", "token_invalid", "token_expired")

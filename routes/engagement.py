@@ -4,7 +4,6 @@ from quart import Blueprint, Response, request
 from quart_schema import document_request, document_response, security_scheme, tag_blueprint
 
 from models.beacons import Engagement, StoredEngagement
-from models.errors import Forbidden
 from models.wire import WireModel
 from routes.bodies import answer, read_body
 from routes.codes import document_problems
@@ -28,7 +27,7 @@ class EngagementBody(WireModel):
 @security_scheme([{}, {SCHEME: []}])
 @document_request(Engagement)
 @document_response(EngagementBody)
-@document_problems("origin_not_allowed", "not_a_beacon", "too_many_pages", "contended")
+@document_problems("not_a_beacon", "too_many_pages", "contended")
 async def track_engagement() -> Response:
     """Report how long a page was viewed
 
@@ -38,9 +37,6 @@ async def track_engagement() -> Response:
     Beyond 12 hours, and for any other `sequence`, nothing changes. A bad token counts as
     none.
     """
-    # A beacon needs no preflight, so CORS alone would let every page send one.
-    if not services().origins.allows(request.headers.get("Origin")):
-        raise Forbidden("origin_not_allowed", "Pages of this origin may not do this.")
     body = await read_body(Engagement)
     keys = services().visitor_keys
     presented = presented_visitor(request, keys, body.visitor)

@@ -30,6 +30,7 @@ from routes.codes import (
     OF_A_TOKEN,
     OF_EVERY,
     OF_WHAT_IS_COUNTED,
+    OF_WRITING,
     problems_of,
 )
 from routes.docs_page import install_docs_page
@@ -116,12 +117,12 @@ class Document(OpenAPIProvider):
         special = problems_of(handler)
         if not getattr(handler, QUART_RATE_LIMITER_EXEMPT_ATTRIBUTE, False):
             special += OF_WHAT_IS_COUNTED
-        for operation in path_item.values():
+        for method, operation in path_item.items():
             if getattr(handler, REPEATABLE, False):
                 operation["parameters"].append(PARAMETER)
             operation["tags"] = sorted(operation.get("tags", ()))
             responses = {str(status): given for status, given in operation["responses"].items()}
-            responses |= self._problems(_codes_of(operation, special))
+            responses |= self._problems(_codes_of(method, operation, special))
             operation["responses"] = dict(sorted(responses.items()))
         return {re.sub(r"<(?:[^:<>]*:)?([^<>]+)>", r"{\1}", rule.rule): path_item}, {}
 
@@ -193,12 +194,13 @@ class Document(OpenAPIProvider):
         return {"$ref": REFERENCE.format(model=model.__name__)}
 
 
-def _codes_of(operation: Schema, special: Iterable[str]) -> dict[int, list[str]]:
+def _codes_of(method: str, operation: Schema, special: Iterable[str]) -> dict[int, list[str]]:
     """The codes of all problems that the operation can answer, by status."""
     places = {parameter["in"] for parameter in operation["parameters"]}
     codes = set(OF_EVERY).union(special)
     if (body := operation.get("requestBody")) is not None:
         codes.update(OF_A_BODY, OF_A_NEEDED_BODY if body["required"] else ())
+    codes.update(OF_WRITING if method not in ("get", "head") else ())
     codes.update(OF_A_QUERY if "query" in places else ())
     codes.update(OF_A_PATH if "path" in places else ())
     security = operation.get("security")

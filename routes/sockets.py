@@ -103,7 +103,7 @@ async def accepted(
     wire = Wire(connection_id, hub.figures, hub.reading)
     services().take_over(wire)  # nothing may be awaited between the two
     log.debug("socket_opened", route=socket.path)
-    if services().origins.allows(socket.headers.get("Origin")):
+    if services().origins.admits(socket):
         return wire
     wire.close(CloseCode.FORBIDDEN, "origin not allowed")
     return None

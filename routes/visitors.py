@@ -12,6 +12,7 @@ from werkzeug.http import dump_cookie
 from models.visitors import VisitorKeys
 
 COOKIE = "focusup_visitor"
+HOST_PREFIX = "__Host-"
 MAX_AGE_S = 400 * 86_400
 """As long as browsers keep a cookie at most (RFC 6265bis, section 4.1.2.2)."""
 
@@ -28,7 +29,8 @@ def presented_visitor(
     asked: Request | Websocket, keys: VisitorKeys, given: str | None = None
 ) -> Presented | None:
     """Who asks, by the cookie, else by the key `given` beside it; None for nobody known."""
-    for key, by_cookie in ((asked.cookies.get(COOKIE), True), (given, False)):
+    cookie = asked.cookies.get(_name(secure=_is_secure(asked)))
+    for key, by_cookie in ((cookie, True), (given, False)):
         visitor_id = keys.read(key)
         if key is not None and visitor_id is not None:
             return Presented(visitor_id, key, by_cookie)
@@ -37,16 +39,26 @@ def presented_visitor(
 
 def visitor_cookie(asked: Request | Websocket, key: str, *, max_age_s: int = MAX_AGE_S) -> str:
     """The value of `Set-Cookie` that makes the browser keep this key."""
-    forwarded = asked.headers.get("X-Forwarded-Proto", "")  # believed: it only makes it stricter
+    secure = _is_secure(asked)
     return dump_cookie(
-        COOKIE,
+        _name(secure=secure),
         key,
         max_age=max_age_s,
         path="/",
-        secure=asked.scheme in ("https", "wss") or forwarded in ("https", "wss"),
+        secure=secure,
         httponly=True,
         samesite="Lax",
     )
+
+
+def _is_secure(asked: Request | Websocket) -> bool:
+    forwarded = asked.headers.get("X-Forwarded-Proto", "")  # believed: it only makes it stricter
+    return asked.scheme in ("https", "wss") or forwarded in ("https", "wss")
+
+
+def _name(*, secure: bool) -> str:
+    """Over https no other host, not even a subdomain, can set a cookie of this name."""
+    return HOST_PREFIX + COOKIE if secure else COOKIE
 
 
 def without_visitor(asked: Request) -> dict[str, str]:

@@ -56,6 +56,12 @@ def accounts(requests: Requests) -> None:
         bearer = signed_in_again(client, account)
         assert client.post("/api/auth/logout-everywhere", headers=bearer).status_code == 204
         bearer = signed_in_again(client, account)
+        new = {"currentPassword": PASSWORD, "newPassword": PASSWORD}
+        for change, status in ((new, 204), ({**new, "currentPassword": "no"}, 403)):
+            answer = client.put("/api/me/password", headers=bearer, json=change)
+            assert answer.status_code == status
+        common = {**new, "newPassword": "password"}
+        assert client.put("/api/me/password", headers=bearer, json=common).status_code == 422
         refused = client.request("DELETE", "/api/me", headers=bearer, json={"password": "no"})
         assert refused.status_code == 403
         left = client.request("DELETE", "/api/me", headers=bearer, json={"password": PASSWORD})

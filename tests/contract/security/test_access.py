@@ -76,6 +76,7 @@ ROUTES: dict[str, Access] = {
     "GET /api/admin/page-coefficients": "admin",
     "PUT /api/admin/page-coefficients": "admin",
     "DELETE /api/admin/page-coefficients": "admin",
+    "GET /ws/<path:other>": "anybody",
     "GET /ws/sessions": "anybody",
     "GET /ws/pageviews": "anybody",
     "WEBSOCKET /ws/sessions": "socket",
@@ -177,6 +178,30 @@ async def test_somebody_else_reaches_nothing_of_mine(ada: Person) -> None:
         ada,
     )
     assert found["DELETE /api/me"].status_code == 403
+    assert ada.everything() == before
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"Origin": "https://evil.example", "Content-Type": "text/plain"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ],
+)
+async def test_no_page_of_others_writes_anything(ada: Person, page: dict[str, str]) -> None:
+    """Not even with a token: a browser sends some of this without asking first."""
+    before = ada.everything()
+    with ada.rest() as client:
+        every_door = list(doors(client.get("/openapi.json").json()))
+        client.headers.update(page)
+        for door in every_door:
+            if door.method == "GET":
+                continue
+            answer = client.request(
+                door.method, ada.path(door.path), content=json.dumps(door.body or {})
+            )
+            assert (answer.status_code, answer.json()["code"]) == (403, "origin_not_allowed")
     assert ada.everything() == before
 
 

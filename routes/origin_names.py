@@ -1,0 +1,42 @@
+"""Origins as browsers write them in the `Origin` header. Pure."""
+
+import re
+from urllib.parse import urlsplit
+
+import idna
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+WHOLE = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://[^/*?#@\\\s]+")
+ANY_EXTENSION = re.compile(r"(?:moz|chrome|safari-web)-extension://\*", re.IGNORECASE)
+"""An extension has another id in each profile of Firefox, so all of them can be let in."""
+
+
+def normalised_origin(text: str) -> str:
+    """Return the origin as browsers send it: lower case, punycode, no default port.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if ANY_EXTENSION.fullmatch(text):
+        return text.lower()
+    found = WHOLE.fullmatch(text)
+    if found is None:
+        raise ValueError("not an origin")
+    scheme = found[1].lower()
+    parts = urlsplit(text)
+    host, port = parts.hostname, parts.port  # raises ValueError where the port is none
+    if host is None or parts.netloc.endswith(":"):
+        raise ValueError("not an origin")
+    if ":" in host:
+        host = f"[{host}]"
+    elif not host.isascii():
+        host = _ascii(host)
+    is_default = port is None or port == DEFAULT_PORTS.get(scheme)
+    return f"{scheme}://{host}" if is_default else f"{scheme}://{host}:{port}"
+
+
+def _ascii(host: str) -> str:
+    try:
+        return idna.encode(host, uts46=True).decode()
+    except idna.IDNAError:
+        raise ValueError("not an origin") from None
