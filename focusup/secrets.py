@@ -39,7 +39,7 @@ def load_secret(settings: Settings) -> str:
         return settings.jwt_secret.get_secret_value()
     path = secret_file(settings)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make(path)
     except OSError as error:
         raise SecretError(

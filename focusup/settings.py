@@ -4,6 +4,7 @@
 Lower floors never see this object: the wiring hands them plain values.
 """
 
+import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self, cast
@@ -23,6 +24,8 @@ from focusup.settings_sources import EnvFile, Environment
 
 MIN_SECRET_BYTES = 32
 """HS256 needs a key at least as long as its hash (RFC 7518, section 3.2)."""
+MIN_SECRET_VARIETY = 8
+"""32 random hexadecimal digits have fewer once in 28 million times."""
 MIN_METRICS_TOKEN = 16
 
 DATABASE = re.compile(r"[A-Za-z0-9_-]{1,38}")
@@ -164,6 +167,16 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"must be at least {MIN_SECRET_BYTES} bytes long; leave it empty to have one made, "
                 "or try `openssl rand -base64 48`"
+            )
+        return value
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def random_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(set(value.get_secret_value())) < MIN_SECRET_VARIETY:
+            raise ValueError(
+                f"must have at least {MIN_SECRET_VARIETY} different characters; "
+                "try `openssl rand -base64 48`"
             )
         return value
 

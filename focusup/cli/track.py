@@ -1,6 +1,7 @@
 """`focusup track`: a terminal client that tracks an existing session."""
 
 import json
+import sys
 from typing import Any
 
 import click
@@ -13,7 +14,7 @@ import click
     required=True,
     envvar="FOCUSUP_TOKEN",
     metavar="JWT",
-    help="Access token of its user.  [FOCUSUP_TOKEN]",
+    help="Access token of its user, or - to read it from stdin.  [FOCUSUP_TOKEN]",
 )
 @click.option(
     "--seconds",
@@ -34,11 +35,14 @@ def track_command(session_id: str, token: str, seconds: float, url: str, no_stop
     """Track a session over the socket, as a study app would, and end it.
 
     Says once a second that the user is there, and prints each message of the server as a
-    line of JSON.
+    line of JSON. The list of processes shows the token to all users of this machine if it is
+    given as an option; in FOCUSUP_TOKEN or on stdin it does not.
     """
     from focusup.cli.client import ServerError, Socket, checked_url
 
     base_url = checked_url(url)
+    if token == "-":  # noqa: S105 - no secret
+        token = sys.stdin.readline().strip()
     try:
         socket = Socket(base_url, token, hear=_print)
         try:

@@ -33,11 +33,12 @@ def test_a_secret_is_made_once_and_readable_by_its_owner_alone(tmp_path: Path) -
     assert len(first) >= 32
     if sys.platform != "win32":
         assert stat.S_IMODE(secret_file(settings(tmp_path)).stat().st_mode) == 0o600
+        assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["jwt_secret"]
 
 
 def test_one_that_is_set_is_used_and_none_is_made(tmp_path: Path) -> None:
-    assert load_secret(settings(tmp_path, jwt_secret="s" * 32)) == "s" * 32
+    assert load_secret(settings(tmp_path, jwt_secret="secrat07" * 4)) == "secrat07" * 4
     assert not (tmp_path / "data").exists()
 
 
@@ -45,6 +46,13 @@ def test_one_that_is_too_short_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="at least 32 bytes") as caught:
         settings(tmp_path, jwt_secret="s" * 31)
     assert "s" * 31 not in str(caught.value.errors(include_input=False))
+
+
+@pytest.mark.parametrize("secret", ["s" * 64, "ab" * 32, "1234567" * 10])
+def test_one_of_hardly_any_different_characters_does_too(tmp_path: Path, secret: str) -> None:
+    with pytest.raises(ValidationError, match="different characters") as caught:
+        settings(tmp_path, jwt_secret=secret)
+    assert secret not in str(caught.value.errors(include_input=False))
 
 
 @pytest.mark.parametrize("origins", ["*", "example.com", "https://a.example/path", "null"])
@@ -55,7 +63,7 @@ def test_origins_are_named_in_full(tmp_path: Path, origins: str) -> None:
         tmp_path, allowed_origins="https://a.example, http://b:80/"
     ).allowed_origins == (
         "https://a.example",
-        "http://b:80",
+        "http://b",
     )
 
 

@@ -49,7 +49,8 @@ def test_every_command_explains_itself(command: str) -> None:
 
 
 def test_there_are_the_promised_commands() -> None:
-    assert set(main.commands) == {"admin", "demo", "doctor", "serve", "smoke", "token", "track"}
+    promised = {"admin", "demo", "doctor", "serve", "smoke", "token", "track", "users"}
+    assert set(main.commands) == promised
 
 
 def test_an_unknown_command_is_wrong_usage() -> None:
