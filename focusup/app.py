@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Any, Protocol
 
-from focusup import requests, websockets
+from focusup import descriptors, requests, websockets
+from focusup.descriptors import Capacity
 from focusup.foreign import foreign_issuer
 from focusup.settings import Settings
 from focusup.web.pages import install_pages
@@ -49,6 +50,7 @@ from models.visitor_stats import VisitorStats
 from models.visitors import VisitorKeys
 from models.visits import VisitorHashes
 from realtime.clock import Clock, SystemClock
+from realtime.hub import Room
 from realtime.leavers import Leavers
 from realtime.page_names import PageNames
 from realtime.page_service import PageService
@@ -168,6 +170,9 @@ def create_app(
         max_sockets=settings.max_sockets,
         names=names,
     )
+    wanted = Capacity(settings.max_sockets, settings.max_idle_connections)
+    room = Room(descriptors.within(descriptors.soft_limit(), wanted).in_all)
+    service.hub.room = pages.hub.room = room
     active_visit_ttl_s = settings.active_visit_ttl_minutes * 60
     dashboard = Dashboard(
         database.db,

@@ -22,6 +22,8 @@ from typing import Protocol
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 
+from focusup.admission import Admission
+
 FIRST_REQUEST_S = 5.0
 HEAD_S = 5.0
 LAST_REQUEST_S = 0.3
@@ -48,6 +50,8 @@ class ConnectionLimits:
     idle_of_one: int = 1_000
     is_proxy: Callable[[str], bool] = lambda _peer: False
     """Whether this peer speaks for many people, so that its connections are not one's."""
+    admission: Admission | None = None
+    """When requests run; at once where there is none."""
 
 
 class ServerConfig(Config):

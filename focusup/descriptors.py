@@ -20,6 +20,8 @@ class Capacity:
     max_sockets: int
     """Of focus sessions, and as many of page views."""
     max_idle: int
+    in_all: int | None = None
+    """Sockets of both kinds together; None where each may have its number."""
 
 
 def needed_files(wanted: Capacity) -> int:
@@ -32,8 +34,14 @@ def within(limit: int | None, wanted: Capacity) -> Capacity:
     if limit is None or needed_files(wanted) <= limit:
         return wanted
     left = max(limit - SPARE_FILES, limit // 2)
-    idle = max(LEAST, min(wanted.max_idle, left // 4))
-    return Capacity(max(LEAST, min(wanted.max_sockets, (left - idle) // 2)), idle)
+    idle = min(wanted.max_idle, max(64, left // 32))
+    in_all = max(LEAST, left - idle)
+    return Capacity(min(wanted.max_sockets, in_all), idle, in_all)
+
+
+def soft_limit() -> int | None:
+    """Return how many the process may have open now; None is no limit."""
+    return raise_limit(0)
 
 
 def raise_limit(needed: int) -> int | None:

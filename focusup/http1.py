@@ -11,8 +11,11 @@ Invariants:
 - each answer that leaves its connection open says for how long.
 """
 
+import asyncio
 import base64
 import binascii
+from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, cast
 
@@ -27,8 +30,17 @@ WEBSOCKET_VERSION = b"13"
 KEY_BYTES = 16
 
 
-class OtherProtocolError(Exception):
-    """A request of a major version of HTTP other than 1."""
+class Refused(Exception):  # noqa: N818 - an answer, no fault of ours
+    """A request that is answered with a status alone, as the last of its connection."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+Wait = Callable[[h11.Request, bool], float | None]
+"""How long a request, perhaps a handshake, waits before it runs; None if it is refused."""
+waiting: ContextVar[Wait] = ContextVar("waiting")
 
 
 class Http1(H11Protocol):
@@ -37,8 +49,8 @@ class Http1(H11Protocol):
     async def handle(self, event: ConnectionEvent) -> None:
         try:
             await super().handle(event)
-        except OtherProtocolError:
-            await self._send_error_response(505)
+        except Refused as refused:
+            await self._send_error_response(refused.status)
             await self.send(Closed())
 
     async def stream_send(self, event: StreamEvent) -> None:
@@ -62,12 +74,19 @@ class Http1(H11Protocol):
     async def _check_protocol(self, event: h11.Request) -> None:
         """Refuse what is not HTTP/1; Hypercorn would change over to HTTP/2 here."""
         if not event.http_version.startswith(b"1."):
-            raise OtherProtocolError
+            raise Refused(505)
 
     async def _create_stream(self, request: h11.Request) -> None:
         asks_for_more = any(name == b"upgrade" for name, _ in request.headers)
-        if asks_for_more and not (self._is_socket(request.target) and is_handshake(request)):
+        is_socket = asks_for_more and self._is_socket(request.target) and is_handshake(request)
+        if asks_for_more and not is_socket:
             request = without_upgrade(request)
+        if (wait := waiting.get(None)) is not None:
+            wait_s = wait(request, is_socket)
+            if wait_s is None:
+                raise Refused(429)
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
         await super()._create_stream(request)
 
     def _is_socket(self, target: bytes) -> bool:

@@ -25,6 +25,7 @@ import structlog
 from hypercorn.asyncio import serve
 
 from focusup import descriptors
+from focusup.admission import Admission
 from focusup.app import VERSION, create_app, indexes_of, prepare
 from focusup.connections import ConnectionLimits, ServerConfig
 from focusup.database import NOTHING_KEPT, DatabaseError, OpenedDatabase, open_database
@@ -209,10 +210,13 @@ def _within_descriptors(settings: Settings) -> Settings:
 def config(listener: socket.socket, settings: Settings) -> ServerConfig:
     """Return how Hypercorn serves on this listening socket."""
     config = ServerConfig()
+    proxies = TrustedProxies(settings.trusted_proxies)
+    admission = Admission(proxies.client, handshakes_per_minute=settings.handshakes_per_minute)
     config.limits = ConnectionLimits(
         idle_in_all=settings.max_idle_connections,
         idle_of_one=settings.max_idle_connections_per_address,
-        is_proxy=TrustedProxies(settings.trusted_proxies).is_proxy,
+        is_proxy=proxies.is_proxy,
+        admission=admission if settings.rate_limits else None,
     )
     config.socket_paths = PATHS
     config.keep_alive_timeout = settings.keep_alive_seconds

@@ -70,6 +70,7 @@ class Settings(BaseSettings):
     rate_limits: bool = True
     requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 1200
     requests_per_minute_of_address: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    handshakes_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 6_000
     attempts_per_address: Annotated[int, Field(ge=1, le=100_000)] = 100
     heartbeat_interval_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
     now_ttl_minutes: Annotated[float, Field(gt=0, le=1440)] = 5

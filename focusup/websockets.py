@@ -20,6 +20,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
+import h11
 import hypercorn.asyncio.run
 import hypercorn.protocol
 import hypercorn.protocol.h11
@@ -29,7 +30,8 @@ from hypercorn.protocol.events import Body, Data, Event, Request, StreamClosed
 from hypercorn.protocol.ws_stream import WSStream
 
 from focusup.connections import FIRST_REQUEST_S, HEAD_S, connections_of, is_readable
-from focusup.http1 import Http1
+from focusup.http1 import Http1, waiting
+from realtime.allowance import Allowance
 from realtime.wire import Wire
 
 HANDSHAKE_S = 15.0
@@ -62,6 +64,7 @@ class Server(TCPServer):
         self.peer = ""
         self._connections = connections_of(self.context, self.config)
         self._timer: asyncio.TimerHandle | None = None
+        self._asked: Allowance | None = None
         self._is_idle = False
         self._in_head = False
         """Whether a head has begun to arrive, so that the time for the whole of it runs."""
@@ -73,7 +76,20 @@ class Server(TCPServer):
         _current.set(self)
         name = self.writer.get_extra_info("peername")
         self.peer = str(name[0]) if isinstance(name, tuple) else ""
+        limits = self._connections.limits
+        if limits.admission is not None:
+            if not limits.is_proxy(self.peer):
+                self._asked = limits.admission.opened(self.peer, self.loop.time())
+            waiting.set(self._wait_s)
         await super().run()
+
+    def _wait_s(self, request: h11.Request, is_handshake: bool) -> float | None:
+        admission = self._connections.limits.admission
+        if admission is None:
+            return 0.0
+        return admission.wait_s(
+            self.peer, request.headers, self._asked, self.loop.time(), is_handshake=is_handshake
+        )
 
     # --- deadlines --------------------------------------------------------------------
 

@@ -45,12 +45,27 @@ class Socket(Viewer, Protocol):
         ...
 
 
+class Room:
+    """How many sockets of all kinds the process has descriptors for."""
+
+    def __init__(self, most: int | None) -> None:
+        """None: as many as each kind may have."""
+        self._most = most
+        self.taken = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self._most is not None and self.taken >= self._most
+
+
 class Hub:
     def __init__(self, *, max_per_user: int, max_in_all: int) -> None:
         self.figures = SocketFigures()
         self._max_per_user = max_per_user
         self._max_in_all = max_in_all
         self._by_user: dict[str, set[Socket]] = {}
+        self.room = Room(None)
+        """Shared with the sockets of other kinds, where descriptors are few."""
         self.reading = shared_reading(0.0)
         """What its connections that send much have in common."""
         self._by_row: dict[str, set[Socket]] = {}
@@ -72,7 +87,7 @@ class Hub:
 
         Of a user's sockets that are too many, the one that is hidden longest gives way.
         """
-        if self._count >= self._max_in_all:
+        if self._count >= self._max_in_all or self.room.is_full:
             return CloseCode.OVERLOAD
         if len(self._by_user.get(user_id, ())) >= self._max_per_user:
             stalest = self._hidden_longest(user_id)
@@ -83,6 +98,7 @@ class Hub:
             stalest.close(CloseCode.TAKEN_OVER, "another page of the user needs the place")
         self._by_user.setdefault(user_id, set()).add(viewer)
         self._count += 1
+        self.room.taken += 1
         self._find_by(viewer.identity, viewer)
         return None
 
@@ -91,6 +107,7 @@ class Hub:
         if theirs is not None and viewer in theirs:
             theirs.discard(viewer)
             self._count -= 1
+            self.room.taken -= 1
             self._find_no_more_by(viewer.identity, viewer)
             if not theirs:
                 del self._by_user[user_id]

@@ -60,11 +60,14 @@ def configured(directory: Path, *servers: LiveServer) -> Front:
     front = Front(home)
     _make_certificate(home / "tls")
     ports = {
-        "listen 80 ": f"listen 127.0.0.1:{front.plain_port} ",
+        "listen 80": f"listen 127.0.0.1:{front.plain_port}",
         "listen 443 ": f"listen 127.0.0.1:{front.url.rpartition(':')[2]} ",
         # The machine of the tests may have no IPv6.
-        "listen [::]:80 backlog=2048;": "",
-        "listen [::]:443 ssl backlog=2048;": "",
+        "listen [::]:80 default_server backlog=2048;": "",
+        "listen [::]:443 ssl default_server backlog=2048;": "",
+        "listen [::]:80;": "",
+        "listen [::]:443 ssl;": "",
+        "server_name focusup.example.com;": "server_name 127.0.0.1 localhost focus.example.com;",
     }
     paths = {
         # Its workers would be of another user, who may not enter our directory.

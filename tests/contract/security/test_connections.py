@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from routes.services import Services
 from tests.support.app_server import AppServer, running_app
 from tests.support.embedded import shared_uri
 
@@ -141,6 +142,35 @@ async def test_frames_before_the_handshake_is_answered_end_the_connection(
         await one.ended()
     with live_server.rest() as rest:
         assert rest.get("/api/health").status_code == 200
+
+
+async def test_handshakes_of_an_address_are_limited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("focusup.admission.HANDSHAKES_AT_ONCE", 3)
+    monkeypatch.setattr("focusup.admission.HANDSHAKE_WAITS_S", 0.0)
+    with running_app(tmp_path, shared_uri(), rate_limits=True, handshakes_per_minute=1) as server:
+        async with raw(server, 5) as connections:
+            found = []
+            for one in connections:
+                one.send(f"GET /ws/pageviews HTTP/1.1\r\nHost: x\r\n{HANDSHAKE}\r\n")
+                found.append((await one.answer())[0])
+        assert found == [101, 101, 101, 429, 429]
+
+
+async def test_sockets_of_both_kinds_share_the_descriptors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("focusup.descriptors.soft_limit", lambda: 400)
+    with running_app(tmp_path, shared_uri()) as server:
+
+        async def rooms(services: Services) -> tuple[bool, bool, bool]:
+            room = services.tracking.hub.room
+            before = room.is_full
+            room.taken = 336
+            return services.pages.hub.room is room, before, room.is_full
+
+        assert server.call(rooms) == (True, False, True)
 
 
 # --- how long they last -------------------------------------------------------------------

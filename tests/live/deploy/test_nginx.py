@@ -34,6 +34,7 @@ class Upstream(LiveServer):
         super().__init__(directory)
         self.got: list[BaseHTTPRequestHandler] = []
         self.breaks_off = False
+        self.headers: dict[str, str] = {}
         upstream = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -47,6 +48,8 @@ class Upstream(LiveServer):
                     return
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
+                for name, value in upstream.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
 
             do_GET = do_POST = answer  # noqa: N815 - the names that the library calls
@@ -142,6 +145,63 @@ def test_what_a_client_claims_of_itself_goes_no_further(before: Before) -> None:
     assert got.headers["Host"] == "focus.example.com"
     assert got.headers["Authorization"]
     assert got.headers["Connection"] == "close"
+
+
+UPGRADES = ["h2c", "H2C", "h2c, websocket", "websocket, h2c", "TLS/1.0", "websocketx"]
+
+
+@pytest.mark.parametrize("path", ["/api/health", "/ws/sessions", "/ws/../api/health", "/metrics"])
+@pytest.mark.parametrize("upgrade", UPGRADES)
+def test_no_change_of_protocol_but_to_websocket_goes_on(
+    before: Before, path: str, upgrade: str
+) -> None:
+    asks = {
+        "Connection": "Upgrade, HTTP2-Settings",
+        "Upgrade": upgrade,
+        "HTTP2-Settings": "AAMAAABkAAQAAP__",
+    }
+    with before.front.rest(None) as rest:
+        rest.get(path, headers=asks)
+    for got in before.got:
+        assert got.headers["Upgrade"] is None
+        assert got.headers["HTTP2-Settings"] is None
+        assert got.headers["Connection"] == "close"
+
+
+@pytest.mark.parametrize(
+    ("path", "goes_on"), [("/ws/sessions", True), ("/api/health", False), ("/", False)]
+)
+def test_websocket_goes_on_to_sockets_alone(before: Before, path: str, *, goes_on: bool) -> None:
+    with before.front.rest(None) as rest:
+        rest.get(path, headers={"Connection": "Upgrade", "Upgrade": "WebSocket"})
+    (got,) = before.got
+    assert got.headers["Upgrade"] == ("websocket" if goes_on else None)
+    assert got.headers["Connection"] == ("upgrade" if goes_on else "close")
+    assert got.headers.get_all("X-Forwarded-For") == ["127.0.0.1"]
+
+
+def test_another_host_gets_no_answer(before: Before) -> None:
+    with before.front.rest(None) as rest, pytest.raises(httpx.RemoteProtocolError):
+        rest.get("/api/health", headers={"Host": "evil.example"})
+    assert before.got == []
+
+
+def test_strict_transport_security_is_said_once(before: Before) -> None:
+    for upstream in before.upstreams:
+        upstream.headers = {"Strict-Transport-Security": "max-age=1"}
+    with before.front.rest(None) as rest:
+        for path in ("/api/x", "/metrics", "/ws/sessions"):
+            said = rest.get(path).headers.get_list("Strict-Transport-Security")
+            assert said == ["max-age=31536000"], path
+
+
+def test_one_address_asks_so_often_and_then_waits() -> None:
+    for zone, location in (("requests", "/ {"), ("handshakes", "/ws/ {")):
+        within = CONFIGURATION.partition(f"location {location}")[2].partition("}")[0]
+        found = re.search(rf"limit_req zone={zone} burst=(\d+) delay=(\d+);", within)
+        assert found
+        assert int(found[1]) > int(found[2]) >= 500, "a school is one address"
+    assert "limit_req_status 429;" in CONFIGURATION
 
 
 def test_a_body_may_be_as_large_as_ours(before: Before) -> None:

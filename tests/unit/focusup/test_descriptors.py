@@ -3,7 +3,7 @@
 import pytest
 
 from focusup import descriptors
-from focusup.descriptors import Capacity, needed_files, within
+from focusup.descriptors import SPARE_FILES, Capacity, needed_files, within
 
 DEFAULT = Capacity(max_sockets=30_000, max_idle=4_000)
 
@@ -18,9 +18,13 @@ def test_fewer_descriptors_bound_what_is_taken(limit: int) -> None:
     found = within(limit, DEFAULT)
     assert 0 < found.max_sockets < DEFAULT.max_sockets
     assert 0 < found.max_idle <= DEFAULT.max_idle
-    assert 2 * found.max_sockets + found.max_idle < limit
+    assert found.in_all is not None
+    assert found.in_all >= 0.6 * limit - 100
+    assert found.in_all + found.max_idle < limit
     if limit >= 1_024:
-        assert needed_files(found) <= limit
+        assert found.in_all + found.max_idle + SPARE_FILES <= limit
+    again = within(limit, Capacity(found.max_sockets, found.max_idle))
+    assert again == found
 
 
 @pytest.mark.parametrize(
