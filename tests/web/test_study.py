@@ -134,20 +134,25 @@ async def test_space_pauses_and_escape_stops(server: LiveServer, email: str) -> 
         await sign_up(page, server.url, email)
         await begin(page, 1)
         await page.locator("#running-title").click()
+        began_s = time.monotonic()
         await page.keyboard.press("Space")
-        await page.get_by_role("button", name="Resume").wait_for()
+        # The button shows what is wished; the state what the server has done.
+        await expect(page.get_by_role("button", name="Resume")).to_be_visible()
+        await expect(page.locator("#now")).to_have_text("Paused")
         before = await shown_seconds(page, "#active-time")
         await asyncio.sleep(2.2)
         assert await shown_seconds(page, "#active-time") == before
         await page.keyboard.press("Space")
-        await page.get_by_role("button", name="Pause").wait_for()
+        await expect(page.get_by_role("button", name="Pause")).to_be_visible()
+        await expect(page.locator("#now")).to_have_text("Active")
+        at_most_s = time.monotonic() - began_s
         await page.keyboard.press("Escape")
         await page.get_by_role("button", name="Go on").click()
         await counted(page, before + 1)
         await stop(page)
         with signed_in(server, email) as client:
             session = await shown_is_stored(page, client)
-        assert 2 <= session["pausedSeconds"] <= 4
+        assert 2 <= session["pausedSeconds"] <= at_most_s + 1
 
 
 async def test_a_session_that_ended_elsewhere_shows_its_score(
@@ -188,21 +193,23 @@ async def test_reload_second_tab_and_a_lost_network(
             await page.reload()
             await page.get_by_role("heading", name="All that happens").wait_for()
             await moving(page, 4)
-            active = await shown_seconds(page, "#active-time")
-            assert active >= 11
+            await counted(page, 11)
 
             other = await context.new_page()  # the first tab is hidden by it
             await other.goto(wire.url)
             await other.get_by_role("heading", name="All that happens").wait_for()
             await moving(other, 3)
-            assert await other.locator("#tab-switches").inner_text() == "1"
-            both = [await shown_seconds(each, "#active-time") for each in (page, other)]
-            assert abs(both[0] - both[1]) <= 1
-            assert both[1] <= time.monotonic() - began_at + 2, "a second is booked once for both"
+            await expect(other.locator("#tab-switches")).to_have_text("1")
+            first, second, again = [
+                await shown_seconds(each, "#active-time") for each in (page, other, page)
+            ]
+            assert first - 1 <= second <= again + 1
+            assert second <= time.monotonic() - began_at + 2, "a second is booked once for both"
             await other.close()
             await page.bring_to_front()
 
             devtools = await context.new_cdp_session(page)
+            cut_s = time.monotonic()
             await offline(devtools, True)
             await wire.cut()
             await page.locator("#connection", has_text="Connection lost").wait_for()
@@ -213,7 +220,7 @@ async def test_reload_second_tab_and_a_lost_network(
             await offline(devtools, False)
             await page.locator("#connection", has_text="away not counted").wait_for()
             away = latest(client)["awaySeconds"]
-            assert 9 <= away <= 25
+            assert 9 <= away <= time.monotonic() - cut_s + 1
 
             await moving(page, 2)
             await page.locator("#warning", has_text="Still there?").wait_for(timeout=20_000)
