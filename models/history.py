@@ -1,6 +1,7 @@
 """One user's sessions as a list: filtered, searched, page by page.
 
 What must always hold: the filters narrow each other; a page is full unless nothing is left;
+`from` and `to` are about when a session was studied, which may be long after its creation;
 and no filter reaches the database but the user and a stretch of time. So no text that is
 searched for can be a pattern or an operator, and the embedded database, which scans the
 sessions of everybody for any further filter, reads this user's alone.
@@ -13,11 +14,12 @@ from bson import ObjectId
 
 from models.session_store import Database, sessions
 from models.sessions import Document, SessionQuery
+from models.slices import Slices
 from models.windows import BY_ID, OLDEST, newest_first
 from scoring.text import clean, distinct, fold
 
 SEARCHED = ("title", "notes")
-COMPARED = ("status", "contentId", "tags", "createdAt", *SEARCHED)
+COMPARED = ("status", "contentId", "tags", "createdAt", "startedAt", *SEARCHED)
 SHOWN = {"edits": 0}
 """All but edits, which may be long."""
 COMPARED_TOGETHER = 500
@@ -37,13 +39,17 @@ async def list_sessions(
         BY_ID,
         now=now,
         before=_before(query),
-        since=None if query.from_ is None else _moved(query.from_, -CLOCKS_DIFFER),
         fields=SHOWN if fits is None else dict.fromkeys(COMPARED, 1),
         most=query.limit + 1 if fits is None else COMPARED_TOGETHER,
     )
     found: list[Document] = []
+    slices = Slices()
     async for documents in windows:
-        found += documents if fits is None else filter(fits, documents)
+        for document in documents:
+            if fits is None or fits(document):
+                found.append(document)
+            if fits is not None:
+                await slices.did(4 + (_work_of_folding(document) if query.q else 0))
         if len(found) > query.limit:
             break
     page, more = found[: query.limit], len(found) > query.limit
@@ -63,9 +69,9 @@ def _fits(query: SessionQuery) -> Callable[[Document], bool] | None:
     if query.tag is not None:
         filters.append(lambda each: query.tag in distinct(each["tags"]))
     if (since := query.from_) is not None:
-        filters.append(lambda each: each["createdAt"] >= since)
+        filters.append(lambda each: _studied_at(each) >= since)
     if (until := query.to) is not None:
-        filters.append(lambda each: each["createdAt"] < until)
+        filters.append(lambda each: _studied_at(each) < until)
     if text is not None:
         filters.append(lambda each: _has(each, text))
     return (lambda each: all(fits(each) for fits in filters)) if filters else None
@@ -81,8 +87,16 @@ def _before(query: SessionQuery) -> ObjectId | None:
     return min(bounds, default=None)
 
 
-def _moved(instant: datetime, by: timedelta) -> datetime | None:
-    return instant + by if OLDEST < instant < LATEST else None
+def _studied_at(document: Document) -> datetime:
+    """When it was started; for a session that was never started, when it was created."""
+    studied_at: datetime = document["startedAt"] or document["createdAt"]
+    return studied_at
+
+
+def _work_of_folding(document: Document) -> int:
+    """In units of `slices`: combining marks take longest, plain letters next to nothing."""
+    texts = [document[name] or "" for name in SEARCHED]
+    return sum(len(text) // (1000 if text.isascii() else 4) for text in texts)
 
 
 def _cleaned(name: str | None) -> str | None:

@@ -99,7 +99,8 @@ class EndSession(WireModel):
 
 
 class SessionQuery(WireModel):
-    """Filters of `GET /api/sessions`. `from` (included) and `to` (excluded) bound `createdAt`;
+    """Filters of `GET /api/sessions`. `from` (included) and `to` (excluded) bound when it was
+    studied: `startedAt`, or `createdAt` of one that was never started;
     `q` is looked for in title and notes, whatever its case."""
 
     q: SearchText | None = None

@@ -108,6 +108,21 @@ async def test_filters_narrow_each_other_on_every_page(db: Database) -> None:
             assert await pages(db, **filters, limit=limit) == ids(rows, fits), filters
 
 
+@pytest.mark.parametrize("waited", [timedelta(minutes=3), timedelta(days=4)])
+async def test_history_is_by_when_it_was_studied(db: Database, waited: timedelta) -> None:
+    """Created on one day, started on another; a session that was never started has its creation."""
+    created = NOW - 10 * 24 * HOUR
+    for started_at in (created + waited, None):
+        document = new_document("ada", NewSession(), stamp="test.1", now=created)
+        fields = {"_id": new_id(created), "startedAt": started_at}
+        await sessions(db).insert_one({**document, **fields})
+        studied = started_at or created
+        minute = timedelta(minutes=1)
+        assert await pages(db, from_=studied, to=studied + minute) == [fields["_id"]]
+        if started_at is not None:
+            assert await pages(db, from_=created, to=created + minute) == []
+
+
 @pytest.mark.parametrize(
     "text", [".", "*", "^", "$", "[", "\\", "a.b", "100%", "$where", "(x)", "a+b=[c]", "\\d", "%"]
 )
