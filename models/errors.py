@@ -35,6 +35,10 @@ class Conflict(DomainError):
     """The request is fine, but not in the state that the thing is in."""
 
 
+class PreconditionFailed(DomainError):
+    """The thing is another version than the one that was to be changed."""
+
+
 class Malformed(DomainError):
     """The input cannot be read at all, such as a body that is not JSON."""
 

@@ -91,6 +91,9 @@ class Learner(NamedTuple):
         return self.goals[-1].goals if self.goals else NO_GOALS
 
 
+Check = Callable[[Learner], None]
+
+
 class Learners:
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -112,11 +115,14 @@ class Learners:
     async def set_zone(self, user_id: str, zone: str) -> Learner:
         return await self._change(user_id, lambda learner: learner._replace(zone=zone))
 
-    async def set_settings(self, user_id: str, settings: LearnerSettings) -> Learner:
-        """Set the settings that are named (set explicitly)."""
+    async def set_settings(
+        self, user_id: str, settings: LearnerSettings, check: Check = lambda _: None
+    ) -> Learner:
+        """Set the settings that are named (set explicitly); `check` may raise."""
         given = settings.model_fields_set
 
         def change(learner: Learner) -> Learner:
+            check(learner)
             if "time_zone" in given:
                 learner = learner._replace(zone=settings.time_zone)
             if "week_starts_on" in given:
@@ -130,15 +136,20 @@ class Learners:
         return await self._change(user_id, change)
 
     async def set_goals(
-        self, user_id: str, given: Goals | Mapping[str, int | None], now: datetime
+        self,
+        user_id: str,
+        given: Goals | Mapping[str, int | None],
+        now: datetime,
+        check: Check = lambda _: None,
     ) -> Learner:
         """Set the goals that are given by name, or all of them, from today on.
 
         They replace the goals that were set on the same date. Raises Conflict
-        "too_many_changes".
+        "too_many_changes"; `check` may raise too.
         """
 
         def change(learner: Learner) -> Learner:
+            check(learner)
             today = learner.today(now)
             named = given._asdict() if isinstance(given, Goals) else given
             goals = learner.goals_now._replace(**named)

@@ -18,6 +18,7 @@ from models.study_reports import (
     series,
     user_stats,
 )
+from models.versions import ANY, Expected, tag_of
 from scoring.local_days import LocalClock
 
 
@@ -50,10 +51,18 @@ class Learning:
         """Those of these users who have a goal now."""
         return await self.learners.with_goals(user_ids)
 
-    async def set_goals(self, user_id: str, body: GoalsBody, now: datetime) -> GoalsBody:
-        """Set the goals that are named. Raises Conflict "too_many_changes"."""
+    async def set_goals(
+        self, user_id: str, body: GoalsBody, now: datetime, expected: Expected = ANY
+    ) -> GoalsBody:
+        """Set the goals that are named. Raises Conflict "too_many_changes", PreconditionFailed."""
         given = body.model_dump(by_alias=False, exclude_unset=True)
-        return goals_body((await self.learners.set_goals(user_id, given, now)).goals_now)
+        learner = await self.learners.set_goals(
+            user_id,
+            given,
+            now,
+            check=lambda learner: expected.check(tag_of(goals_body(learner.goals_now))),
+        )
+        return goals_body(learner.goals_now)
 
     async def note_reached(
         self, user_id: str, goal: str, *, day: date, value: int, now: datetime
@@ -72,8 +81,12 @@ class Learning:
     async def settings(self, user_id: str) -> LearnerSettings:
         return (await self.learners.find(user_id)).settings
 
-    async def set_settings(self, user_id: str, settings: LearnerSettings) -> LearnerSettings:
-        """Set the settings that are named."""
-        learner = await self.learners.set_settings(user_id, settings)
+    async def set_settings(
+        self, user_id: str, settings: LearnerSettings, expected: Expected = ANY
+    ) -> LearnerSettings:
+        """Set the settings that are named. Raises PreconditionFailed."""
+        learner = await self.learners.set_settings(
+            user_id, settings, check=lambda learner: expected.check(tag_of(learner.settings))
+        )
         await users.set_time_zone(self._db, user_id, learner.zone)  # `user` shows it as well
         return learner.settings

@@ -125,6 +125,19 @@ async def set_fields(
     await sessions(db).update_one({"_id": session_id}, {"$set": fields})
 
 
+async def set_fields_if(
+    db: AsyncIOMotorDatabase[Document], session_id: ObjectId, former: Changes, fields: Changes
+) -> bool:
+    """Set fields that need no fence, if the `former` ones still have these values; whether they
+    had."""
+    holds = {"$and": [{"$eq": [f"${name}", {"$literal": value}]} for name, value in former.items()]}
+    update = {
+        name: {"$cond": [holds, {"$literal": value}, f"${name}"]} for name, value in fields.items()
+    }
+    result = await sessions(db).update_one({"_id": session_id}, [{"$set": update}])
+    return bool(result.modified_count)
+
+
 async def change_session(
     db: AsyncIOMotorDatabase[Document],
     session_id: str,

@@ -32,6 +32,7 @@ from models.sessions import (
     ended_fields,
 )
 from models.timeline_reports import TimelineView, timeline_view
+from models.versions import ANY, LABELS, Expected, changed_meanwhile, session_tag
 from realtime.service import SessionService
 from realtime.tracked import PAUSED, TrackedSession
 
@@ -87,10 +88,13 @@ class SessionRecords:
         now = self._tracking.now()
         return await asyncio.to_thread(timeline_view, document, now=now, tracked=tracked)
 
-    async def update(self, user_id: str, session_id: str, change: SessionChange) -> SessionView:
-        """Set fields by hand.
+    async def update(
+        self, user_id: str, session_id: str, change: SessionChange, expected: Expected = ANY
+    ) -> SessionView:
+        """Set fields by hand, in one of the `expected` versions.
 
-        Raises NotFound, Conflict "session_tracked", "session_ended" or "too_many_edits", Invalid.
+        Raises NotFound, Conflict "session_tracked", "session_ended" or "too_many_edits", Invalid,
+        PreconditionFailed.
         """
         given = change.given()
         document = await store.find_session(self._db, session_id, user_id)
@@ -100,18 +104,22 @@ class SessionRecords:
             await _stored(self._tracking.ledger.saved(thing))
             thing = None
         if thing is not None:
-            return await self._update_tracked(thing, given)
+            return await self._update_tracked(thing, given, expected)
         document = await store.find_session(self._db, session_id, user_id)
+        self._check(document, expected)
         if self._peers.others_track(document["owner"]):
             given = await self._let_others_update(document, given)
         if _needs_fence(document, given):
             now, here = self._tracking.now, await self._learning.clock(user_id)
             return await self._change(
-                user_id, session_id, lambda found: changed_by_hand(found, given, now(), here)
+                user_id,
+                session_id,
+                lambda found: changed_by_hand(found, given, now(), here),
+                expected,
             )
         if given:
-            fields = {**given, "updatedAt": self._tracking.now()}
-            await store.set_fields(self._db, document["_id"], fields)
+            only_if = None if expected == ANY else document
+            await self._set_labels(document["_id"], given, only_if)
             thing = self._tracking.tracked(session_id)
             if thing is not None and "targetMinutes" in given:  # claimed meanwhile
                 thing.retarget(given["targetMinutes"])
@@ -120,10 +128,13 @@ class SessionRecords:
             return await self.update(user_id, session_id, change)
         return self._tracking.view(document)
 
-    async def reassign(self, user_id: str, session_id: str, body: Reassignment) -> SessionView:
+    async def reassign(
+        self, user_id: str, session_id: str, body: Reassignment, expected: Expected = ANY
+    ) -> SessionView:
         """Let an idle or away run of an ended session be active.
 
-        Raises NotFound, Conflict "session_not_ended", "run_not_reassignable", "too_many_edits".
+        Raises NotFound, Conflict "session_not_ended", "run_not_reassignable", "too_many_edits",
+        PreconditionFailed.
         """
         now = self._tracking.now
         document = await store.find_session(self._db, session_id, user_id)
@@ -133,14 +144,19 @@ class SessionRecords:
             raise not_ended()
         if thing is not None:
             await _stored(self._tracking.ledger.saved(thing))
-        return await self._change(user_id, session_id, lambda found: reassigned(found, body, now()))
+        return await self._change(
+            user_id, session_id, lambda found: reassigned(found, body, now()), expected
+        )
 
-    async def end(self, user_id: str, session_id: str, status: str) -> SessionView:
+    async def end(
+        self, user_id: str, session_id: str, status: str, expected: Expected = ANY
+    ) -> SessionView:
         """End a session, tracked or not; the same ended session again if it had ended so.
 
         Raises NotFound, Conflict "session_ended" if it had ended otherwise.
         """
         document = await store.find_session(self._db, session_id, user_id)
+        self._check(document, expected)
         if document["startedAt"] is None:
             await self._periods.touch(document, self._tracking.now())
         thing = await self._present(user_id, session_id)
@@ -167,8 +183,9 @@ class SessionRecords:
             raise Conflict("session_ended", f"The session has ended already ({session.status}).")
         return session
 
-    async def delete(self, user_id: str, session_id: str) -> None:
+    async def delete(self, user_id: str, session_id: str, expected: Expected = ANY) -> None:
         document = await store.find_session(self._db, session_id, user_id)
+        self._check(document, expected)
         await self._periods.touch(document, self._tracking.now())
         document = await store.delete_session(self._db, session_id, user_id)
         thing = self._tracking.tracked(session_id)
@@ -187,8 +204,32 @@ class SessionRecords:
         await self._tracking.claims.settled(session_id, user_id)
         return self._tracking.tracked(session_id)
 
-    async def _update_tracked(self, thing: TrackedSession, given: dict[str, Any]) -> SessionView:
-        tracking = self._tracking
+    def _check(self, document: Document, expected: Expected) -> None:
+        if expected != ANY:
+            expected.check(session_tag(self._tracking.view(document)))
+
+    async def _set_labels(
+        self, id_: ObjectId, given: dict[str, Any], document: Document | None
+    ) -> None:
+        """Set fields that need no fence; only if all labels are those of the `document`, if one
+        is given."""
+        fields = {**given, "updatedAt": self._tracking.now()}
+        if document is None:
+            await store.set_fields(self._db, id_, fields)
+            return
+        former = {name: document[name] for name in LABELS}
+        if not await store.set_fields_if(self._db, id_, former, fields):
+            raise changed_meanwhile()
+
+    async def _update_tracked(
+        self, thing: TrackedSession, given: dict[str, Any], expected: Expected
+    ) -> SessionView:
+        tracking, document = self._tracking, None
+        if expected != ANY:
+            document = await store.find_session(self._db, str(thing.thing_id), thing.user_id)
+            self._check(document, expected)
+            if thing.ended:
+                raise changed_meanwhile()
         _refuse_counters(given)
         status = given.pop("status", None)
         if status is not None and thing.ended:
@@ -197,7 +238,7 @@ class SessionRecords:
             thing.retarget(given["targetMinutes"])
         if given:
             id_ = ObjectId(str(thing.thing_id))
-            await store.set_fields(self._db, id_, {**given, "updatedAt": tracking.now()})
+            await self._set_labels(id_, given, document)
         if status is not None:
             await _stored(tracking.set_paused(thing, status == PAUSED, tracking.clock.now_us()))
         return await self.get(thing.user_id, str(thing.thing_id))
@@ -221,7 +262,11 @@ class SessionRecords:
         return left
 
     async def _change(
-        self, user_id: str, session_id: str, change: Callable[[Document], store.Changes]
+        self,
+        user_id: str,
+        session_id: str,
+        change: Callable[[Document], store.Changes],
+        expected: Expected = ANY,
     ) -> SessionView:
         tracking = self._tracking
         former: str | None = None
@@ -231,6 +276,7 @@ class SessionRecords:
             under_way = tracking.claims.is_under_way(session_id, user_id)
             if under_way or tracking.tracked(session_id) is not None:
                 raise _NowTrackedError
+            self._check(document, expected)
             former = document["owner"]
             changes = change(document)
             return {**changes, "owner": None} if changes else {}

@@ -56,6 +56,7 @@ CODES: Mapping[str, Code] = {
     "too_many_edits": Code(409, "A session can be edited so many times only."),
     "too_many_pages": Code(409, "There are too many different pages."),
     "too_many_patterns": Code(409, "There are too many patterns already."),
+    "changed_meanwhile": Code(412, "It was changed since the version that If-Match names."),
     "body_too_large": Code(413, "The body is too large."),
     "unsupported_media_type": Code(415, "The body is compressed; send it as it is."),
     "counters_inconsistent": Code(422, "elapsedSeconds must be activeSeconds + idleSeconds."),

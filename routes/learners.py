@@ -10,6 +10,7 @@ from routes.bodies import answer, read_body, read_query
 from routes.codes import document_problems
 from routes.identity import authenticated, identity
 from routes.services import services
+from routes.versions import conditional, etag, expected
 
 blueprint = Blueprint("learners", __name__, url_prefix="/api")
 tag_blueprint(blueprint, ["Learners"])
@@ -85,11 +86,13 @@ async def get_my_calendar() -> Response:
 @document_response(GoalsAnswer)
 async def get_goals() -> Response:
     """Tell one's goals"""
-    return answer(GoalsAnswer(goals=await services().learning.goals(identity().user_id)))
+    goals = await services().learning.goals(identity().user_id)
+    return answer(GoalsAnswer(goals=goals), headers=etag(goals))
 
 
 @blueprint.put("/goals")
 @authenticated
+@conditional
 @document_request(GoalsChange)
 @document_response(GoalsAnswer)
 @document_problems("too_many_changes", "contended")
@@ -101,9 +104,9 @@ async def put_goals() -> Response:
     """
     body = await read_body(GoalsChange)
     user_id = identity().user_id
-    goals = await services().learning.set_goals(user_id, body, services().now())
+    goals = await services().learning.set_goals(user_id, body, services().now(), expected())
     services().tracking.goals.look(user_id)
-    return answer(GoalsAnswer(goals=goals))
+    return answer(GoalsAnswer(goals=goals), headers=etag(goals))
 
 
 @blueprint.get("/me/settings")
@@ -111,11 +114,13 @@ async def put_goals() -> Response:
 @document_response(SettingsBody)
 async def get_settings() -> Response:
     """Tell one's settings"""
-    return answer(SettingsBody(settings=await services().learning.settings(identity().user_id)))
+    settings = await services().learning.settings(identity().user_id)
+    return answer(SettingsBody(settings=settings), headers=etag(settings))
 
 
 @blueprint.put("/me/settings")
 @authenticated
+@conditional
 @document_request(SettingsChange)
 @document_response(SettingsBody)
 @document_problems("contended")
@@ -126,5 +131,5 @@ async def put_settings() -> Response:
     `weekStartsOn` and `dayStartsAt` hold for past days too.
     """
     body = await read_body(SettingsChange)
-    settings = await services().learning.set_settings(identity().user_id, body)
-    return answer(SettingsBody(settings=settings))
+    settings = await services().learning.set_settings(identity().user_id, body, expected())
+    return answer(SettingsBody(settings=settings), headers=etag(settings))

@@ -37,6 +37,8 @@ from routes.docs_page import install_docs_page
 from routes.idempotency import PARAMETER, REPEATABLE
 from routes.identity import SCHEME
 from routes.problems import MEDIA_TYPE, Problem
+from routes.versions import CONDITIONAL
+from routes.versions import PARAMETER as IF_MATCH
 
 OPENAPI_PATH = "/openapi.json"
 REFERENCE = "#/components/schemas/{model}"
@@ -120,6 +122,8 @@ class Document(OpenAPIProvider):
         for method, operation in path_item.items():
             if getattr(handler, REPEATABLE, False):
                 operation["parameters"].append(PARAMETER)
+            if getattr(handler, CONDITIONAL, False):
+                operation["parameters"].append(IF_MATCH)
             operation["tags"] = sorted(operation.get("tags", ()))
             responses = {str(status): given for status, given in operation["responses"].items()}
             responses |= self._problems(_codes_of(method, operation, special))

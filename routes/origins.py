@@ -30,7 +30,7 @@ REQUEST_HEADERS = (
     *("traceparent", "tracestate", "baggage", "sentry-trace"),
 )
 EXPOSED_HEADERS = (
-    *("Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
+    *("ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID", "Idempotent-Replayed"),
     *("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"),
 )
 PREFLIGHT_MAX_AGE_S = 600

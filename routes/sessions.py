@@ -15,6 +15,7 @@ from routes.idempotency import repeatable, reserved_id
 from routes.identity import authenticated, identity
 from routes.openapi import NoContent
 from routes.services import services
+from routes.versions import conditional, etag, expected
 
 blueprint = Blueprint("sessions", __name__, url_prefix="/api/sessions")
 tag_blueprint(blueprint, ["Sessions"])
@@ -49,7 +50,7 @@ async def create_session() -> Response:
     body = await read_body(NewSession)
     session = await services().sessions.create(identity().user_id, body, reserved_id())
     location = f"/api/sessions/{session.id}"
-    return answer(SessionBody(session=session), 201, {"Location": location})
+    return answer(SessionBody(session=session), 201, {"Location": location, **etag(session)})
 
 
 @blueprint.get("")
@@ -69,13 +70,13 @@ async def list_sessions() -> Response:
 @document_problems("session_not_found")
 async def get_session(session_id: str) -> Response:
     """Get one session"""
-    return answer(
-        SessionBody(session=await services().sessions.get(identity().user_id, session_id))
-    )
+    session = await services().sessions.get(identity().user_id, session_id)
+    return answer(SessionBody(session=session), headers=etag(session))
 
 
 @blueprint.put("/<session_id>")
 @authenticated
+@conditional
 @document_request(SessionChange)
 @document_response(SessionBody)
 @document_problems(
@@ -90,12 +91,13 @@ async def update_session(session_id: str) -> Response:
     changes counters, or the score of an ended session, is one of its 50 edits.
     """
     body = await read_body(SessionChange)
-    session = await services().sessions.update(identity().user_id, session_id, body)
-    return answer(SessionBody(session=session))
+    session = await services().sessions.update(identity().user_id, session_id, body, expected())
+    return answer(SessionBody(session=session), headers=etag(session))
 
 
 @blueprint.put("/<session_id>/end")
 @authenticated
+@conditional
 @document_request(EndSession)
 @document_response(SessionBody)
 @document_problems("session_not_found", "session_ended", "superseded", "contended")
@@ -106,8 +108,8 @@ async def end_session(session_id: str) -> Response:
     the same; another final status is a conflict.
     """
     body = await read_body(EndSession)
-    session = await services().sessions.end(identity().user_id, session_id, body.status)
-    return answer(SessionBody(session=session))
+    session = await services().sessions.end(identity().user_id, session_id, body.status, expected())
+    return answer(SessionBody(session=session), headers=etag(session))
 
 
 @blueprint.get("/<session_id>/timeline")
@@ -126,6 +128,7 @@ async def get_timeline(session_id: str) -> Response:
 
 @blueprint.post("/<session_id>/reassign")
 @authenticated
+@conditional
 @repeatable
 @document_request(Reassignment)
 @document_response(SessionBody)
@@ -140,12 +143,13 @@ async def reassign_run(session_id: str) -> Response:
     its score follows, and what it was stays among its edits.
     """
     body = await read_body(Reassignment)
-    session = await services().sessions.reassign(identity().user_id, session_id, body)
-    return answer(SessionBody(session=session))
+    session = await services().sessions.reassign(identity().user_id, session_id, body, expected())
+    return answer(SessionBody(session=session), headers=etag(session))
 
 
 @blueprint.delete("/<session_id>")
 @authenticated
+@conditional
 @document_response(NoContent, 204)
 @document_problems("session_not_found")
 async def delete_session(session_id: str) -> Response:
@@ -153,5 +157,5 @@ async def delete_session(session_id: str) -> Response:
 
     A socket that tracks it is closed with 4404.
     """
-    await services().sessions.delete(identity().user_id, session_id)
+    await services().sessions.delete(identity().user_id, session_id, expected())
     return no_content()
