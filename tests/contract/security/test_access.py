@@ -3,15 +3,21 @@ by nobody. A route or message that is new fails here until its access is written
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any, Literal, get_args
 
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from models.account_care import find_account, give_role, lock
+from models.users import Credentials, PasswordChange, Role
 from realtime import messages, page_messages
-from tests.support.belongings import Person, doors, somebody
+from routes.services import Services
+from tests.support.app_server import AppServer
+from tests.support.belongings import PASSWORD, Person, doors, somebody
 from tests.support.documents import whole_app
 from tests.support.page_client import viewing
 from tests.support.server import Server
@@ -24,13 +30,17 @@ Access = Literal["anybody", "self", "owner", "owner or cookie", "admin", "machin
 ROUTES: dict[str, Access] = {
     "GET /": "anybody",
     "GET /me": "anybody",
+    "GET /me/": "anybody",
     "GET /admin": "anybody",
+    "GET /admin/": "anybody",
     "GET /assets/<version>/<name>": "anybody",
     "GET /focusup.js": "anybody",
     "GET /focusup.d.ts": "anybody",
     "GET /docs": "anybody",
+    "GET /docs/": "anybody",
     "GET /docs/<name>": "anybody",
     "GET /docs/socket": "anybody",
+    "GET /docs/socket/": "anybody",
     "GET /docs/socket.css": "anybody",
     "GET /openapi.json": "anybody",
     "GET /asyncapi.json": "anybody",
@@ -178,6 +188,105 @@ async def test_somebody_else_reaches_nothing_of_mine(ada: Person) -> None:
         ada,
     )
     assert found["DELETE /api/me"].status_code == 403
+    assert ada.everything() == before
+
+
+REFUSED: dict[Access, set[int]] = {
+    "anybody": {200, 204, 401, 409},
+    "self": {401},
+    "owner": {401},
+    "owner or cookie": {401, 404},
+    "admin": {401},
+}
+OTHER: dict[Access, set[int]] = {
+    "anybody": {200, 204, 401, 409},
+    "self": {200, 201, 204, 403},
+    "owner": {404},
+    "owner or cookie": {404},
+    "admin": {403},
+}
+ADMIN: dict[Access, set[int]] = {**OTHER, "owner or cookie": {200}, "admin": {200, 204, 404}}
+"""An admin sees what all do, through the doors for that; sessions of others have no other."""
+
+Change = Callable[[Services, Person], Awaitable[None]]
+
+
+async def made_admin(services: Services, who: Person) -> None:
+    await change_role(services, who, "admin")
+
+
+async def removed_admin(services: Services, who: Person) -> None:
+    await change_role(services, who, "user")
+
+
+async def change_role(services: Services, who: Person, role: Role) -> None:
+    db = services.accounts._db
+    await give_role(db, (await find_account(db, who.email)).user, role, services.now())
+    await services.sign_outs.hear()
+
+
+async def locked(services: Services, who: Person) -> None:
+    db, now = services.accounts._db, services.now()
+    await lock(db, (await find_account(db, who.email)).user, now, now + timedelta(hours=1))
+    await services.sign_outs.hear()
+
+
+async def signed_out(services: Services, who: Person) -> None:
+    identity = services.tokens.verify(who.token, services.now())
+    await services.accounts.logout_everywhere(identity, services.now())
+    await services.sign_outs.hear()
+
+
+async def changed_password(services: Services, who: Person) -> None:
+    """By another login than that of the token."""
+    credentials = Credentials(email=who.email, password=PASSWORD)
+    other = await services.accounts.login(credentials, services.now())
+    identity = services.tokens.verify(other.token, services.now())
+    change = PasswordChange(current_password=PASSWORD, new_password="battery staple")
+    await services.accounts.change_password(identity, change, services.now())
+    await services.sign_outs.hear()
+
+
+async def deleted(services: Services, who: Person) -> None:
+    async def prove() -> bool:
+        return True
+
+    await services.leavers.leave(services.tokens.verify(who.token, services.now()), prove)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (made_admin, ADMIN),
+        (removed_admin, OTHER),
+        (locked, REFUSED),
+        (signed_out, REFUSED),
+        (changed_password, REFUSED),
+        (deleted, REFUSED),
+    ],
+)
+async def test_rights_end_for_tokens_that_are_out(
+    live_server: AppServer, ada: Person, change: Change, expected: dict[Access, set[int]]
+) -> None:
+    """Each of these was signed in as an admin before, and goes on with the same token."""
+    before = ada.everything()
+    who = await somebody(live_server)
+
+    def in_app(work: Change) -> None:
+        live_server.call(lambda services: work(services, who))
+
+    await asyncio.to_thread(in_app, made_admin)
+    with live_server.rest(None) as rest:
+        body = {"email": who.email, "password": PASSWORD}
+        who.token = rest.post("/api/auth/login", json=body).json()["token"]
+    await asyncio.to_thread(in_app, change)
+    with who.rest() as client:
+        found = await asyncio.to_thread(answers, client, ada)
+    for name, answer in found.items():
+        statuses = set(expected[ROUTES[name]])
+        if name == "DELETE /api/me" and change is deleted:
+            statuses = {204}  # done again it changes nothing
+        assert answer.status_code in statuses, (name, answer.text)
     assert ada.everything() == before
 
 
