@@ -8,6 +8,7 @@ Invariants:
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ from tests.support.mongod import Node, ReplicaSet
 from tests.support.oracle import now_s
 from tests.support.socket_client import connected, new_session, stored
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("load")]
 
 SESSIONS = 300
 DEGRADED_WITHIN_S = 3.0
@@ -48,7 +49,11 @@ def shared(whole_set: ReplicaSet, tmp_path_factory: pytest.TempPathFactory) -> I
 async def crew_on(server: LiveServer, replicas: ReplicaSet) -> AsyncIterator[Fleet]:
     """Yield sessions that are tracked; in the end each of them leaves, and all are exact."""
     async with fleet(server, replicas, SESSIONS) as crew:
-        await crew.join()
+        try:
+            await crew.join()
+        except TimeoutError:
+            heard = Counter(str(sorted(member.heard)) for member in crew.members)
+            pytest.fail(f"not all have started: {heard}")
         await stay_active(crew.members, every_s=1, for_s=WARM_UP_S)
         yield crew
         await crew.leave()

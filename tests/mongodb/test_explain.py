@@ -24,7 +24,7 @@ from tests.support.page_client import viewing
 from tests.support.socket_client import connected
 from tests.support.views import a_view
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("explain")]
 
 ROWS = 100_000
 USERS = 200

@@ -15,6 +15,8 @@ from tests.support.mongod import replica_set_or_skip
 from tests.support.requirements import mongodb_test_uri
 from tests.support.socket_client import connected, new_session, stored
 
+pytestmark = pytest.mark.xdist_group("explain")
+
 PERSON = {"email": "ada@example.com", "password": "correct horse"}
 OF_THE_PROCESS = {"servers", "notices"}
 AT_ONCE = 4
