@@ -3,7 +3,8 @@
 Invariants:
 
 - a connection that asks now and then waits for nobody, however much others ask: what
-  connections ask beyond `AT_ONCE` and `PER_S` each runs at `ALL_PER_S` together;
+  connections ask beyond `AT_ONCE` and `PER_S` each runs at `ALL_PER_S` together, and is
+  refused where it would wait for more than `ASKED_WAITS_S`;
 - connections that an address opens beyond `OPENED_AT_ONCE` and `OPENED_PER_S` begin with
   nothing of that, so that opening one for each request gains nothing;
 - handshakes of an address beyond `HANDSHAKES_AT_ONCE` wait their turn at the number that is
@@ -23,6 +24,7 @@ from routes.addresses import network_of
 AT_ONCE, PER_S = 100, 20
 ALL_PER_S = 300
 """About a third of a core."""
+ASKED_WAITS_S = 5.0
 OPENED_AT_ONCE, OPENED_PER_S = 500, 50
 HANDSHAKES_AT_ONCE = 500
 HANDSHAKE_WAITS_S = 10.0
@@ -71,14 +73,9 @@ class Admission:
         forwarded = b",".join(v for name, v in headers if name == b"x-forwarded-for")
         client = self._client_of(peer, forwarded.decode("latin1")) or peer
         if is_handshake:
-            allowance = self._of(client, now_s).handshakes
-            wait_s = allowance.owe(now_s)
-            if wait_s <= HANDSHAKE_WAITS_S:
-                return wait_s
-            allowance.give_back()
-            return None
+            return _turn(self._of(client, now_s).handshakes, now_s, HANDSHAKE_WAITS_S)
         asked = own or self._of(client, now_s).asked
-        return 0.0 if asked.take(now_s) else self._all.owe(now_s)
+        return 0.0 if asked.take(now_s) else _turn(self._all, now_s, ASKED_WAITS_S)
 
     def _of(self, address: str, now_s: float) -> _Address:
         name = network_of(address)
@@ -93,3 +90,12 @@ class Admission:
                 del self._addresses[next(iter(self._addresses))]
         self._addresses[name] = found  # as the last
         return found
+
+
+def _turn(allowance: Allowance, now_s: float, most_s: float) -> float | None:
+    """Return how long until it is one's turn; None, and no turn, where that is too long."""
+    wait_s = allowance.owe(now_s)
+    if wait_s <= most_s:
+        return wait_s
+    allowance.give_back()
+    return None

@@ -5,12 +5,19 @@ Each is cut off by the rules, costs next to no memory, and holds up nobody besid
 
 import asyncio
 import contextlib
+import json
+import math
+import re
+import statistics
+import sys
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -407,3 +414,117 @@ async def keep_pinging(client: SocketClient) -> None:
         while True:
             await client.send("ping")
             await asyncio.sleep(5)
+
+
+# --- the matrix ---------------------------------------------------------------------------
+
+KINDS = ("activity", "pings", "pongs", "fragments", "reserved", "handshakes", "refused",
+         "pipelining", "heads", "bodies")  # fmt: skip
+ATTACK_S, CONTROL_S = 1.5, 1.0
+TICK_LATE_S, ANSWER_P50_S = 0.25, 0.1
+TIMES_THE_CONTROL = 3.0
+"""What a machine that is busy with something else may add: as much as it does to the controls,
+which are the same server without an attack, before and after it."""
+BUSY = 0.3
+"""A server that used less of a core than this was not what anybody waited for."""
+LAG = re.compile(r'focusup_tick_lag_seconds_bucket\{kind="session",le="([^"]+)"\} (\S+)')
+
+
+def lags(rest: httpx.Client) -> dict[float, float]:
+    """How often the wheel has turned so late, or less, by the server's own clock."""
+    text = rest.get("/metrics", timeout=60).text
+    return {float(most): float(count) for most, count in LAG.findall(text)}
+
+
+def p99_s(before: dict[float, float], after: dict[float, float]) -> float:
+    """The bound below which 99 of 100 turns between the two are."""
+    turns = after[math.inf] - before[math.inf]
+    return min(most for most in after if after[most] - before[most] >= 0.99 * turns)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What others saw of the server for a while."""
+
+    late_s: float
+    """Ticks, p99."""
+    answer_s: float
+    """Requests, p50."""
+    cpu: float
+    """Cores that the server used."""
+
+    def __str__(self) -> str:
+        return f"{self.late_s * 1e3:.0f} {self.answer_s * 1e3:.0f} ms {self.cpu:.2f}"
+
+    def is_held_up(self, controls: list["Seen"]) -> bool:
+        late_s = max(each.late_s for each in controls)
+        answer_s = max(each.answer_s for each in controls)
+        is_late = self.late_s > max(TICK_LATE_S, TIMES_THE_CONTROL * late_s)
+        is_slow = self.answer_s > max(ANSWER_P50_S, TIMES_THE_CONTROL * answer_s)
+        return (is_late or is_slow) and self.cpu > BUSY
+
+
+async def watched(server: LiveServer, seconds: float) -> Seen:
+    def watch() -> Seen:
+        took_s = []
+        process = process_of(server)
+        with server.rest("bystander") as rest:
+            before, used = lags(rest), process.cpu_times()
+            start_s = began_s = time.monotonic()
+            while began_s < start_s + seconds:
+                with contextlib.suppress(httpx.TimeoutException):  # as long as it took
+                    assert rest.get("/api/health").status_code == 200
+                took_s.append(time.monotonic() - began_s)
+                time.sleep(0.02)
+                began_s = time.monotonic()
+            now = process.cpu_times()
+            cpu_s = now.user + now.system - used.user - used.system
+            late_s = p99_s(before, lags(rest))
+            return Seen(late_s, statistics.median(took_s), cpu_s / (began_s - start_s))
+
+    return await asyncio.to_thread(watch)
+
+
+@pytest.mark.xdist_group("load")
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("count", [1, 8, 100])
+async def test_no_attack_holds_up_others(
+    hostile_server: LiveServer, count: int, figures: Figures
+) -> None:
+    """Whatever a peer sends, at up to 10 MB/s, and however often it comes back."""
+    server = hostile_server
+    found: dict[str, Seen] = {}
+    async with connected(server, f"bystander{count}") as beside:
+        session = new_session(server, f"bystander{count}")
+        await beside.start(session, updates="none")
+        controls = [await watched(server, CONTROL_S)]
+        for kind in KINDS:
+            attack = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "tests.support.attacks"),
+                *(kind, str(count), server.url, str(ATTACK_S + 1.0)),
+                stdout=asyncio.subprocess.PIPE,
+            )
+            await asyncio.sleep(0.5)
+            found[kind] = await watched(server, ATTACK_S)
+            said, _ = await attack.communicate()
+            assert json.loads(said)["connections"] >= count, kind
+            controls.append(await watched(server, CONTROL_S))
+        ended = await beside.ask("stop", "stopped")
+    shown = {f"{kind}:": str(seen) for kind, seen in found.items()}
+    figures(connections=count, control=str(controls[0]), **shown)
+    held_up = {
+        kind: str(seen)
+        for at, (kind, seen) in enumerate(found.items())
+        if seen.is_held_up(controls[at : at + 2])
+    }
+    assert not held_up
+    assert ended["session"]["awaySeconds"] == 0
+    assert "Traceback" not in server.log()
+
+
+@pytest.fixture(scope="module")
+def hostile_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """One as it is shipped, with its limits."""
+    directory = tmp_path_factory.mktemp("hostile")
+    with running_server(directory, RATE_LIMITS="on", REQUESTS_PER_MINUTE="1000000") as server:
+        yield server
