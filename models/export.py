@@ -46,6 +46,7 @@ from models.windows import BY_ID, BY_START, newest_first
 TOGETHER = 100
 """Documents that are read at once."""
 PIECE_CHARS = 16_384
+LONG_TIMELINE_BYTES = 400
 """So much is written before others have their turn."""
 MAX_AT_ONCE = 20
 ANSWER_WITHIN_S = 5.0
@@ -142,10 +143,7 @@ class Exports:
         user_id = head.account.id
         rows = (
             self._logins(user_id),
-            (
-                exported_session(each, self._view(each), now)
-                async for each in self._sessions(user_id, now)
-            ),
+            self._exported_sessions(user_id, now),
             self._events(user_id, now),
             self._visitors(user_id),
             self._browser_sessions(user_id, now),
@@ -160,6 +158,15 @@ class Exports:
                 separator = ",\n"
             yield "]"
         yield "}\n"
+
+    async def _exported_sessions(self, user_id: str, now: datetime) -> AsyncIterator[Document]:
+        async for each in self._sessions(user_id, now):
+            view = self._view(each)
+            if each.get("edits") or len(each.get("timeline", b"")) > LONG_TIMELINE_BYTES:
+                # It may have thousands of runs, and as many before each of its edits.
+                yield await asyncio.to_thread(exported_session, each, view, now)
+            else:
+                yield exported_session(each, view, now)
 
     async def _sessions(self, user_id: str, now: datetime) -> AsyncIterator[Document]:
         wanted = {"userId": user_id}

@@ -8,7 +8,7 @@ a microsecond or two, whatever it is: a part of a run, four bytes of a timeline,
 import asyncio
 from collections.abc import Iterable
 
-MOST_UNITS = 2_000
+MOST_UNITS = 1_000
 
 
 class Slices:
