@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -32,7 +33,8 @@ from models import (
 )
 from models.accounts import Accounts
 from models.attempts import Attempts
-from models.beacons import Beacons
+from models.beacons import Beacons, Engagement
+from models.budgets import MEGABYTE, StorageBudget
 from models.coefficients import Coefficients
 from models.departures import Departures
 from models.export import Exports
@@ -43,6 +45,7 @@ from models.leaving import remove_person
 from models.metrics import Dashboard
 from models.page_closing import Periods
 from models.page_stats import PageStats
+from models.page_views import size_of
 from models.revocations import Revocations
 from models.storage import StatementRefused, StorageUnavailable, translated
 from models.tokens import TokenAuthority
@@ -67,8 +70,8 @@ from routes import learners as learners_routes
 from routes.addresses import TrustedProxies
 from routes.answer_examples import EXAMPLES
 from routes.bodies import install_limits
-from routes.exposition import Exposition, Kinds
-from routes.health import DatabaseWatch, HealthCheck, Pinged
+from routes.exposition import Exposition, Kinds, Strangers
+from routes.health import DatabaseWatch, DiskWatch, HealthCheck, Pinged
 from routes.limits import install_rate_limits
 from routes.metrics import Metrics
 from routes.openapi import install_openapi
@@ -158,7 +161,7 @@ def create_app(
         return owner == service.process or service.peers.others_track(owner)
 
     coefficients = Coefficients(database.db)
-    names = PageNames(most=settings.max_pages, most_of_one=settings.max_new_pages_per_visitor)
+    names, budget = _bounds_of(settings, service.clock)
     pages = PageService(
         database.db,
         service.clock,
@@ -169,6 +172,8 @@ def create_app(
         max_sockets_per_visitor=settings.max_sockets_per_visitor,
         max_sockets=settings.max_sockets,
         names=names,
+        budget=budget,
+        max_waiting=settings.max_waiting_views,
     )
     wanted = Capacity(settings.max_sockets, settings.max_idle_connections)
     room = Room(descriptors.within(descriptors.soft_limit(), wanted).in_all)
@@ -193,6 +198,7 @@ def create_app(
     )
     proxies = TrustedProxies(settings.trusted_proxies)
     watch = DatabaseWatch(database)
+    disk = DiskWatch(settings.data_dir if database.kind in ("mongod", "secantusdb") else None)
     kinds: Kinds = {"session": service.counting, "view": pages.counting}
     token = settings.metrics_token
     sign_outs = SignOuts(revocations, (service.hub, pages.hub), now)
@@ -222,19 +228,20 @@ def create_app(
         beacons=Beacons(
             database.db,
             arrive=pages.arrive,
-            admit=names.admit,
+            admit=partial(_admit_beacon, names, budget),
             coefficient=coefficients.coefficient,
         ),
         idempotency=IdempotencyKeys(database.db, secret),
+        budget=budget,
         coefficients=coefficients,
         page_stats=PageStats(database.db, periods, is_alive=is_alive),
         visitor_stats=VisitorStats(database.db, is_alive=is_alive),
         exports=Exports(database.db, learning.learners, service.view),
         leavers=leavers,
         sign_outs=sign_outs,
-        health=HealthCheck(VERSION, database, service, pages, sign_outs),
+        health=HealthCheck(VERSION, database, service, pages, sign_outs, disk),
         metrics=Metrics(
-            [Exposition(VERSION, kinds, app.figures, watch)],
+            [Exposition(VERSION, kinds, app.figures, watch, Strangers(budget, names, disk))],
             token=None if token is None else token.get_secret_value(),
         ),
         origins=Origins(settings.allowed_origins, proxies),
@@ -273,6 +280,7 @@ def create_app(
         background = (
             leavers,
             watch,
+            disk,
             sign_outs,
             *((foreign.keys,) if foreign is not None else ()),
             coefficients,
@@ -283,6 +291,40 @@ def create_app(
             service.keep(asyncio.create_task(part.run(), name=type(part).__name__))
 
     return app
+
+
+def _bounds_of(settings: Settings, clock: Clock) -> tuple[PageNames, StorageBudget]:
+    """Return what bounds the strangers' page names and data."""
+    names = PageNames(
+        most=settings.max_pages,
+        most_of_visitor=settings.max_new_pages_per_visitor,
+        most_of_address=settings.max_new_pages_per_address,
+    )
+    budget = StorageBudget(
+        bytes_of_address=settings.stored_mb_per_day_of_address * MEGABYTE,
+        bytes_in_all=settings.stored_mb_per_day * MEGABYTE,
+        views_per_minute=settings.views_per_minute,
+        clock_s=lambda: clock.now_us() / 1_000_000,
+        enabled=settings.rate_limits,
+    )
+    return names, budget
+
+
+def _admit_beacon(
+    names: PageNames,
+    budget: StorageBudget,
+    said: Engagement,
+    *beginner: Any,
+) -> str:
+    """Return the name under which a view by beacon is counted; raises TooMany.
+
+    `beginner` is the visitor's id, the address, and the user's id or None.
+    """
+    visitor_id, address, user_id = beginner
+    now_s = budget.clock_s()
+    size = size_of(said.page, said.params, said.title)
+    budget.charge_view(size, arrives=True, address=address, user_id=user_id, now_s=now_s)
+    return names.admit(said.page, visitor_id, address, now_s)
 
 
 def indexes_of(settings: Settings) -> Mapping[str, tuple[IndexSpec, ...]]:

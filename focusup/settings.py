@@ -36,6 +36,8 @@ OF_THE_SERVER = frozenset({"admin", "config", "local"})
 RetentionDays = Annotated[int, Field(ge=2, le=36_500)] | None
 """Two days at least: today's figures, and yesterday's until they are remembered, are counted
 from what is stored. None keeps it for good."""
+FOR_GOOD = "0"
+"""The word for None, where a number of days is the default."""
 
 
 class Settings(BaseSettings):
@@ -67,6 +69,11 @@ class Settings(BaseSettings):
     max_idle_connections_per_address: Annotated[int, Field(ge=4)] = 1_000
     max_pages: Annotated[int, Field(ge=1)] = 10_000
     max_new_pages_per_visitor: Annotated[int, Field(ge=1)] = 500
+    max_new_pages_per_address: Annotated[int, Field(ge=1)] = 500
+    max_waiting_views: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
+    views_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 600
+    stored_mb_per_day: Annotated[float, Field(gt=0, le=1_000_000)] = 500
+    stored_mb_per_day_of_address: Annotated[float, Field(gt=0, le=1_000_000)] = 100
     rate_limits: bool = True
     requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 1200
     requests_per_minute_of_address: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
@@ -76,11 +83,11 @@ class Settings(BaseSettings):
     now_ttl_minutes: Annotated[float, Field(gt=0, le=1440)] = 5
     active_visit_ttl_minutes: Annotated[float, Field(gt=0, le=1440)] = 10
     retention_days_sessions: RetentionDays = None
-    retention_days_page_views: Annotated[int, Field(ge=9, le=36_500)] | None = None
+    retention_days_page_views: Annotated[int, Field(ge=9, le=36_500)] | None = 400
     """Statistics of a day are closed once its views are over, after 7 days at the latest."""
-    retention_days_visits: RetentionDays = None
+    retention_days_visits: RetentionDays = 400
     retention_days_presence: RetentionDays = None
-    retention_days_events: RetentionDays = None
+    retention_days_events: RetentionDays = 400
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
     metrics_token: SecretStr | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -133,6 +140,18 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.rstrip("/") for part in _listed(value))
         return value
+
+    @field_validator(
+        "retention_days_sessions",
+        "retention_days_page_views",
+        "retention_days_visits",
+        "retention_days_presence",
+        "retention_days_events",
+        mode="before",
+    )
+    @classmethod
+    def zero_keeps_it(cls, value: object) -> object:
+        return None if str(value) == FOR_GOOD else value
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod

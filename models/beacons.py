@@ -12,13 +12,20 @@ from typing import Annotated
 
 from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorDatabase
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pymongo.errors import DuplicateKeyError
 
 from models.errors import Conflict, StorageUnavailable
 from models.fence import Stamps, fenced
 from models.page_days import BEACON_LIFE
-from models.page_views import PageTitle, Params, new_view, page_views, store_page_names
+from models.page_views import (
+    NotedPages,
+    PageTitle,
+    Params,
+    new_view,
+    page_views,
+    refuse_large,
+)
 from models.session_store import CONTENDED_TRIES
 from models.sessions import Counter, Document
 from models.visitors import Arrival, LatestView, note_views
@@ -44,6 +51,12 @@ class Engagement(WireModel):
     engaged_seconds: Counter
     visitor: Annotated[str, StringConstraints(max_length=100)] | None = None
 
+    @field_validator("title")
+    @classmethod
+    def small_with_params(cls, value: str | None, info: ValidationInfo) -> str | None:
+        refuse_large(info.data.get("params") or {}, value)
+        return value
+
 
 class StoredEngagement(WireModel):
     """What is stored of the view now."""
@@ -60,17 +73,18 @@ class Beacons:
         db: Database,
         *,
         arrive: Callable[[str, str | None, str], Awaitable[Arrival]],
-        admit: Callable[[str, str], None],
+        admit: Callable[[Engagement, str, str, str | None], str],
         coefficient: Callable[[str], float],
     ) -> None:
-        """`arrive` notes that a visitor (its user, its user agent) begins to view; `admit`,
-        of a page and its visitor, raises Conflict when there are too many pages."""
+        """`arrive` notes that a visitor (its user, its user agent) begins to view; `admit`, of what
+        was said, the visitor, the address and the user, gives the name under which the page is
+        counted, and raises TooMany."""
         self._db = db
         self._arrive = arrive
         self._admit = admit
         self._coefficient = coefficient
         self._stamps = Stamps()
-        self._stored_pages: set[str] = set()
+        self._pages = NotedPages(db)
 
     async def take(
         self,
@@ -79,9 +93,11 @@ class Beacons:
         visitor_id: str,
         user_id: str | None,
         user_agent: str,
+        address: str = "",
         now: datetime,
     ) -> StoredEngagement:
-        """Take in what was said, as far as it can be. Raises Conflict, StorageUnavailable."""
+        """Take in what was said, as far as it can be. Raises Conflict, TooMany,
+        StorageUnavailable."""
         view_id = view_id_of(visitor_id, said.view)
         for _ in range(CONTENDED_TRIES):
             stored = await page_views(self._db).find_one({"_id": view_id})
@@ -92,6 +108,7 @@ class Beacons:
                     visitor_id=visitor_id,
                     user_id=user_id,
                     user_agent=user_agent,
+                    address=address,
                     now=now,
                 )
                 continue
@@ -120,19 +137,18 @@ class Beacons:
         visitor_id: str,
         user_id: str | None,
         user_agent: str,
+        address: str,
         now: datetime,
     ) -> None:
-        self._admit(said.page, visitor_id)
+        page = self._admit(said, visitor_id, address, user_id)
         arrival = await self._arrive(visitor_id, user_id, user_agent)
-        if said.page not in self._stored_pages:
-            await store_page_names(self._db, [said.page], now)
-            self._stored_pages.add(said.page)
+        await self._pages.note([page], now)
         begun = new_view(
             view_id=view_id,
             visitor_id=visitor_id,
             user_id=arrival.user_id,
             browser_session_id=arrival.browser_session_id,
-            page=said.page,
+            page=page,
             params=said.params,
             title=said.title,
             previous_view_id=arrival.last_view_id,

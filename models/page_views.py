@@ -6,21 +6,29 @@ was seen until its last booked second.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorCollection, AsyncIOMotorDatabase
-from pydantic import Field, StrictBool, StrictFloat, StrictInt, StringConstraints
+from pydantic import AfterValidator, Field, StrictBool, StrictFloat, StrictInt, StringConstraints
 from pymongo.errors import BulkWriteError
 
 from models.indexes import IndexSpec
 from models.sessions import Document
+from models.sightings import note_sightings
 from models.wire import ONE_SPELLING, one_message
 
 COLLECTION = "page_views"
 PAGES = "pages"
 DUPLICATE_KEY = 11000
+ONE_DAY = timedelta(days=1)
+SEEN_ONCE_EXPIRES_AFTER = timedelta(days=2)
+"""The name of a page that was viewed on one day alone is forgotten so long after that."""
+UNSEEN_EXPIRES_AFTER = timedelta(days=30)
+DELETED_TOGETHER = 250
+MAX_BYTES = 2_048
+"""Parameters and title of a view together, as UTF-8."""
 INDEXES = (
     # An instant that never changes, unlike a counter, costs a tick nothing. Ids are no
     # order: those of beacons are hashes.
@@ -49,6 +57,25 @@ ParamValue = Annotated[
     | Annotated[StrictFloat, Field(allow_inf_nan=False)],
     one_message("Input should be a text of at most 200 characters, a number, true or false"),
 ]
+
+
+def details_size(params: Mapping[str, Any], title: str | None) -> int:
+    """Return how many bytes parameters and title take together."""
+    texts = [title or "", *params, *(str(value) for value in params.values())]
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+
+
+def _within_bytes(params: dict[str, Any]) -> dict[str, Any]:
+    refuse_large(params, None)
+    return params
+
+
+def refuse_large(params: Mapping[str, Any], title: str | None) -> None:
+    """Raises ValueError where parameters and title are too large together."""
+    if details_size(params, title) > MAX_BYTES:
+        raise ValueError(f"params and title should have at most {MAX_BYTES} bytes together")
+
+
 Params = Annotated[
     dict[ParamName, ParamValue],
     Field(
@@ -56,8 +83,14 @@ Params = Annotated[
         # What Pydantic itself leaves out of the schema.
         json_schema_extra={"additionalProperties": False, "propertyNames": {"maxLength": 50}},
     ),
+    AfterValidator(_within_bytes),
 ]
 """What tells views of one page apart, such as an article's number."""
+
+
+def size_of(page: str, params: Mapping[str, Any], title: str | None) -> int:
+    """Return how many bytes a client's words for a view take."""
+    return len(page.encode("utf-8", "surrogatepass")) + details_size(params, title)
 
 
 def page_views(db: Database) -> AsyncIOMotorCollection[Document]:
@@ -117,20 +150,55 @@ async def insert_views(db: Database, documents: Sequence[Document]) -> set[Objec
     return set()
 
 
-async def read_page_names(db: Database) -> set[str]:
-    """Every page that was ever viewed."""
-    return {document["_id"] async for document in db[PAGES].find()}
+async def read_page_names(db: Database) -> list[Document]:
+    """Return the row of each page that is known."""
+    return await db[PAGES].find().to_list(None)
 
 
 async def store_page_names(db: Database, names: Iterable[str], now: datetime) -> None:
-    """Each may be there already."""
-    documents = [{"_id": name, "firstSeenAt": now} for name in names]
-    try:
-        await db[PAGES].insert_many(documents, ordered=False)
-    except BulkWriteError as error:
-        errors: list[dict[str, Any]] = error.details.get("writeErrors", [])
-        if any(each.get("code") != DUPLICATE_KEY for each in errors):
-            raise
+    """Note that these pages are viewed now; each may be known already."""
+    await note_sightings(
+        db[PAGES],
+        dict.fromkeys(names),
+        again=[{"$set": {"lastSeenAt": now}}],
+        first=lambda name, _: {"_id": name, "firstSeenAt": now, "lastSeenAt": now},
+    )
+
+
+def is_rarely_seen(row: Mapping[str, Any], now: datetime) -> bool:
+    """Return whether the name of a page expires: it is viewed no more, or hardly ever was."""
+    last_seen_at: datetime = row.get("lastSeenAt") or row["firstSeenAt"]
+    unseen = now - last_seen_at
+    seen_once = last_seen_at - row["firstSeenAt"] < ONE_DAY and "lastSeenAt" in row
+    return unseen >= (SEEN_ONCE_EXPIRES_AFTER if seen_once else UNSEEN_EXPIRES_AFTER)
+
+
+async def delete_page_names(db: Database, names: Sequence[str]) -> int:
+    """Remove these names; views that have them keep them. Return how many there were."""
+    deleted = 0
+    for start in range(0, len(names), DELETED_TOGETHER):
+        part = list(names[start : start + DELETED_TOGETHER])
+        result = await db[PAGES].delete_many({"_id": {"$in": part}})
+        deleted += result.deleted_count
+    return deleted
+
+
+class NotedPages:
+    """Notes each page once a day when it is viewed, and not at each view."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._day: date | None = None
+        self._noted: set[str] = set()
+
+    async def note(self, pages: Iterable[str], now: datetime) -> None:
+        """Raises what the driver raises."""
+        if now.date() != self._day:
+            self._day, self._noted = now.date(), set()
+        fresh = set(pages) - self._noted
+        if fresh:
+            await store_page_names(self._db, sorted(fresh), now)
+            self._noted |= fresh
 
 
 def seen_until(view: Mapping[str, Any]) -> datetime:

@@ -7,7 +7,7 @@ from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models.counted import read_fields, write_fenced
-from models.page_views import COUNTERS, insert_views, page_views, store_page_names
+from models.page_views import COUNTERS, NotedPages, insert_views, page_views
 from models.sessions import Document
 from models.storage import answered_within
 from models.visitors import LatestView, note_views
@@ -26,7 +26,7 @@ _STATUS = {RUNNING: "visible", PAUSED: "hidden", ENDED: ENDED}
 class TrackedView(Tracked):
     """A page view: `active` seconds are engaged ones, and hidden it is paused."""
 
-    __slots__ = ("__weakref__", "begun", "user_id")
+    __slots__ = ("__weakref__", "begun", "of_token", "user_id")
 
     def __init__(self, begun: Document, *, idle_after_us: int) -> None:
         """`begun` is its document, which is not stored yet."""
@@ -40,6 +40,8 @@ class TrackedView(Tracked):
         )
         self.begun = begun
         self.user_id: str | None = begun["userId"]
+        self.of_token = False
+        """Whether a token has named its user, and not the visitor alone."""
 
 
 class PageBook:
@@ -47,23 +49,16 @@ class PageBook:
         self._db = db
         self._clock = clock
         self._process = process
-        self._stored_pages: set[str] = set()
-
-    def know_pages(self, names: set[str]) -> None:
-        """These are stored already."""
-        self._stored_pages |= names
+        self._pages = NotedPages(db)
 
     async def insert(self, things: Sequence[TrackedView], /) -> set[Any]:
         now = self._clock.wall(self._clock.now_us())
         views = [thing.begun for thing in things]
-        pages = {view["page"] for view in views} - self._stored_pages
         latest = {
             view["visitorId"]: LatestView(view["_id"], view["browserSessionId"]) for view in views
         }
         async with answered_within(ANSWER_WITHIN_S):
-            if pages:
-                await store_page_names(self._db, pages, now)
-                self._stored_pages |= pages
+            await self._pages.note((view["page"] for view in views), now)
             refused = await insert_views(self._db, views)
             await note_views(self._db, latest, now)
         return set(refused)

@@ -6,9 +6,9 @@ tells where a pointer is or which key was pressed.
 
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationInfo, field_validator
 
-from models.page_views import PageTitle, Params
+from models.page_views import PageTitle, Params, refuse_large
 from models.wire import PageName, UtcDatetime, or_default
 from realtime.messages import Activity, Auth, ClientMessage, Dialect, Ping
 from realtime.server_messages import (
@@ -34,6 +34,12 @@ class View(ClientMessage):
     visible: Annotated[bool, or_default(default=True)] = True
     updates: Annotated[PageUpdates, or_default("none")] = "none"
     """`tick` is a message each second."""
+
+    @field_validator("title")
+    @classmethod
+    def small_with_params(cls, value: str | None, info: ValidationInfo) -> str | None:
+        refuse_large(info.data.get("params") or {}, value)
+        return value
 
 
 class Visible(ClientMessage):

@@ -13,8 +13,17 @@ from weakref import WeakValueDictionary
 from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
+from models.budgets import Allowances, StorageBudget
+from models.errors import Busy
 from models.fence import Stamps
-from models.page_views import NAMELESS_VIEW, new_view, read_page_names
+from models.page_views import (
+    NAMELESS_VIEW,
+    delete_page_names,
+    is_rarely_seen,
+    new_view,
+    read_page_names,
+    size_of,
+)
 from models.sessions import Document
 from models.storage import StatementRefused, StorageUnavailable, answered_within
 from models.visitors import Arrival, arrive, join_user
@@ -46,6 +55,8 @@ class PageService:
         max_sockets_per_visitor: int,
         max_sockets: int,
         names: PageNames,
+        budget: StorageBudget,
+        max_waiting: int,
     ) -> None:
         """`process` is what we are called among the servers; `is_alive` tells whether
         another of them lives."""
@@ -57,6 +68,8 @@ class PageService:
         self._coefficient = coefficient
         self._idle_after_s = idle_after_s
         self._names = names
+        self._budget = budget
+        self._max_waiting = max_waiting
         self._arriving: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """A browser that opens all its tabs at once begins one browser session."""
         self._latest: WeakValueDictionary[str, TrackedView] = WeakValueDictionary()
@@ -93,10 +106,14 @@ class PageService:
         """Know the pages that other processes have seen, again and again."""
         while True:
             try:
+                now_us = self.clock.now_us()
+                now = self.clock.wall(now_us)
                 async with answered_within(ANSWER_WITHIN_S):
-                    names = await read_page_names(self._db)
-                self._names.know(names)
-                self._book.know_pages(names)
+                    rows = await read_page_names(self._db)
+                    expired = {row["_id"] for row in rows if is_rarely_seen(row, now)}
+                    await delete_page_names(self._db, sorted(expired))
+                names = {row["_id"] for row in rows} - expired
+                self._names.know(names, now_us / SECOND_US)
             except (StorageUnavailable, StatementRefused):
                 pass  # nobody waits for it
             await asyncio.sleep(READ_NAMES_EVERY_S)
@@ -131,6 +148,30 @@ class PageService:
             return arrival
         return arrival._replace(last_view_id=latest.begun["_id"])
 
+    def admit(
+        self,
+        view: View,
+        *,
+        views: Allowances,
+        arrives: bool,
+        address: str,
+        user_id: str | None,
+        now_us: int,
+    ) -> None:
+        """Let a view begin, as far as budgets go; `views` are those of its connection.
+
+        Raises TooMany; Busy while too many views that have ended wait for the database.
+        """
+        # Each socket has one view that has not ended.
+        if len(self.engine.things) - len(self.hub) >= self._max_waiting:
+            self._budget.refused["views"] += 1
+            raise Busy("too_busy", "Too many views wait to be stored; try again shortly.")
+        size = size_of(view.page, view.params, view.title)
+        now_s = now_us / SECOND_US
+        self._budget.charge_view(
+            size, views=views, arrives=arrives, address=address, user_id=user_id, now_s=now_s
+        )
+
     def begin(
         self,
         viewer: Viewer,
@@ -139,19 +180,17 @@ class PageService:
         now_us: int,
         *,
         previous_view_id: ObjectId | None,
+        address: str = "",
     ) -> TrackedView:
-        """Let this connection view a page from `now_us` on.
-
-        Raises Conflict "too_many_pages".
-        """
-        self._names.admit(view.page, arrival.visitor_id)
+        """Let this connection view a page from `now_us` on."""
+        page = self._names.admit(view.page, arrival.visitor_id, address, now_us / SECOND_US)
         coefficient = self._coefficient(view.page)
         begun = new_view(
             view_id=ObjectId(),
             visitor_id=arrival.visitor_id,
             user_id=arrival.user_id,
             browser_session_id=arrival.browser_session_id,
-            page=view.page,
+            page=page,
             params=view.params,
             title=view.title,
             previous_view_id=previous_view_id,

@@ -7,7 +7,8 @@ bad one does no harm to what is counted.
 
 from dataclasses import dataclass
 
-from models.errors import NotFound
+from models.budgets import socket_views
+from models.errors import DomainError, NotFound
 from models.tokens import Identity
 from models.visitors import GAP, Arrival
 from realtime.conversation import Conversation
@@ -41,6 +42,8 @@ class Visiting:
     """What a front end that can't use our cookie has to keep; None if the cookie is there."""
     identity: Identity | None
     user_agent: str
+    address: str = ""
+    """The network of the client, for what one address may do."""
 
 
 class PageSocket(Conversation[TrackedView]):
@@ -64,6 +67,7 @@ class PageSocket(Conversation[TrackedView]):
         self._identity = visiting.identity
         self._user_id = None if visiting.identity is None else visiting.identity.user_id
         self._arrival: Arrival | None = None
+        self._views = socket_views()
         self._previous: TrackedView | None = None
         """What was viewed last on this connection."""
 
@@ -86,6 +90,7 @@ class PageSocket(Conversation[TrackedView]):
             case View():
                 self.hidden_since_us = None if message.visible else now_us
                 self._let_go(now_us)
+                self._admit(message, now_us)
                 if self._is_new(now_us):
                     self._occupy(message, self._arrive(message, now_us))
                 else:
@@ -101,6 +106,20 @@ class PageSocket(Conversation[TrackedView]):
                 self._let_go(now_us)
                 self._expect_begin()
                 self._occupy(message, self._left(message, thing))
+
+    def _admit(self, message: View, now_us: int) -> None:
+        try:
+            self._service.admit(
+                message,
+                views=self._views,
+                arrives=self._is_new(now_us),
+                address=self._visiting.address,
+                user_id=None if self._identity is None else self._identity.user_id,
+                now_us=now_us,
+            )
+        except DomainError:
+            self._expect_begin()
+            raise
 
     async def _arrive(self, message: View, now_us: int) -> None:
         visiting = self._visiting
@@ -130,7 +149,9 @@ class PageSocket(Conversation[TrackedView]):
             message,
             now_us,
             previous_view_id=(arrival.last_view_id if previous is None else previous.begun["_id"]),
+            address=self._visiting.address,
         )
+        thing.of_token = self._identity is not None
         self._adopt(thing)
         if self._left_us is not None:
             return
@@ -141,7 +162,7 @@ class PageSocket(Conversation[TrackedView]):
             visitor_id=arrival.visitor_id,
             visitor=self._visiting.key,
             browser_session_id=str(arrival.browser_session_id),
-            page=message.page,
+            page=thing.begun["page"],
             attention_coefficient=thing.begun["attentionCoefficient"],
             idle_threshold_seconds=thing.meter.idle_after_us / 1_000_000,
             next_second_in_ms=thing.next_second_in_ms(self._clock.now_us()),
@@ -171,10 +192,10 @@ class PageSocket(Conversation[TrackedView]):
                 self._arrival.visitor_id, self._arrival.browser_session_id, identity.user_id
             )
         if is_another:
-            # What was begun stays the former user's; the next view begins a browser session.
-            self._arrival = self._previous = None
-        elif self._thing is not None:
-            self._thing.user_id = identity.user_id
+            self._arrival = self._previous = None  # the next view begins a browser session
+        # What was viewed with the token of another user stays theirs.
+        if self._thing is not None and not self._thing.of_token:
+            self._thing.user_id, self._thing.of_token = identity.user_id, True
             self._engine.changed(self._thing)
         answer = Authenticated(
             id=message.id, expires_at=identity.expires_at, server_time=self._server_time()

@@ -20,7 +20,7 @@ class TrustedProxies:
         """Addresses and networks, such as `10.0.0.0/8`; raises ValueError."""
         self._networks = tuple(ip_network(network) for network in networks)
 
-    def client_of(self, asked: Request) -> str:
+    def client_of(self, asked: Request | Websocket) -> str:
         """The address of whoever sent this request; empty where there is none."""
         forwarded = ",".join(asked.headers.getlist("X-Forwarded-For"))
         return self.client(asked.remote_addr, forwarded)

@@ -22,7 +22,7 @@ from routes.admin import UserPage
 from routes.auth import Me
 from routes.coefficients import PageCoefficientBody, PageCoefficientList
 from routes.engagement import EngagementBody
-from routes.health import DatabaseHealth, Health, Probe
+from routes.health import DatabaseHealth, DiskHealth, Health, Probe
 from routes.learners import CalendarBody, GoalsAnswer, SeriesBody, SettingsBody, UserStatsBody
 from routes.me import Export
 from routes.sessions import SessionBody, SessionPage, TimelineBody
@@ -93,6 +93,7 @@ _HEALTH = Health(
     status="ok",
     version="0.1.0",
     database=DatabaseHealth(kind="secantusdb", latency_ms=0.41),
+    disk=DiskHealth(free_mib=41_272, low=False),
     tracked_sessions=1,
     viewed_pages=1,
     sockets=2,

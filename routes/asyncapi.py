@@ -13,7 +13,7 @@ from realtime.close_codes import CloseCode
 from realtime.messages import Auth, ClientMessage, Message, Pause, Resume, Start, Stop, TabSwitch
 from realtime.page_messages import Hidden, Leave, PageAnswer, PageMessage, View, Visible
 from realtime.server_messages import Error, ServerMessage, SessionAnswer
-from routes.codes import CODES
+from routes.codes import CODES, OF_A_VIEW
 from routes.openapi import REFERENCE, Mode, add_schemas
 from routes.socket_examples import EXAMPLES
 
@@ -103,7 +103,7 @@ CHANNELS = (
         heard=get_args(PageMessage),
         said=get_args(PageAnswer),
         refusals={
-            View: ("too_many_pages", *OF_WHAT_IS_STORED),
+            View: (*OF_A_VIEW, "too_busy", *OF_WHAT_IS_STORED),
             Visible: ("not_started",),
             Hidden: ("not_started",),
             Leave: ("not_started", *OF_WHAT_IS_STORED),

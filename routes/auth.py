@@ -8,7 +8,7 @@ from models.tokens import Identity
 from models.users import Credentials, Signup, UserView
 from models.wire import WireModel
 from routes.bodies import answer, no_content, read_body
-from routes.codes import OF_A_TOKEN, document_problems
+from routes.codes import OF_A_BUDGET, OF_A_TOKEN, document_problems
 from routes.identity import SCHEME, authenticated, identity, identity_if_any, verified_identity
 from routes.limits import network, one_guess, one_signup
 from routes.openapi import NoContent
@@ -28,7 +28,7 @@ class Me(WireModel):
 @blueprint.post("/signup")
 @document_request(Signup)
 @document_response(SignedIn, 201)
-@document_problems("email_taken", "password_too_common", "too_many_attempts", "busy")
+@document_problems(*OF_A_BUDGET, "email_taken", "password_too_common", "too_many_attempts", "busy")
 async def signup() -> Response:
     """Make an account, and sign in"""
     body = await read_body(Signup)

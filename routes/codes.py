@@ -54,7 +54,6 @@ CODES: Mapping[str, Code] = {
     "superseded": Code(409, "The session is tracked elsewhere now."),
     "too_many_changes": Code(409, "Goals were changed on too many days."),
     "too_many_edits": Code(409, "A session can be edited so many times only."),
-    "too_many_pages": Code(409, "There are too many different pages."),
     "too_many_patterns": Code(409, "There are too many patterns already."),
     "changed_meanwhile": Code(412, "It was changed since the version that If-Match names."),
     "body_too_large": Code(413, "The body is too large."),
@@ -67,6 +66,8 @@ CODES: Mapping[str, Code] = {
     "password_too_common": Code(422, "The password is too easy to guess; choose another one."),
     "upgrade_required": Code(426, "This is a WebSocket: connect to it with ws:// or wss://."),
     "too_many_attempts": Code(429, "Too many attempts; see Retry-After."),
+    "too_many_views": Code(429, "Too many views begin on one connection or at one address."),
+    "too_much_stored": Code(429, "An address, or all together, made the server store too much."),
     "too_many_requests": Code(429, "Too many requests; see Retry-After."),
     "internal_error": Code(500, "Something went wrong on our side; it has been logged."),
     "busy": Code(503, "Too many people are signing in; try again shortly."),
@@ -82,6 +83,8 @@ CODES: Mapping[str, Code] = {
 
 OF_EVERY = ("internal_error", "database_unavailable")
 OF_WHAT_IS_COUNTED = ("too_many_requests",)
+OF_A_BUDGET = ("too_much_stored",)
+OF_A_VIEW = ("too_many_views", *OF_A_BUDGET)
 OF_A_BODY = (
     *("invalid_json", "request_timeout", "body_too_large", "unsupported_media_type"),
     "invalid_body",

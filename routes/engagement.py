@@ -6,8 +6,9 @@ from quart_schema import document_request, document_response, security_scheme, t
 from models.beacons import Engagement, StoredEngagement
 from models.wire import WireModel
 from routes.bodies import answer, read_body
-from routes.codes import document_problems
+from routes.codes import OF_A_VIEW, document_problems
 from routes.identity import SCHEME, identity_if_any
+from routes.limits import network
 from routes.services import services
 from routes.visitors import presented_visitor, visitor_cookie
 
@@ -27,7 +28,7 @@ class EngagementBody(WireModel):
 @security_scheme([{}, {SCHEME: []}])
 @document_request(Engagement)
 @document_response(EngagementBody)
-@document_problems("not_a_beacon", "too_many_pages", "contended")
+@document_problems("not_a_beacon", *OF_A_VIEW, "contended")
 async def track_engagement() -> Response:
     """Report how long a page was viewed
 
@@ -47,6 +48,7 @@ async def track_engagement() -> Response:
         visitor_id=key.partition(".")[0],
         user_id=None if who is None else who.user_id,
         user_agent=request.headers.get("User-Agent", ""),
+        address=network(),
         now=services().now(),
     )
     by_cookie = presented is not None and presented.by_cookie

@@ -8,7 +8,7 @@ client; units are seconds and bytes. Names and meanings are published in docs/op
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -18,20 +18,36 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from models.budgets import Kind, StorageBudget
 from realtime.close_codes import CloseCode
 from realtime.counting import Counting
 from realtime.figures import OTHER, ClosedBy, Histogram, SocketState
-from routes.health import DatabaseWatch
+from realtime.page_names import PageNames
+from routes.health import DatabaseWatch, DiskWatch
 from routes.observing import RequestFigures
 
 Kinds = Mapping[str, Counting[Any]]
 """What is counted, by its label `kind`."""
 
 
+class Strangers(NamedTuple):
+    """What is known of what strangers make the server store."""
+
+    budget: StorageBudget
+    names: PageNames
+    disk: DiskWatch
+
+
 class Exposition(Collector):
     def __init__(
-        self, version: str, kinds: Kinds, requests: RequestFigures, database: DatabaseWatch
+        self,
+        version: str,
+        kinds: Kinds,
+        requests: RequestFigures,
+        database: DatabaseWatch,
+        strangers: Strangers | None = None,
     ) -> None:
+        self._strangers = strangers
         self._version = version
         self._kinds = kinds
         self._requests = requests
@@ -47,6 +63,8 @@ class Exposition(Collector):
         yield from self._sockets()
         yield from self._http()
         yield from self._of_database()
+        if self._strangers is not None:
+            yield from self._of_strangers(self._strangers)
 
     def _tracked(self) -> Iterator[Metric]:
         tracked = GaugeMetricFamily(
@@ -125,6 +143,24 @@ class Exposition(Collector):
         for labels, histogram in self._requests.times.items():
             _add(times, labels, histogram)
         return iter((requests, times))
+
+    def _of_strangers(self, strangers: Strangers) -> Iterator[Metric]:
+        budget, names = strangers.budget, strangers.names
+        stored = _counter("storage_charged_bytes", "Bytes that requests and views made the server "
+                          "store, as estimated.", "kind")  # fmt: skip
+        refused = _counter("storage_refused", "Requests and views refused by a budget.", "kind")
+        for kind in get_args(Kind):
+            stored.add_metric((kind,), budget.stored[kind])
+            refused.add_metric((kind,), budget.refused[kind])
+        overflowed = _counter("page_names_overflowed", "Views counted under the common name.")
+        overflowed.add_metric((), names.overflowed)
+        yield from (stored, refused, overflowed)
+        yield _gauge("storage_budget_used_ratio", "Share of what all together may store, 0 to 1.",
+                     budget.used(budget.clock_s()))  # fmt: skip
+        yield _gauge("page_names", "Names of pages that are known.", len(names))
+        if strangers.disk.free_bytes is not None:
+            yield _gauge("disk_free_bytes", "Free bytes of the disk of the data directory.",
+                         strangers.disk.free_bytes)  # fmt: skip
 
     def _of_database(self) -> Iterator[Metric]:
         latency_ms, engine = self._database.latency_ms, self._database.database.kind

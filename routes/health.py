@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 import structlog
@@ -21,6 +23,10 @@ from routes.services import services
 
 PING_WITHIN_S = 2.0
 WATCH_EVERY_S = 5.0
+WATCH_DISK_EVERY_S = 60.0
+LOW_MIB = 1024
+MIB = 2**20
+MAKE_ROOM = "make room, or lower STORED_MB_PER_DAY and RETENTION_DAYS_…"
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +49,14 @@ class DatabaseHealth(WireModel):
     latency_ms: float | None
 
 
+class DiskHealth(WireModel):
+    """Free space of the disk of the data directory; `low` below what the database needs to go on
+    for a while."""
+
+    free_mib: int
+    low: bool
+
+
 class Health(WireModel):
     """How the server is doing; `degraded` while the database does not answer or what is
     counted cannot be written. Counting goes on meanwhile.
@@ -53,6 +67,8 @@ class Health(WireModel):
     status: Literal["ok", "degraded"]
     version: str
     database: DatabaseHealth
+    disk: DiskHealth | None
+    """Null where the database is not on this machine, by its address."""
     tracked_sessions: int
     viewed_pages: int
     sockets: int
@@ -74,6 +90,7 @@ class HealthCheck:
     tracking: SessionService
     pages: PageService
     sign_outs: SignOuts
+    disk: "DiskWatch"
 
     async def __call__(self) -> Health:
         tracking, pages = self.tracking, self.pages
@@ -87,6 +104,7 @@ class HealthCheck:
             status="ok" if well else "degraded",
             version=self.version,
             database=DatabaseHealth(kind=self.database.kind, latency_ms=latency_ms),
+            disk=self.disk.health(),
             tracked_sessions=tracking.tracked_count,
             viewed_pages=pages.tracked_count,
             sockets=len(tracking.hub) + len(pages.hub),
@@ -101,6 +119,41 @@ class HealthCheck:
         self.tracking.claims.refuse_if_closed()
         self.sign_outs.refuse_unless_read()
         await ping_ms(self.database)
+
+
+class DiskWatch:
+    """How much room the disk of the embedded database has, looked at again and again."""
+
+    def __init__(self, directory: Path | None) -> None:
+        """`directory` is None where the database is elsewhere."""
+        self._directory = directory
+        self.free_bytes: int | None = None
+        self.look()
+
+    def look(self) -> None:
+        """Look now; a disk that can't be looked at has an unknown room."""
+        place = self._directory
+        self.free_bytes = None
+        if place is not None:
+            with contextlib.suppress(OSError):
+                self.free_bytes = shutil.disk_usage(place).free
+
+    def health(self) -> DiskHealth | None:
+        if self.free_bytes is None:
+            return None
+        return DiskHealth(free_mib=self.free_bytes // MIB, low=self.free_bytes < LOW_MIB * MIB)
+
+    async def run(self) -> None:
+        """Look every `WATCH_DISK_EVERY_S`, and log when the room gets low."""
+        was_low = False
+        while True:
+            self.look()
+            health = self.health()
+            is_low = health is not None and health.low
+            if is_low and not was_low:
+                log.warning("disk_low", free_mib=health and health.free_mib, advice=MAKE_ROOM)
+            was_low = is_low
+            await asyncio.sleep(WATCH_DISK_EVERY_S)
 
 
 class DatabaseWatch:

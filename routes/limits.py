@@ -16,6 +16,7 @@ from quart import Quart, g, request
 from quart_rate_limiter import RateLimit, RateLimiter
 from quart_rate_limiter.store import RateLimiterStoreABC
 
+from models.budgets import OF_AN_ACCOUNT, Kind
 from models.errors import Unauthorized, Unavailable
 from models.storage import translated
 from routes.addresses import network_of
@@ -97,6 +98,13 @@ async def one_guess(account: str) -> AsyncIterator[None]:
 async def one_signup() -> None:
     """Make an account after it; raises TooMany."""
     await services().attempts.sign_up(network(), services().now())
+    charge("accounts", OF_AN_ACCOUNT)
+
+
+def charge(kind: Kind, cost: int, user_id: str | None = None) -> None:
+    """Spend what a request stores from the budgets of its address and user; raises TooMany."""
+    budget = services().budget
+    budget.charge(kind, cost, address=network(), user_id=user_id, now_s=budget.clock_s())
 
 
 def network() -> str:

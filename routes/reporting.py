@@ -1,7 +1,8 @@
 """What the routes need to take reports of visits, presence and events."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from models.budgets import Known
 from models.visits import VisitorHashes
 from realtime.reports import Reports
 from routes.addresses import TrustedProxies
@@ -16,3 +17,5 @@ class Reporting:
     proxies: TrustedProxies
     visit_every_s: int
     heartbeat_every_s: int
+    known_visits: Known = field(default_factory=Known)
+    """Visits that were stored of late, hence cost nothing more."""

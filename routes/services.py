@@ -10,6 +10,7 @@ from quart import Quart, Request, current_app
 from models.accounts import Accounts
 from models.attempts import Attempts
 from models.beacons import Beacons
+from models.budgets import StorageBudget
 from models.coefficients import Coefficients
 from models.export import Exports
 from models.idempotency import IdempotencyKeys
@@ -74,6 +75,7 @@ class Services:
     dashboard: Dashboard
     learning: Learning
     beacons: Beacons
+    budget: StorageBudget
     idempotency: IdempotencyKeys
     coefficients: Coefficients
     page_stats: PageStats

@@ -5,14 +5,16 @@ import asyncio
 from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag_blueprint
 
+from models.budgets import OF_A_SESSION
 from models.edits import Reassignment
 from models.sessions import EndSession, NewSession, SessionChange, SessionQuery, SessionView
 from models.timeline_reports import TimelineView
 from models.wire import WireModel
 from routes.bodies import answer, no_content, read_body, read_query
-from routes.codes import document_problems
+from routes.codes import OF_A_BUDGET, document_problems
 from routes.idempotency import repeatable, reserved_id
 from routes.identity import authenticated, identity
+from routes.limits import charge
 from routes.openapi import NoContent
 from routes.services import services
 from routes.versions import conditional, etag, expected
@@ -45,9 +47,11 @@ class SessionPage(WireModel):
 @repeatable
 @document_request(NewSession)
 @document_response(SessionBody, 201)
+@document_problems(*OF_A_BUDGET)
 async def create_session() -> Response:
     """Create a session"""
     body = await read_body(NewSession)
+    charge("sessions", OF_A_SESSION + len(body.model_dump_json()), identity().user_id)
     session = await services().sessions.create(identity().user_id, body, reserved_id())
     location = f"/api/sessions/{session.id}"
     return answer(SessionBody(session=session), 201, {"Location": location, **etag(session)})

@@ -20,6 +20,7 @@ from realtime.hub import Hub
 from realtime.page_socket import PageSocket, Visiting
 from realtime.session_socket import SessionSocket
 from realtime.wire import Wire
+from routes.addresses import network_of
 from routes.codes import CODES
 from routes.observing import REQUEST_ID_HEADER, id_for
 from routes.problems import respond
@@ -84,6 +85,7 @@ async def page_socket() -> None:
         key=None if by_cookie else key,
         identity=identity,
         user_agent=socket.headers.get("User-Agent", ""),
+        address=network_of(services().reporting.proxies.client_of(socket)),
     )
     PageSocket(wire, visiting, services().pages, services().sockets).open()
 

@@ -6,13 +6,15 @@ from pydantic import Field
 from quart import Blueprint, Response, request
 from quart_schema import document_request, document_response, security_scheme, tag_blueprint
 
+from models.budgets import OF_A_VISIT, OF_AN_EVENT
 from models.events import Event, TrackEvent
 from models.visits import TrackVisit
 from models.wire import WireModel
 from routes.bodies import answer, no_content, read_body
-from routes.codes import document_problems
+from routes.codes import OF_A_BUDGET, document_problems
 from routes.idempotency import repeatable, reserved_id
 from routes.identity import SCHEME, authenticated, identity, identity_if_any
+from routes.limits import charge
 from routes.openapi import NoContent
 from routes.services import services
 
@@ -30,7 +32,7 @@ class Cadence(WireModel):
 @repeatable
 @document_request(TrackVisit)
 @document_response(Cadence)
-@document_problems("too_busy")
+@document_problems("too_busy", *OF_A_BUDGET)
 async def track_visit() -> Response:
     """Report that a visit goes on
 
@@ -39,6 +41,9 @@ async def track_visit() -> Response:
     body = await read_body(TrackVisit)
     reporting = services().reporting
     address = reporting.proxies.client_of(request)
+    if body.session_id not in reporting.known_visits:
+        charge("visits", OF_A_VISIT)
+        reporting.known_visits.add(body.session_id)
     visitor = reporting.hashes.visitor(address, request.headers.get("User-Agent", ""))
     await reporting.reports.visit(body.session_id, visitor)
     return answer(Cadence(next_in_seconds=reporting.visit_every_s))
@@ -60,7 +65,7 @@ async def heartbeat() -> Response:
 @document_request(TrackEvent)
 @security_scheme([{}, {SCHEME: []}])
 @document_response(NoContent, 204)
-@document_problems("too_busy")
+@document_problems("too_busy", *OF_A_BUDGET)
 async def track_event() -> Response:
     """Report what a user did
 
@@ -69,6 +74,7 @@ async def track_event() -> Response:
     """
     body = await read_body(TrackEvent)
     who = await identity_if_any()
+    charge("events", OF_AN_EVENT, None if who is None else who.user_id)
     event = Event(body.type, body.action_name, None if who is None else who.user_id)
     await services().reporting.reports.event(event, reserved_id())
     return no_content()

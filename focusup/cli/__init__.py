@@ -11,6 +11,7 @@ import click
 from focusup.cli.admin import admin_command
 from focusup.cli.demo import demo_command
 from focusup.cli.doctor import doctor_command
+from focusup.cli.pages import pages_command
 from focusup.cli.serve import serve_command
 from focusup.cli.smoke import smoke_command
 from focusup.cli.token import token_command
@@ -27,6 +28,7 @@ def main() -> None:
 main.add_command(admin_command)
 main.add_command(demo_command)
 main.add_command(doctor_command)
+main.add_command(pages_command)
 main.add_command(serve_command)
 main.add_command(smoke_command)
 main.add_command(token_command)

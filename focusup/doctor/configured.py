@@ -136,6 +136,30 @@ def proxies(settings: Settings) -> Finding:
     return ok("proxies", "none is believed (TRUSTED_PROXIES is not set)")
 
 
+def budgets(settings: Settings) -> Finding:
+    """What strangers may make this server store in a day, and until it is removed."""
+    if not settings.rate_limits:
+        found = "RATE_LIMITS=off: what strangers may make this server store is not bounded"
+        return warning("budgets", found, "set RATE_LIMITS=on outside of benchmarks")
+    a_day = settings.stored_mb_per_day
+    days = (
+        settings.retention_days_page_views,
+        settings.retention_days_visits,
+        settings.retention_days_events,
+    )
+    kept = [each for each in days if each is not None]
+    told = (
+        f"all together may store {a_day:g} MB a day, one address "
+        f"{settings.stored_mb_per_day_of_address:g} MB"
+    )
+    if len(kept) < len(days):
+        found = f"{told}; page views, visits or events are kept for good"
+        return warning("budgets", found, "set RETENTION_DAYS_… to remove them after a time")
+    return ok(
+        "budgets", f"{told}, for {max(kept)} days: {a_day * max(kept) / 1000:.0f} GB at worst"
+    )
+
+
 def _meant(name: str, missing: set[str]) -> str | None:
     bare = name.removeprefix(OURS)
     if OTHER_NAMES.get(bare, bare) in missing:

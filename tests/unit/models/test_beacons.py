@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models.beacons import Beacons, Engagement, StoredEngagement, taken_in, view_id_of
-from models.errors import Conflict
+from models.errors import Conflict, TooMany
 from models.page_days import BEACON_LIFE
 from models.page_views import PAGES, page_views
 from models.visitors import VISITORS, Arrival, arrive
@@ -32,9 +32,10 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 def beacons_of(db: Database, *, full: bool = False) -> Beacons:
-    def admit(page: str, visitor_id: str) -> None:
+    def admit(said: Engagement, visitor_id: str, address: str, user_id: str | None) -> str:
         if full:
-            raise Conflict("too_many_pages", "There are too many different pages.")
+            raise TooMany("too_much_stored", "Too much was stored.", retry_after_s=60)
+        return said.page
 
     async def arriving(visitor_id: str, user_id: str | None, user_agent: str) -> Arrival:
         return await arrive(
@@ -134,8 +135,8 @@ async def test_a_view_by_socket_is_never_touched(db: Database) -> None:
     assert await page_views(db).find_one({"_id": view["_id"]}) == view
 
 
-async def test_too_many_pages(db: Database) -> None:
-    with pytest.raises(Conflict):
+async def test_a_view_beyond_a_budget_is_not_stored(db: Database) -> None:
+    with pytest.raises(TooMany):
         await take(beacons_of(db, full=True), said(0, 0, 0))
     assert await page_views(db).count_documents({}) == 0
 

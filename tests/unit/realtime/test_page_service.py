@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from models import visitors
+from models.budgets import StorageBudget
 from models.indexes import ensure_indexes
 from models.page_views import page_views
+from models.storage import StorageUnavailable
 from models.tokens import TokenAuthority
 from realtime.clock import ManualClock
 from realtime.close_codes import CloseCode
@@ -63,7 +66,14 @@ class World:
             idle_after_s=15,
             max_sockets_per_visitor=2,
             max_sockets=100,
-            names=PageNames(most=100, most_of_one=100),
+            names=PageNames(most=100, most_of_visitor=100, most_of_address=100),
+            budget=StorageBudget(
+                bytes_of_address=1e9,
+                bytes_in_all=1e9,
+                views_per_minute=100,
+                clock_s=lambda: self.clock.now_us() / 1e6,
+            ),
+            max_waiting=20,
         )
 
     def socket(self, visitor: str = "v") -> tuple[Wire, PageSocket]:
@@ -93,6 +103,10 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         writing = asyncio.create_task(world.pages.ledger.run())
         yield world
         writing.cancel()
+
+
+def _has_more(wire: Wire, before: int) -> bool:
+    return len(wire.said) > before
 
 
 async def until(so: Callable[[], Any]) -> None:
@@ -221,4 +235,57 @@ async def test_a_deleted_view_closes_its_connection(world: World) -> None:
     await world.pass_time(2)
     await world.pages.ledger.drain()
     assert wire.closed_with == CloseCode.DELETED
+    assert not world.pages.engine.things
+
+
+async def test_views_that_wait_for_the_database_are_bounded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: Any) -> set[Any]:
+        raise StorageUnavailable
+
+    wire, socket = world.socket()
+    socket.received('{"type":"view","page":"/a"}')
+    await until(lambda: wire.said)
+    monkeypatch.setattr(world.pages._book, "insert", never)
+    refused = 0
+    for _ in range(60):
+        world.clock.advance_s(1)
+        before = len(wire.said)
+        socket.received('{"type":"view","page":"/a"}')
+        await until(partial(_has_more, wire, before))
+        refused += '"too_busy"' in wire.said[-1]
+        assert len(world.pages.engine.things) <= 21
+    assert refused >= 39
+    monkeypatch.undo()
+    await world.pages.ledger.drain()
+    world.clock.advance_s(1)
+    socket.received('{"type":"view","page":"/a"}')
+    await until(lambda: '"viewing"' in wire.said[-1])
+
+
+async def test_a_connection_that_begins_too_many_views_is_told_and_counted_no_more(
+    world: World,
+) -> None:
+    wire, socket = world.socket()
+    for _ in range(15):
+        before = len(wire.said)
+        socket.received('{"type":"view","page":"/a"}')
+        await until(partial(_has_more, wire, before))
+    assert ['"too_many_views"' in text for text in wire.said] == [False] * 10 + [True] * 5
+    assert socket._thing is None
+    world.clock.advance_s(1)
+    socket.received('{"type":"view","page":"/a"}')
+    assert '"viewing"' in wire.said[-1]
+
+
+async def test_parameters_and_title_are_at_most_two_kilobytes(world: World) -> None:
+    wire, socket = world.socket()
+    params = ",".join(f'"p{number}":"{"x" * 100}"' for number in range(20))
+    for fields in (
+        f'"params":{{{params}}}',
+        f'"title":"{"ü" * 30}","params":{{{params[: params.rindex(",")]}}}',
+    ):
+        socket.received(f'{{"type":"view","page":"/a",{fields}}}')
+        assert '"invalid_message"' in wire.said[-1]
     assert not world.pages.engine.things
