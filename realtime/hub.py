@@ -193,9 +193,18 @@ class Hub:
                 elif changed and viewer.updates == "change":
                     state = state or count_text("state", thing)
                     viewer.push_count(state)
-            if not thing.reached_target and thing.elapsed >= thing.target_minutes * 60:
-                thing.reached_target = True
-                tell(thing, TargetReached(**counts(thing)).text())
+            self._tell_target(thing)
+
+    def retarget(self, thing: TrackedSession, target_minutes: float) -> None:
+        """Give a session another target, which it may have reached already."""
+        thing.target_minutes = target_minutes
+        if not thing.ended:
+            self._tell_target(thing)
+
+    @staticmethod
+    def _tell_target(thing: TrackedSession) -> None:
+        if thing.reaches_target():
+            tell(thing, TargetReached(**counts(thing)).text())
 
     @staticmethod
     def ended(thing: Tracked, text: str, *, but: Collection[Viewer] = ()) -> None:

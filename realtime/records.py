@@ -122,7 +122,7 @@ class SessionRecords:
             await self._set_labels(document["_id"], given, only_if)
             thing = self._tracking.tracked(session_id)
             if thing is not None and "targetMinutes" in given:  # claimed meanwhile
-                thing.retarget(given["targetMinutes"])
+                self._tracking.hub.retarget(thing, given["targetMinutes"])
         document = await store.find_session(self._db, session_id, user_id)
         if _needs_fence(document, given):  # it ended meanwhile, with the old target
             return await self.update(user_id, session_id, change)
@@ -235,7 +235,7 @@ class SessionRecords:
         if status is not None and thing.ended:
             raise Conflict("session_ended", f"The session has ended ({thing.status}).")
         if "targetMinutes" in given:  # before anything is awaited: it may end meanwhile
-            thing.retarget(given["targetMinutes"])
+            self._tracking.hub.retarget(thing, given["targetMinutes"])
         if given:
             id_ = ObjectId(str(thing.thing_id))
             await self._set_labels(id_, given, document)

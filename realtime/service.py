@@ -298,7 +298,7 @@ class SessionService:
         elif notice.what == "end":
             self.keep(asyncio.create_task(self.end_tracked(thing, notice.value)))
         elif notice.what == "retarget":
-            thing.retarget(notice.value)
+            self.hub.retarget(thing, notice.value)
         else:
             self.set_paused(thing, notice.what == "pause", self.clock.now_us())
 

@@ -70,6 +70,10 @@ class SessionSocket(Conversation[TrackedSession]):
         self._service = service
         self._settings = s
         self._had_ended = False
+        self._stopping: TrackedSession | None = None
+        """What this connection has said `stop` for."""
+        self._telling: asyncio.Task[None] | None = None
+        """The answer to the latest `pause` or `resume`."""
         self._heartbeat_s: float | None = None
         self._heard_s = 0.0
 
@@ -108,7 +112,7 @@ class SessionSocket(Conversation[TrackedSession]):
             case Pause() | Resume():
                 self._set_paused(message, now_us)
             case Stop():
-                thing = self._started()
+                thing = self._stopping = self._started()
                 self._engine.end(thing, message.status, now_us)
                 self._occupy(message, self._stop(message, thing))
 
@@ -146,6 +150,8 @@ class SessionSocket(Conversation[TrackedSession]):
 
     async def _stop(self, message: Stop, thing: TrackedSession) -> None:
         ended = await self._service.end_tracked(thing, message.status, by=self)
+        if self._telling is not None:  # what came before it is answered before it
+            await asyncio.wait({self._telling})
         session = ended.session
         if session.status != message.status:
             raise Conflict("session_ended", f"The session has ended ({session.status}).")
@@ -157,12 +163,13 @@ class SessionSocket(Conversation[TrackedSession]):
 
         async def tell() -> None:
             await stored
-            if thing.ended:
+            if thing.ended and self._stopping is not thing:
                 raise Conflict("session_ended", f"The session has ended ({thing.status}).")
             type_: StatusMessage = "paused" if isinstance(message, Pause) else "resumed"
             self.push(status_text(type_, thing, self._clock, message.id))
 
-        self._service.keep(asyncio.create_task(self._answered(message, tell())))
+        self._telling = asyncio.create_task(self._answered(message, tell()))
+        self._service.keep(self._telling)
 
     def _renew(self, message: Auth) -> None:
         identity = self._tokens.verify(message.token, self._settings.now())

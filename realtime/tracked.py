@@ -232,7 +232,9 @@ class TrackedSession(Tracked):
         self.timeline = timeline
         self.origin_us = origin_us
         self.by_hand = by_hand
-        self.retarget(target_minutes)
+        self.target_minutes = target_minutes
+        self.reached_target = self.elapsed >= target_minutes * 60
+        """It stays reached when the target is raised: its viewers were told."""
 
     def begin_run(self, kind: Kind, start_us: int) -> bool:
         self.run = kind
@@ -245,6 +247,9 @@ class TrackedSession(Tracked):
             start_us = since_us - self.meter.carry_us(since_us) - self.origin_us
             self.timeline.paused(start_us, length_us, self.totals)
 
-    def retarget(self, target_minutes: float) -> None:
-        self.target_minutes = target_minutes
-        self.reached_target = self.elapsed >= target_minutes * 60
+    def reaches_target(self) -> bool:
+        """Return whether the target is reached and was not before; it is from now on."""
+        if self.reached_target or self.elapsed < self.target_minutes * 60:
+            return False
+        self.reached_target = True
+        return True

@@ -121,6 +121,59 @@ async def test_the_target_is_told_once(live_server: Server, user: str) -> None:
         assert "targetReached" not in [m["type"] for m in await client.silence(2.2)]
 
 
+async def test_the_target_is_told_once_however_it_is_changed(app_server: AppServer) -> None:
+    session = new_session(app_server, targetMinutes=1)
+
+    async def retarget(minutes: float) -> None:
+        with app_server.rest() as rest:
+            answer = rest.put(f"/api/sessions/{session}", json={"targetMinutes": minutes})
+        assert answer.status_code == 200
+
+    async with connected(app_server) as client:
+        await client.start(session, updates="none")
+        await asyncio.to_thread(app_server.advance, 10)
+        await retarget(2)
+        assert await client.silence(0.1) == []
+        await retarget(0.1)  # it is reached by that
+        assert (await client.next("targetReached"))["elapsedSeconds"] == 10
+        await retarget(0.5)
+        await asyncio.to_thread(app_server.advance, 25)
+        assert await client.silence(0.1) == []
+
+
+async def test_a_target_is_reached_during_a_pause_too(app_server: AppServer) -> None:
+    session = new_session(app_server, targetMinutes=1)
+    async with connected(app_server) as client:
+        await client.start(session, updates="none")
+        await asyncio.to_thread(app_server.advance, 10)
+        await client.ask("pause", "paused")
+        with app_server.rest() as rest:
+            rest.put(f"/api/sessions/{session}", json={"targetMinutes": 0.1})
+        assert (await client.next("targetReached"))["elapsedSeconds"] == 10
+
+
+@pytest.mark.parametrize(
+    ("said", "answers"),
+    [
+        (("pause", "stop"), ("paused", "stopped")),
+        (("pause", "resume", "stop"), ("paused", "resumed", "stopped")),
+        (("pause", "resume", "pause", "stop"), ("paused", "resumed", "paused", "stopped")),
+    ],
+)
+async def test_what_is_said_in_one_go_is_answered_in_order(
+    live_server: Server, user: str, said: tuple[str, ...], answers: tuple[str, ...]
+) -> None:
+    session = new_session(live_server, user)
+    async with connected(live_server, user) as client:
+        await client.start(session, updates="none")
+        for number, type_ in enumerate(said):
+            await client.send(type_, id=number)
+        heard = [await client.next("paused", "resumed", "stopped", "error") for _ in said]
+        assert [(each["type"], each["id"]) for each in heard] == [
+            (type_, number) for number, type_ in enumerate(answers)
+        ]
+
+
 async def test_end_over_rest_tells_the_socket(live_server: Server, user: str) -> None:
     session = new_session(live_server, user)
     async with connected(live_server, user) as client, connected(live_server, user) as tab:
