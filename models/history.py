@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 from bson import ObjectId
 
+from models.session_query import SessionQuery
 from models.session_store import Database, sessions
-from models.sessions import Document, SessionQuery
+from models.sessions import Document
 from models.slices import Slices
 from models.windows import BY_ID, OLDEST, newest_first
 from scoring.text import clean, distinct, fold

@@ -51,9 +51,6 @@ ShortText = Annotated[str, StringConstraints(max_length=200), ONE_SPELLING]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=50), NOT_BLANK, ONE_SPELLING]
 Tags = Annotated[list[Tag], Field(max_length=20), EACH_ONCE]
 Notes = Annotated[str, StringConstraints(max_length=5000), COMPOSED]
-SearchText = Annotated[
-    str, StringConstraints(min_length=1, max_length=200), NOT_BLANK, ONE_SPELLING
-]
 Counter = Annotated[int, Field(ge=0, le=MAX_COUNTER), WHOLE]
 SessionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{24}$")]
 
@@ -96,21 +93,6 @@ class EndSession(WireModel):
     """Body of `PUT /api/sessions/:id/end`; it may be left out."""
 
     status: Annotated[FinalStatus, or_default("completed")] = "completed"
-
-
-class SessionQuery(WireModel):
-    """Filters of `GET /api/sessions`. `from` (included) and `to` (excluded) bound when it was
-    studied: `startedAt`, or `createdAt` of one that was never started;
-    `q` is looked for in title and notes, whatever its case."""
-
-    q: SearchText | None = None
-    status: Status | None = None
-    from_: Annotated[UtcDatetime | None, Field(alias="from")] = None
-    to: UtcDatetime | None = None
-    content_id: ShortText | None = None
-    tag: Tag | None = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
-    cursor: SessionId | None = None
 
 
 class ScoreBreakdown(WireModel):

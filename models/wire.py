@@ -34,6 +34,7 @@ from pydantic_core import core_schema
 from scoring.text import clean, composed, decoded_path, distinct
 
 EARLIEST, LATEST = date(2000, 1, 1), date(2100, 1, 1)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _DATE_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]", re.ASCII)
 
 
@@ -61,7 +62,7 @@ def _iso_or_datetime(value: object) -> object:
 
 def _iso_date(value: object) -> object:
     # Pydantic also reads numbers, and dates with a time.
-    if isinstance(value, str) and len(value) != len("2026-01-31"):
+    if isinstance(value, str) and not _DATE.fullmatch(value):
         raise ValueError("must be a date such as 2026-01-31")
     return value
 
@@ -106,6 +107,11 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+Moment = Annotated[
+    UtcDatetime | Day,
+    one_message("must be a date, or an ISO 8601 date and time with an offset"),
+]
+"""An instant, or a date wherever the user is."""
 WHOLE = BeforeValidator(_whole)
 """JSON knows one kind of number: 60.0 is the integer 60."""
 ONE_SPELLING = _text(clean)

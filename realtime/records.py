@@ -21,13 +21,13 @@ from models.history import list_sessions
 from models.known_users import KnownUsers
 from models.learning import Learning
 from models.servers import Notice, leave_notice
+from models.session_query import DatedQuery
 from models.sessions import (
     COUNTERS,
     FINAL,
     Document,
     NewSession,
     SessionChange,
-    SessionQuery,
     SessionView,
     ended_fields,
 )
@@ -78,7 +78,9 @@ class SessionRecords:
     async def get(self, user_id: str, session_id: str) -> SessionView:
         return self._tracking.view(await store.find_session(self._db, session_id, user_id))
 
-    async def page(self, user_id: str, query: SessionQuery) -> tuple[list[SessionView], str | None]:
+    async def page(self, user_id: str, asked: DatedQuery) -> tuple[list[SessionView], str | None]:
+        learner = await self._learning.learners.find(user_id)
+        query = asked.of(learner.clock)
         documents, cursor = await list_sessions(self._db, user_id, query, self._tracking.now())
         return [self._tracking.view(document) for document in documents], cursor
 

@@ -6,7 +6,7 @@ from quart_schema import document_querystring, document_response, tag_blueprint
 from models.focus_metrics import FocusMetrics
 from models.known_users import UsersQuery, UserTotals
 from models.metrics import Metrics
-from models.sessions import SessionQuery
+from models.session_query import DatedQuery
 from models.wire import WireModel
 from routes.bodies import answer, read_query
 from routes.identity import admin_only
@@ -60,9 +60,9 @@ async def list_users() -> Response:
 
 @blueprint.get("/users/<path:user>/sessions")
 @admin_only
-@document_querystring(SessionQuery)
+@document_querystring(DatedQuery)
 @document_response(SessionPage)
 async def list_user_sessions(user: str) -> Response:
     """List one user's sessions, newest first"""
-    page, cursor = await services().sessions.page(user, read_query(SessionQuery))
+    page, cursor = await services().sessions.page(user, read_query(DatedQuery))
     return answer(SessionPage(sessions=page, next_cursor=cursor))

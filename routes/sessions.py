@@ -7,7 +7,8 @@ from quart_schema import document_querystring, document_request, document_respon
 
 from models.budgets import OF_A_SESSION
 from models.edits import Reassignment
-from models.sessions import EndSession, NewSession, SessionChange, SessionQuery, SessionView
+from models.session_query import DatedQuery
+from models.sessions import EndSession, NewSession, SessionChange, SessionView
 from models.timeline_reports import TimelineView
 from models.wire import WireModel
 from routes.bodies import answer, no_content, read_body, read_query
@@ -59,11 +60,11 @@ async def create_session() -> Response:
 
 @blueprint.get("")
 @authenticated
-@document_querystring(SessionQuery)
+@document_querystring(DatedQuery)
 @document_response(SessionPage)
 async def list_sessions() -> Response:
     """List one's sessions, newest first"""
-    query = read_query(SessionQuery)
+    query = read_query(DatedQuery)
     page, cursor = await services().sessions.page(identity().user_id, query)
     return answer(SessionPage(sessions=page, next_cursor=cursor))
 

@@ -52,7 +52,7 @@ def test_signs_stand_for_themselves(rest: httpx.Client, text: str) -> None:
     assert len(titles(rest, q=text, limit=100)) == 15
 
 
-@pytest.mark.parametrize("text", ["^Chapter", "Chapter.*", "$", "[a-z]", '{"$ne": null}', "\x00"])
+@pytest.mark.parametrize("text", ["^Chapter", "Chapter.*", "$", "[a-z]", '{"$ne": null}'])
 def test_no_pattern_finds_anything(rest: httpx.Client, text: str) -> None:
     assert titles(rest, q=text, limit=100) == []
 

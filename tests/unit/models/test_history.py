@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from models.history import list_sessions
 from models.indexes import ensure_indexes
+from models.session_query import SessionQuery
 from models.session_store import COLLECTION, INDEXES, new_id, sessions
-from models.sessions import NewSession, SessionQuery, new_document
+from models.sessions import NewSession, new_document
 from scoring.text import fold
 from tests.support.embedded import embedded_database
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from models.errors import Conflict, Invalid
+from models.session_query import DatedQuery
 from models.sessions import (
     EndSession,
     NewSession,
@@ -19,6 +20,8 @@ from models.sessions import (
     paused_and_away,
     view,
 )
+from models.wire import iso_utc
+from scoring.local_days import LocalClock
 
 START = datetime(2026, 5, 4, 9, 0, 0, 123_000, UTC)
 
@@ -190,3 +193,26 @@ def test_a_wrong_idle_mode_is_one_error_of_its_field(mode: Any) -> None:
 def test_null_ends_a_session_as_if_it_were_left_out() -> None:
     assert EndSession.model_validate({"status": None}).status == "completed"
     assert NewSession.model_validate({"idleMode": None}).idle_mode == "interactive"
+
+
+@pytest.mark.parametrize(
+    ("given", "instant"),
+    [
+        ("2026-11-27", "2026-11-26T19:00:00.000Z"),
+        ("2026-11-27T00:00:00Z", "2026-11-27T00:00:00.000Z"),
+        ("2026-11-27T00:00:00+02:00", "2026-11-26T22:00:00.000Z"),
+    ],
+)
+def test_a_bare_date_is_the_day_where_the_user_is(given: str, instant: str) -> None:
+    asked = DatedQuery.model_validate_strings({"from": given, "to": given, "limit": "5"})
+    query = asked.of(LocalClock("Asia/Tokyo", 4 * 60))
+    assert query.from_ is not None
+    assert query.to is not None
+    assert (iso_utc(query.from_), iso_utc(query.to), query.limit) == (instant, instant, 5)
+
+
+@pytest.mark.parametrize("given", ["27.11.2026", "2026-11-31", "2026-11-27T00:00", "1764201600"])
+def test_what_is_no_date_is_one_error_of_its_field(given: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        DatedQuery.model_validate_strings({"from": given}, by_alias=True)
+    assert [error["loc"] for error in caught.value.errors()] == [("from",)]
