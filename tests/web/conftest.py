@@ -4,9 +4,14 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from playwright.async_api import expect
 
 from tests.support.live_server import LiveServer
+from tests.support.web.browser import PATIENCE_S
 from tests.support.web.learner import Learner, give_past, signed_up
+
+# Its own 5 s are too few on a machine that is busy.
+expect.set_options(timeout=1000 * PATIENCE_S)
 
 
 @pytest.fixture
