@@ -108,6 +108,8 @@ def merge(run: Run, scripts: Iterable[Script]) -> None:
 
 def _add(run: Run, name: str, counted: bytes) -> None:
     before = run.get(name, bytes(len(counted)))
+    if len(before) != len(counted):
+        sys.exit(f"{name} was another file when some of this was measured: empty the directory")
     both = int.from_bytes(before, "big") | int.from_bytes(counted, "big")
     run[name] = both.to_bytes(len(counted), "big")
 
