@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from mongomock_motor import AsyncMongoMockClient
 
 from models import logins, users
 from models.account_care import (
@@ -26,15 +26,17 @@ from models.revocations import Revocations
 from models.tokens import Identity
 from models.users import Credentials, Database, PasswordChange, Signup
 from tests.support.accounts_app import accounts_of, cheap_hasher
+from tests.support.embedded import KINDS, database_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 EMAIL, PASSWORD, OTHER = "ada@example.com", "correct horse", "battery staple"
 
 
-@pytest.fixture
-def db() -> Database:
-    return AsyncMongoMockClient(tz_aware=True)["focusup"]
+@pytest.fixture(params=KINDS)
+async def db(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    async with database_of(request.param, tmp_path) as database:
+        yield database
 
 
 @pytest.fixture
