@@ -215,7 +215,8 @@ class Ledger(Generic[T]):
                 answered = await self._execute(statement)
         except Exception:
             # Our bug. What was counted stays in memory, and is tried again.
-            log.exception("flush_failed")
+            if self._failing_since_us is None:  # once until one succeeds
+                log.exception("flush_failed")
             answered = False
         finally:
             for thing in things:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from models.fence import Stamps
 from realtime.clock import ManualClock
@@ -121,6 +122,21 @@ async def test_trouble_is_told_once_when_it_lasts_and_once_when_it_is_over() -> 
     await world.pass_time(5)
     assert world.trouble == [True, False]
     assert world.stored().elapsed == 18
+
+
+async def test_what_fails_at_each_flush_is_logged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a full disk: the log would fill what is left of it."""
+    world = World()
+
+    async def fail(*_: Any) -> int:
+        raise ValueError("not an answer")
+
+    with monkeypatch.context() as failing, capture_logs() as logs:
+        failing.setattr(world.book, "write", fail)
+        await world.pass_time(5)
+    assert [each["event"] for each in logs].count("flush_failed") == 1
+    await world.settle_all()
+    assert world.stored().elapsed >= 5
 
 
 async def test_a_database_that_leaves_us_waiting_is_told_of_before_the_flush_is_over(
