@@ -243,6 +243,7 @@ def create_app(
         metrics=Metrics(
             [Exposition(VERSION, kinds, app.figures, watch, Strangers(budget, names, disk))],
             token=None if token is None else token.get_secret_value(),
+            is_proxied=bool(settings.trusted_proxies),
         ),
         origins=Origins(settings.allowed_origins, proxies),
         take_over=websockets.take_over,

@@ -33,9 +33,13 @@ blueprint = Blueprint("metrics", __name__)
 
 
 class Metrics:
-    def __init__(self, collectors: Iterable[Collector], *, token: str | None) -> None:
-        """`token` is what readers must present; None lets in this machine alone."""
+    def __init__(
+        self, collectors: Iterable[Collector], *, token: str | None, is_proxied: bool = False
+    ) -> None:
+        """`token` is what readers must present; None lets in this machine alone, and nobody
+        where the operator says that there is a proxy (`is_proxied`)."""
         self._token = token
+        self._is_proxied = is_proxied
         # One for each app: the library's own would be shared by all of a process.
         self._registry = CollectorRegistry()
         for collector in collectors:
@@ -47,7 +51,7 @@ class Metrics:
     def admit(self, asked: Request, presented: str | None) -> None:
         """Raises Unauthorized or Forbidden for those who may not read."""
         if self._token is None:
-            if not _from_this_machine(asked):
+            if self._is_proxied or not _from_this_machine(asked):
                 raise Forbidden("metrics_private", "Set METRICS_TOKEN to read from elsewhere.")
         elif presented is None:
             raise Unauthorized("token_missing", "The token of the metrics is needed.")
@@ -60,7 +64,9 @@ class Metrics:
 
 
 def _from_this_machine(asked: Request) -> bool:
-    if any(name in asked.headers for name in FORWARDING):
+    # A proxy may add no header, and name this machine as the host: nginx does both unless it
+    # is told otherwise, and speaks HTTP/1.0 then.
+    if asked.http_version == "1.0" or any(name in asked.headers for name in FORWARDING):
         return False
     return _is_loopback(asked.remote_addr or "") and (
         _is_loopback(asked.host) or LOCALHOST.fullmatch(asked.host) is not None

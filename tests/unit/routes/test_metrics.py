@@ -54,6 +54,20 @@ async def test_a_proxy_of_this_machine_is_anybody(header: str) -> None:
         await asks(Metrics([], token=None), "127.0.0.1", **{header: "127.0.0.1"})
 
 
+async def test_behind_a_proxy_the_token_alone_opens() -> None:
+    with pytest.raises(Forbidden):
+        await asks(Metrics([], token=None, is_proxied=True), "127.0.0.1")
+    await asks(Metrics([], token=TOKEN, is_proxied=True), "127.0.0.1", TOKEN)
+
+
+async def test_a_proxy_that_adds_no_header_speaks_the_old_version() -> None:
+    app = Quart("test")
+    named = {"Remote-Addr": "127.0.0.1", "Host": "127.0.0.1:5000"}
+    async with app.test_request_context("/metrics", headers=named, http_version="1.0"):
+        with pytest.raises(Forbidden):
+            Metrics([], token=None).admit(request, None)
+
+
 LOCAL = ["localhost", "localhost:5000", "LocalHost:80", "127.0.0.1:5000", "[::1]:5000", "[::1]"]
 
 
