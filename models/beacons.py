@@ -15,6 +15,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pymongo.errors import DuplicateKeyError
 
+from models.attention import Attention
 from models.errors import Conflict, StorageUnavailable
 from models.fence import Stamps, fenced
 from models.page_days import BEACON_LIFE
@@ -85,6 +86,7 @@ class Beacons:
         self._coefficient = coefficient
         self._stamps = Stamps()
         self._pages = NotedPages(db)
+        self._attention = Attention()
 
     async def take(
         self,
@@ -116,6 +118,7 @@ class Beacons:
                 raise Conflict("not_a_beacon", "This view is counted over a socket.")
             values = taken_in(stored, said, now)
             if values:
+                values |= self._attended(stored, values, now)
                 update = fenced(stored["stamp"], self._stamps.fresh(), values=values)
                 result = await page_views(self._db).update_one({"_id": view_id}, update)
                 if not result.modified_count:
@@ -128,6 +131,19 @@ class Beacons:
                 engaged_seconds=now_stored["engagedSeconds"],
             )
         raise StorageUnavailable("contended", "The view is being changed elsewhere; try again.")
+
+    def _attended(self, stored: Document, values: Document, now: datetime) -> Document:
+        """Return the counters that the visitor can have, with all views by beacon together."""
+        visible, engaged = self._attention.grant(
+            stored["visitorId"],
+            values["visibleSeconds"] - stored["visibleSeconds"],
+            values["engagedSeconds"] - stored["engagedSeconds"],
+            began_at=stored["startedAt"],
+            now=now,
+        )
+        visible += stored["visibleSeconds"]
+        engaged += stored["engagedSeconds"]
+        return {"visibleSeconds": visible, "engagedSeconds": min(engaged, visible)}
 
     async def _begin(
         self,
@@ -143,6 +159,7 @@ class Beacons:
         page = self._admit(said, visitor_id, address, user_id)
         arrival = await self._arrive(visitor_id, user_id, user_agent)
         await self._pages.note([page], now)
+        self._attention.begins(visitor_id, now)
         begun = new_view(
             view_id=view_id,
             visitor_id=visitor_id,
