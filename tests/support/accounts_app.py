@@ -11,6 +11,7 @@ from quart import Quart
 
 from models.accounts import Accounts
 from models.attempts import Attempts
+from models.budgets import StorageBudget
 from models.passwords import PasswordHashes
 from models.revocations import Revocations
 from models.tokens import TokenAuthority
@@ -62,6 +63,9 @@ def accounts_app(db: AsyncIOMotorDatabase[dict[str, Any]], clock: FakeClock) -> 
         "attempts": Attempts(db, SECRET, per_address=PER_ADDRESS),
         "reporting": SimpleNamespace(proxies=TrustedProxies()),
         "tokens": tokens,
+        "budget": StorageBudget(
+            bytes_of_address=1e9, bytes_in_all=1e9, views_per_minute=60, clock_s=lambda: 0.0
+        ),
         "sign_outs": SignOuts(revocations, (), clock),
         "now": clock,
     }

@@ -67,7 +67,7 @@ HOSTILE: tuple[Any, ...] = (
     [OPERATOR],
     {"a.b": 1},
 )
-HOSTILE_TEXTS = ("$gt", "$where", "$$ROOT", "$set.role", "a.b", '{"$gt":""}', "\0", "$")
+HOSTILE_TEXTS = ("$gt", "$where", "$$ROOT", "$set.role", "a.b", '{"$gt":""}', "$")
 
 
 @pytest.fixture(scope="module")

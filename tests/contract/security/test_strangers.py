@@ -17,6 +17,7 @@ from tests.support.page_client import viewing
 
 NAMES_OF_ADDRESS = 6
 KILOBYTE = 1_000
+METRICS_TOKEN = "a token that reads the figures"
 OF_ADDRESS, IN_ALL = 60 * KILOBYTE, 400 * KILOBYTE
 """Half of them is there at once."""
 
@@ -28,6 +29,7 @@ def server(tmp_path: Path) -> Iterator[AppServer]:
         shared_uri(),
         rate_limits=True,
         trusted_proxies="127.0.0.1",
+        metrics_token=METRICS_TOKEN,
         max_new_pages_per_address=NAMES_OF_ADDRESS,
         stored_mb_per_day=IN_ALL / 1e6,
         stored_mb_per_day_of_address=OF_ADDRESS / 1e6,
@@ -124,7 +126,8 @@ async def test_a_socket_begins_ten_views_at_once(server: AppServer) -> None:
 def test_budgets_are_told_by_the_figures_and_the_disk_by_health(server: AppServer) -> None:
     with server.rest(None) as client:
         beacon(client, 1, "192.0.2.1").raise_for_status()
-        figures = client.get("/metrics").text
+        reader = {"Authorization": f"Bearer {METRICS_TOKEN}"}
+        figures = client.get("/metrics", headers=reader).text
         health = client.get("/api/health").json()
     assert 'focusup_storage_charged_bytes_total{kind="views"} 2505.0' in figures
     assert "focusup_storage_budget_used_ratio 0.01" in figures

@@ -58,7 +58,9 @@ async def ttl_of(db: Any, collection: str) -> dict[str, Any]:
 async def test_a_retention_that_is_set_changed_and_unset(tmp_path: Path) -> None:
     async with embedded_database(tmp_path) as db:
         for days in (None, 30, 90, None):
-            settings = Settings(_env_file=None, retention_days_visits=days)
+            settings = Settings(
+                _env_file=None, retention_days_visits=days or 0, retention_days_events=0
+            )
             await ensure_indexes(db, indexes_of(settings))
             assert await ensure_indexes(db, indexes_of(settings)) is False
             expected = None if days is None else days * 86_400

@@ -49,7 +49,7 @@ def test_every_command_explains_itself(command: str) -> None:
 
 
 def test_there_are_the_promised_commands() -> None:
-    promised = {"admin", "demo", "doctor", "serve", "smoke", "token", "track", "users"}
+    promised = {"admin", "demo", "doctor", "pages", "serve", "smoke", "token", "track", "users"}
     assert set(main.commands) == promised
 
 
