@@ -157,12 +157,15 @@ def test_no_cell_is_a_formula(live_server: LiveServer, text: str) -> None:
     user = uuid.uuid4().hex
     fields = {"title": text, "notes": text, "contentId": text, "tags": [text]}
     with live_server.rest(user) as rest:
-        assert rest.post("/api/sessions", json=fields).status_code == 201
+        made = rest.post("/api/sessions", json=fields).json()["session"]
         answer = rest.get(EXPORT, params={"format": "csv"})
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     (row,) = csv.DictReader(io.StringIO(answer.text, newline=""))
-    for name in ("title", "notes", "contentId", "tags"):
-        assert row[name] == "'" + text, name
+    for name in ("title", "notes", "contentId"):
+        assert row[name] == "'" + made[name], name
+    (tag,) = made["tags"]
+    # A tag with a quote is quoted, and so no formula either.
+    assert row["tags"] in ("'" + tag, '"' + tag.replace('"', '""') + '"')
 
 
 def test_csv_says_what_json_says(live_server: LiveServer) -> None:
@@ -182,7 +185,7 @@ def test_csv_says_what_json_says(live_server: LiveServer) -> None:
     assert [row["id"] for row in rows] == [each["_id"] for each in sessions]
     for row, session in zip(rows, sessions, strict=True):
         assert row["notes"] == awkward
-        assert row["tags"] == "x, y,z"
+        assert row["tags"] == 'x, "y,z"'
         assert (row["edited"], row["idleSeconds"]) == ("true", "0")
         for name in ("activeSeconds", "focusScore", "targetMinutes"):
             assert float(row[name]) == session[name]

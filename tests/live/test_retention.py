@@ -23,6 +23,7 @@ KINDS = {
     "page_views": ("startedAt", "retention_days_page_views"),
     "browser_sessions": ("startedAt", "retention_days_page_views"),
     "visitors": ("lastSeenAt", "retention_days_page_views"),
+    "visitor_tallies": ("countedAt", "retention_days_page_views"),
     "visitor_sessions": ("last_seen_at", "retention_days_visits"),
     "user_presence": ("last_seen_at", "retention_days_presence"),
     "activity_events": ("created_at", "retention_days_events"),

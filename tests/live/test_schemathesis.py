@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import schemathesis
 from schemathesis import Case, GenerationMode, HookContext
+from websockets.sync.client import connect
 
 from models.errors import Unauthorized
 from models.tokens import TokenAuthority
@@ -110,6 +111,9 @@ def session_with_time_away(server: LiveServer, user: str) -> tuple[str, str]:
     """A session that has ended, and when its time away began."""
     with server.rest(user) as rest:
         id_ = rest.post("/api/sessions", json={}).json()["session"]["_id"]
+        with connect(f"{server.ws_url}?token={server.token(user)}") as socket:
+            socket.send(json.dumps({"type": "start", "sessionId": id_}))
+            assert json.loads(socket.recv())["type"] == "started"
         time.sleep(1.1)
         rest.put(f"/api/sessions/{id_}/end").raise_for_status()
         timeline = rest.get(f"/api/sessions/{id_}/timeline").json()["timeline"]
