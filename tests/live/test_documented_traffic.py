@@ -13,7 +13,7 @@ from tests.support.live_server import LiveServer, running_server
 from tests.support.outage import server_and_hang
 from tests.support.page_client import viewing
 from tests.support.recorded import Frames, Requests
-from tests.support.socket_client import SocketClient, connected, new_session
+from tests.support.socket_client import SocketClient, connected, new_session, tracked_for_a_moment
 
 PASSWORD = "correct horse"
 OF_EVERY_BODY = {400: b"{", 413: b'"' + b"x" * 65_536 + b'"', 422: b'{"none":1}'}
@@ -74,6 +74,7 @@ def sessions(requests: Requests) -> None:
         answer = client.post("/api/sessions", json={"title": "Chapter 3", "tags": ["algebra"]})
         path = f"/api/sessions/{answer.json()['session']['_id']}"
         nothing = "/api/sessions/" + "0" * 24
+        tracked_for_a_moment(requests.server, path.rpartition("/")[2], "grace")
         time.sleep(1.1)  # to be away for a second
         for status in ("paused", "active"):
             assert client.put(path, json={"status": status}).status_code == 200

@@ -28,6 +28,7 @@ KINDS = {
     "user_presence": ("last_seen_at", "retention_days_presence"),
     "activity_events": ("created_at", "retention_days_events"),
 }
+ANONYMOUS = {"retention_days_page_views", "retention_days_visits", "retention_days_events"}
 DAYS = 30
 WITHIN_S = 120
 
@@ -98,5 +99,7 @@ def test_each_setting_is_of_its_own_kinds(setting: str) -> None:
     assert added == {(name, at, DAYS * 86_400) for name, (at, of) in KINDS.items() if of == setting}
 
 
-def test_nothing_of_what_is_tracked_is_removed_unless_it_is_set() -> None:
-    assert not {name for name, _, _ in expiring(Settings(_env_file=None))} & KINDS.keys()
+def test_what_learners_track_is_kept_and_anonymous_data_for_400_days_unless_it_is_set() -> None:
+    kept = {name: age for name, _, age in expiring(Settings(_env_file=None)) if name in KINDS}
+    anonymous = {name for name, (_, of) in KINDS.items() if of in ANONYMOUS}
+    assert kept == dict.fromkeys(anonymous, 400 * 86_400)

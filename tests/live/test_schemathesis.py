@@ -18,13 +18,13 @@ from typing import Any
 import pytest
 import schemathesis
 from schemathesis import Case, GenerationMode, HookContext
-from websockets.sync.client import connect
 
 from models.errors import Unauthorized
 from models.tokens import TokenAuthority
 from tests.support.live_server import LiveServer
 from tests.support.paths import ROOT
 from tests.support.server import SECRET
+from tests.support.socket_client import tracked_for_a_moment
 
 WITHIN_S = 180
 NEED_CREDENTIALS = {"POST /api/auth/login", "POST /api/auth/refresh"}
@@ -111,9 +111,7 @@ def session_with_time_away(server: LiveServer, user: str) -> tuple[str, str]:
     """A session that has ended, and when its time away began."""
     with server.rest(user) as rest:
         id_ = rest.post("/api/sessions", json={}).json()["session"]["_id"]
-        with connect(f"{server.ws_url}?token={server.token(user)}") as socket:
-            socket.send(json.dumps({"type": "start", "sessionId": id_}))
-            assert json.loads(socket.recv())["type"] == "started"
+        tracked_for_a_moment(server, id_, user)
         time.sleep(1.1)
         rest.put(f"/api/sessions/{id_}/end").raise_for_status()
         timeline = rest.get(f"/api/sessions/{id_}/timeline").json()["timeline"]

@@ -20,7 +20,7 @@ class Requests:
     `seen` tells the statuses and codes of each operation."""
 
     def __init__(self, server: Server) -> None:
-        self._server = server
+        self.server = server
         self.document: Json = server.rest(None).get("/openapi.json").json()
         self.seen: defaultdict[str, set[int | str]] = defaultdict(set)
         self._known = [
@@ -31,7 +31,7 @@ class Requests:
     @contextmanager
     def client(self, user: str | None, **options: Any) -> Iterator[httpx.Client]:
         hooks = {"response": [self._check]}
-        with self._server.rest(user, event_hooks=hooks, **options) as client:
+        with self.server.rest(user, event_hooks=hooks, **options) as client:
             yield client
 
     def _check(self, response: httpx.Response) -> None:

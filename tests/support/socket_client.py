@@ -9,6 +9,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect as sync_connect
 
 from tests.support.server import Server
 
@@ -90,6 +91,13 @@ def new_session(server: Server, user: str = "ada", **fields: Any) -> str:
         answer = rest.post("/api/sessions", json=fields)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["session"]["_id"])
+
+
+def tracked_for_a_moment(server: Server, session_id: str, user: str) -> None:
+    """Start the session over a socket and leave it: from then on its user is away."""
+    with sync_connect(f"{server.ws_url}?token={server.token(user)}") as connection:
+        connection.send(json.dumps({"type": "start", "sessionId": session_id}))
+        assert json.loads(connection.recv())["type"] == "started"
 
 
 def stored(server: Server, session_id: str, user: str = "ada") -> dict[str, Any]:

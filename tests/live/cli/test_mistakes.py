@@ -204,7 +204,7 @@ def test_a_quota(tmp_path: Path) -> None:
 
 def test_no_database_program_is_told_loudly(tmp_path: Path) -> None:
     without = "from focusup.database import programs; programs._secantusd = lambda: None"
-    settings = environment(PATH=str(tmp_path), MONGODB_URI="")
+    settings = environment(PATH=str(tmp_path), MONGODB_URI="", MAX_SOCKETS="10")
     server = subprocess.Popen(
         command("serve", before=without),
         cwd=tmp_path,

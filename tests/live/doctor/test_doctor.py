@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from focusup.app import INDEXES
+from focusup.app import indexes_of
 from focusup.doctor import reached
 from focusup.settings import Settings
 from models import visits
@@ -72,7 +72,10 @@ def test_beside_a_server_that_runs(live_server: LiveServer, tmp_path: Path) -> N
     assert f"in use by a FocusUp server (process {live_server.pid})" in told["data directory"]
     assert "secantusdb of the server on" in told["database"]
     assert "answers in" in told["database"]
-    assert told["indexes"] == f"all {sum(map(len, INDEXES.values()))} are there"
+    assert (
+        told["indexes"]
+        == f"all {sum(map(len, indexes_of(Settings(_env_file=None)).values()))} are there"
+    )
     assert told["database clock"] == "within 2 s of this machine"
     with live_server.rest() as rest:
         assert rest.get("/api/health").json()["status"] == "ok"
