@@ -69,7 +69,7 @@ class NewSession(SessionFields):
     """Body of `POST /api/sessions`. Without a `timeZone` it is the one of the user's
     settings. It and `idleMode` are kept for good."""
 
-    idle_mode: Annotated[IdleMode, or_default(DEFAULT)] = DEFAULT
+    idle_mode: Annotated[IdleMode, or_default(DEFAULT, IdleMode)] = DEFAULT
     time_zone: TimeZone | None = None
 
 
@@ -92,7 +92,7 @@ class SessionChange(SessionFields):
 class EndSession(WireModel):
     """Body of `PUT /api/sessions/:id/end`; it may be left out."""
 
-    status: Annotated[FinalStatus, or_default("completed")] = "completed"
+    status: Annotated[FinalStatus, or_default("completed", FinalStatus)] = "completed"
 
 
 class ScoreBreakdown(WireModel):

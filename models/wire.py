@@ -11,7 +11,7 @@ refused is never repeated in an error, since it may be a password. A name has on
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Optional, Self
 
 from bson import ObjectId
 from pydantic import (
@@ -85,9 +85,13 @@ def _text(spelled: Callable[[str], str]) -> BeforeValidator:
     return BeforeValidator(lambda value: spelled(value) if isinstance(value, str) else value)
 
 
-def or_default(default: object) -> BeforeValidator:
-    """Let null stand for a field that is left out, as many clients send it."""
-    return BeforeValidator(lambda value: default if value is None else value)
+def or_default(default: object, of: Any = None) -> BeforeValidator:
+    """Let null stand for a field that is left out, as many clients send it.
+
+    The JSON schema says so where the type `of` the field is given.
+    """
+    described = {} if of is None else {"json_schema_input_type": Optional[of]}  # noqa: UP045
+    return BeforeValidator(lambda value: default if value is None else value, **described)
 
 
 def one_message(message: str) -> WrapValidator:

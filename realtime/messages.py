@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, from_json
 
+from models.sessions import FinalStatus
 from models.wire import one_message, or_default
 from scoring.text import BOM, mended_json
 
@@ -42,9 +43,9 @@ class Start(ClientMessage):
 
     type: Literal["start"]
     session_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    updates: Annotated[Updates, or_default("tick")] = "tick"
+    updates: Annotated[Updates, or_default("tick", Updates)] = "tick"
     """`tick` is a message each second, `change` one when idle turns to active or back."""
-    visible: Annotated[bool, or_default(default=True)] = True
+    visible: Annotated[bool, or_default(default=True, of=bool)] = True
     """Whether the page is in front of the user; one that is hidden may have to give way."""
     heartbeat_seconds: Annotated[float, Field(ge=1, le=3600)] | None = None
     """A promise to send something that often; silence for twice as long ends the connection."""
@@ -78,9 +79,7 @@ class Stop(ClientMessage):
     """End the session and score it."""
 
     type: Literal["stop"]
-    status: Annotated[Literal["completed", "abandoned", "cancelled"], or_default("completed")] = (
-        "completed"
-    )
+    status: Annotated[FinalStatus, or_default("completed", FinalStatus)] = "completed"
 
 
 class Auth(ClientMessage):

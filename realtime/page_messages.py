@@ -31,8 +31,8 @@ class View(ClientMessage):
     params: Annotated[Params, or_default({})] = Field(default_factory=dict)
     """What tells views of one page apart."""
     title: PageTitle | None = None
-    visible: Annotated[bool, or_default(default=True)] = True
-    updates: Annotated[PageUpdates, or_default("none")] = "none"
+    visible: Annotated[bool, or_default(default=True, of=bool)] = True
+    updates: Annotated[PageUpdates, or_default("none", PageUpdates)] = "none"
     """`tick` is a message each second."""
 
     @field_validator("title")

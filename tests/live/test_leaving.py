@@ -43,6 +43,7 @@ COLLECTIONS = {
     "known_users": ALONE,
     "user_presence": ALONE,
     "revocations": ALONE,
+    "idempotency_keys": ALONE,
     "departures": SHARED,
     "activity_events": SHARED,
     "visitors": SHARED,
@@ -105,7 +106,11 @@ class Person:
                 rest.put("/api/goals", json={"dailyMinutes": 30, "sessionsPerDay": 1}),
                 rest.put("/api/me/settings", json={"timeZone": "Europe/Berlin"}),
                 rest.post("/api/heartbeat"),
-                rest.post("/api/track-event", json={"type": "action", "actionName": "read"}),
+                rest.post(
+                    "/api/track-event",
+                    json={"type": "action", "actionName": "read"},
+                    headers={"Idempotency-Key": uuid.uuid4().hex},
+                ),
                 rest.post("/api/track-visit", json={"sessionId": uuid.uuid4().hex}),
             ]
             assert all(answer.status_code in (200, 204) for answer in done), done
