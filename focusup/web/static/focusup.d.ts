@@ -314,6 +314,8 @@ export interface PageTracker {
   on<Type extends keyof PageEvents>(type: Type, listener: (event: PageEvents[Type]) => void): () => void;
   /** A page, or a tab inside one, is viewed from now on. `title` is the document's by default. */
   view(page: string, params?: Record<string, string | number | boolean>, title?: string): void;
+  /** What is viewed from now on is viewed by another visitor; `FocusUp.forgetVisitor` calls it. */
+  forgetVisitor(): void;
   /** Nothing is viewed any more, for good. */
   stop(): void;
 }
