@@ -8,6 +8,7 @@ makes the server log a traceback, and it lives on.
 import asyncio
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,18 +75,18 @@ TEXTS = st.one_of(
 def id_of(text: str) -> str | int | None:
     """The id that an answer must carry: docs/protocol.md says what is one."""
     try:
-        found = json.loads(text).get("id")
+        found = json.loads(text.removeprefix("\ufeff")).get("id")
     except (ValueError, AttributeError, RecursionError):
         return None
-    if isinstance(found, str) and len(found) <= 64 and encodable(found):
-        return found
+    if isinstance(found, str):
+        return encodable(found) if len(found) <= 64 else None
     whole = isinstance(found, int) and not isinstance(found, bool)
     return found if whole and abs(found) <= 2**53 else None
 
 
-def encodable(text: str) -> bool:
-    """JSON can spell half a surrogate pair, which is no character."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+def encodable(text: str) -> str:
+    """JSON can spell half a surrogate pair, which is no character: it is answered as U+FFFD."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 def may_be_silent(text: str) -> bool:
