@@ -1,6 +1,6 @@
 # run: start the product   test: the fast tests   check: linters, types, fast tests
-# test-live, test-web, test-mongodb, faults: the other tiers (docs/testing.md)   test-all: all of
-# these   soak: ten minutes and more   coverage: lines covered by package
+# test-live, test-web, faults, test-elections, test-mongodb: the other tiers (docs/testing.md)
+# test-all: all of these   soak: ten minutes and more   coverage: lines covered by package
 # bench: the figures   audit: known vulnerabilities of the dependencies (asks pypi.org)
 # three-pages: an example site that is tracked   npm: the client library as a package, in dist/
 
@@ -25,7 +25,8 @@ BY_FILE := -n $(JOBS) --dist loadfile
 BY_GROUP := -n $(JOBS) --dist loadgroup
 SLOWEST := --durations=10 --durations-min=0.5
 
-.PHONY: run three-pages test test-live test-web test-mongodb faults test-all soak
+.PHONY: run three-pages test test-live test-web faults test-elections test-mongodb
+.PHONY: test-mongodb-all test-all soak
 .PHONY: check lint coverage audit bench npm clean
 .DEFAULT_GOAL := run
 
@@ -39,7 +40,7 @@ test: $(VENV)/.dev
 	$(PYTEST) tests/unit tests/contract $(BY_TEST) $(SLOWEST) $(ARGS)
 
 test-live: $(VENV)/.dev
-	$(PYTEST) tests/live $(BY_FILE) $(SLOWEST) $(ARGS)
+	$(PYTEST) tests/live $(BY_TEST) $(SLOWEST) $(ARGS)
 
 test-web: $(VENV)/.dev
 	$(PYTEST) tests/web $(BY_FILE) $(SLOWEST) $(ARGS)
@@ -47,11 +48,21 @@ test-web: $(VENV)/.dev
 faults: $(VENV)/.dev
 	$(PYTEST) tests/faults $(BY_GROUP) $(SLOWEST) $(ARGS)
 
+# The faults of a replica set, which start their own; then what runs on any database.
+test-elections: $(VENV)/.dev
+	$(PYTEST) tests/mongodb $(BY_FILE) $(SLOWEST) $(ARGS)
+
 test-mongodb: $(VENV)/.dev
 	$(BIN)/python -m tests.support.mongod -- \
-	  $(PYTEST) tests/mongodb tests/unit/models tests/live tests/faults $(BY_GROUP) $(SLOWEST) $(ARGS)
+	  $(PYTEST) tests/unit/models tests/contract $(BY_TEST) $(SLOWEST) $(ARGS)
 
-test-all: test test-live test-web faults test-mongodb
+# What runs in real time there, too: three quarters of an hour.
+test-mongodb-all: test-elections
+	$(BIN)/python -m tests.support.mongod -- $(PYTEST) tests/unit/models tests/contract \
+	  tests/live tests/faults --ignore=tests/live/deploy --ignore=tests/live/database \
+	  --ignore=tests/live/scripts $(BY_GROUP) $(SLOWEST) $(ARGS)
+
+test-all: test test-live test-web faults test-elections test-mongodb
 
 # After tiers that ran with COVERAGE=1.
 coverage: $(VENV)/.dev
