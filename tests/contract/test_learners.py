@@ -1,5 +1,6 @@
 """What a learner gets: statistics, goals, zones and idle modes, from a real server."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -9,8 +10,9 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
+from tests.support.app_server import AppServer, running_app
 from tests.support.database_programs import until
-from tests.support.live_server import running_server
+from tests.support.embedded import shared_uri
 from tests.support.server import Server
 from tests.support.socket_client import connected
 from tests.support.study import past_session
@@ -20,7 +22,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("learners")) as server:
+    with running_app(tmp_path_factory.mktemp("learners"), shared_uri()) as server:
         yield server
 
 
@@ -195,7 +197,7 @@ def test_goals_are_set_shown_and_taken_back(server: Server) -> None:
 
 async def test_a_goal_is_told_once_to_all_tabs(server: Server, db: Any) -> None:
     user = "reaching"
-    db.sessions.insert_one(past_session(user, datetime.now(UTC) - timedelta(seconds=60), active=57))
+    db.sessions.insert_one(past_session(user, datetime.now(UTC) - timedelta(seconds=60), active=59))
     with server.rest(user) as client:
         client.put("/api/goals", json={"dailyMinutes": 1}).raise_for_status()
         session = new_session(client)
@@ -296,14 +298,16 @@ def test_another_idle_mode_is_refused(server: Server, mode: object) -> None:
         assert client.post("/api/sessions", json={"idleMode": mode}).status_code == 422
 
 
-async def test_a_silence_of_five_seconds_is_idle_where_that_was_chosen(server: Server) -> None:
-    with server.rest("short silence") as client:
+async def test_a_silence_of_five_seconds_is_idle_where_that_was_chosen(
+    app_server: AppServer,
+) -> None:
+    with app_server.rest("short silence") as client:
         session = new_session(client, idleMode=5)
-        async with connected(server, "short silence") as tab:
+        async with connected(app_server, "short silence") as tab:
             await tab.start(session["_id"])
-            while (tick := await tab.next("tick"))["elapsedSeconds"] < 8:
-                pass
-            assert (tick["activeSeconds"], tick["idleSeconds"]) == (5, 3)
+            await asyncio.to_thread(app_server.advance, 8)
+            ended = (await tab.ask("stop", "stopped"))["session"]
+    assert (ended["activeSeconds"], ended["idleSeconds"]) == (5, 3)
 
 
 def test_the_zone_of_the_account_is_the_one_of_the_settings(server: Server) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.live_server import running_server
+from tests.support.app_server import running_app
+from tests.support.embedded import shared_uri
 from tests.support.server import Server
 
 COOKIE = "focusup_visitor"
@@ -19,7 +20,7 @@ COOKIE = "focusup_visitor"
 @pytest.fixture(scope="module")
 def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One of our own: the pages of other tests are none of its statistics."""
-    with running_server(tmp_path_factory.mktemp("stats")) as server:
+    with running_app(tmp_path_factory.mktemp("stats"), shared_uri()) as server:
         yield server
 
 
