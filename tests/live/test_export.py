@@ -93,7 +93,11 @@ async def test_an_export_has_everything(tmp_path: Path) -> None:
         assert disposition.endswith('.json"')
         assert answer.headers["content-type"] == "application/json"
         assert whole["account"] == me
-        assert whole["settings"] == {"timeZone": "Europe/Berlin"}
+        assert whole["settings"] == {
+            "timeZone": "Europe/Berlin",
+            "weekStartsOn": "monday",
+            "dayStartsAt": "00:00",
+        }
         assert [goals["dailyMinutes"] for goals in whole["goals"]] == [30]
         assert whole["firstSeenAt"] is not None
         assert whole["lastSeenAt"] is not None
