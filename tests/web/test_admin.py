@@ -479,7 +479,8 @@ async def test_a_user_is_told_how_to_become_an_admin(
         await page.get_by_role("button", name="Check again").click()
         await expect(page.locator("#checked")).to_have_text("You are no admin yet.")
         assert shown.asked("/api/admin") == 0
-        run_cli(empty, tmp_path, (await page.locator("#command").inner_text()).split()[1:])
+        command = (await page.locator("#command").inner_text()).split()[1:]
+        run_cli(empty, tmp_path, [*command, "--yes"])
         await page.get_by_role("button", name="Check again").click()
         await expect(page.locator("#users th")).to_have_text(email)
 
