@@ -17,22 +17,27 @@ from realtime.records import SessionRecords
 from realtime.service import SessionService
 from realtime.tracked import TrackedSession
 from scoring.timeline import unpack
-from tests.support.embedded import embedded_database
+from tests.support.embedded import AnyDatabase, embedded_database
 from tests.support.tab import Tab
+
+
+async def started(db: AnyDatabase) -> SessionService:
+    service = SessionService(
+        db,
+        SystemClock(),
+        idle_after_s=15,
+        max_sockets_per_user=10,
+        max_sockets=100,
+        learning=Learning(db),
+    )
+    await service.start()
+    return service
 
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[SessionService]:
     async with embedded_database(tmp_path) as db:
-        service = SessionService(
-            db,
-            SystemClock(),
-            idle_after_s=15,
-            max_sockets_per_user=10,
-            max_sockets=100,
-            learning=Learning(db),
-        )
-        await service.start()
+        service = await started(db)
         yield service
         assert await service.stop(within_s=5) == []
 
@@ -158,15 +163,7 @@ async def test_target_and_title_change_while_tracked(service: SessionService) ->
 
 async def test_after_the_stop_nobody_joins(tmp_path: Path) -> None:
     async with embedded_database(tmp_path) as db:
-        service = SessionService(
-            db,
-            SystemClock(),
-            idle_after_s=15,
-            max_sockets_per_user=10,
-            max_sockets=100,
-            learning=Learning(db),
-        )
-        await service.start()
+        service = await started(db)
         id_ = (await records(service).create("ada", NewSession())).id
         joining: list[Any] = [asyncio.create_task(join(service, id_)) for _ in range(3)]
         await asyncio.sleep(0)
