@@ -17,7 +17,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from benchmarks.load import ACTIVITY, Client, connect_all
 from benchmarks.servers import SECRET, Which, raise_descriptor_limit, running
 from benchmarks.sessions import insert
-from models.tokens import TokenAuthority
+from models.tokens.access_tokens import TokenAuthority
 
 
 async def measure(which: Which, count: int, hertz: float, seconds: float) -> float:

@@ -23,12 +23,14 @@ from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorClient
 
 from benchmarks.servers import SECRET, running
-from models import events, known_users, presence, running_counts, visits
-from models.focus_metrics import focus_metrics
-from models.known_users import UsersQuery, list_users
-from models.metrics import Dashboard
-from models.sessions import NewSession, ended_fields, new_document
-from models.tokens import TokenAuthority
+from models.accounts import user_directory
+from models.accounts.user_directory import UsersQuery, list_users
+from models.activity import events, presence, visits
+from models.admin.dashboard import Dashboard
+from models.admin.session_metrics import focus_metrics
+from models.base import incremental_counts
+from models.sessions.session import NewSession, ended_fields, new_document
+from models.tokens.access_tokens import TokenAuthority
 from scoring.utc_days import day_of, days_between, last_days, last_months
 
 DAYS = 180
@@ -59,7 +61,7 @@ def made(count: int, now: datetime, chance: Random) -> Made:
     seen = zip(users, instants(len(users), now), strict=True)
     yield presence.COLLECTION, ({"_id": user, "last_seen_at": at} for user, at in seen)
     firsts = zip(users, instants(len(users), now), strict=True)
-    yield known_users.COLLECTION, ({"_id": user, "first_seen_at": at} for user, at in firsts)
+    yield user_directory.COLLECTION, ({"_id": user, "first_seen_at": at} for user, at in firsts)
 
 
 def visit(at: datetime, now: datetime, chance: Random) -> Row:
@@ -97,7 +99,7 @@ async def fill(db: Any, kinds: Made) -> None:
         while chunk := list(itertools.islice(rows, CHUNK)):
             await db[name].insert_many(chunk, ordered=False)
     # The server has remembered that these days, which are over, were empty.
-    await db[running_counts.COLLECTION].delete_many({})
+    await db[incremental_counts.COLLECTION].delete_many({})
 
 
 def metrics_of(db: Any) -> dict[str, Read]:

@@ -21,17 +21,17 @@ from unittest.mock import patch
 
 from benchmarks.metrics import percentile
 from benchmarks.servers import raise_descriptor_limit
-from models.fence import Stamps
-from realtime.clock import ManualClock
-from realtime.counting import Counting
-from realtime.figures import Figures, Histogram
-from realtime.hub import Hub
-from realtime.meter import SECOND_US, Meter
-from realtime.tracked import Tracked
-from routes.exposition import Exposition
-from routes.health import DatabaseWatch
-from routes.metrics import Metrics
-from routes.observing import RequestFigures
+from models.base.compare_and_set import Stamps
+from realtime.engine.clock import ManualClock
+from realtime.engine.meter import SECOND_US, Meter
+from realtime.engine.metrics import Figures, Histogram
+from realtime.engine.tracked import Tracked
+from realtime.sockets.pipeline import Counting
+from realtime.sockets.registry import Hub
+from routes.http.request_metrics import RequestFigures
+from routes.monitoring.endpoint import Metrics
+from routes.monitoring.health import DatabaseWatch
+from routes.monitoring.prometheus import Exposition
 from scoring.timeline import Counts
 
 AIM_MS = 20

@@ -23,14 +23,14 @@ from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from focusup.database import open_database
-from models import page_views, visitors
-from models.indexes import ensure_indexes
-from models.page_closing import Periods
-from models.page_days import DAY
-from models.page_reports import PagesQuery, StatsRange
-from models.page_stats import FRESH_FOR, PageStats
-from models.page_views import new_view
-from models.visitor_stats import Reader, VisitorQuery, VisitorStats
+from models.base.indexes import ensure_indexes
+from models.page_statistics.day_tally import DAY
+from models.page_statistics.reports import PagesQuery, StatsRange
+from models.page_statistics.rollup_job import Periods
+from models.page_statistics.statistics import FRESH_FOR, PageStats
+from models.page_statistics.visitor_statistics import Reader, VisitorQuery, VisitorStats
+from models.pageviews import page_view, visitors
+from models.pageviews.page_view import new_view
 
 TODAY = date(2026, 3, 20)
 NOW = datetime(2026, 3, 20, 15, tzinfo=UTC)
@@ -70,7 +70,7 @@ async def fill(db: Database, views: int, pages: int) -> None:
     for first in range(0, views, BATCH):
         part = started[first : first + BATCH]
         documents = [a_view(chance, at, pages, people) for at in part]
-        await db[page_views.COLLECTION].insert_many(documents)
+        await db[page_view.COLLECTION].insert_many(documents)
     for first in range(0, people, BATCH):
         known = [
             {"_id": f"{n:032x}", "userId": None, "firstSeenAt": NOW - YEAR, "lastSeenAt": NOW}
@@ -110,7 +110,7 @@ async def ask(name: str, question: Question, rounds: int) -> None:
 
 
 async def measure(db: Database, views: int, pages: int, rounds: int) -> None:
-    indexes = {**visitors.INDEXES, page_views.COLLECTION: page_views.INDEXES}
+    indexes = {**visitors.INDEXES, page_view.COLLECTION: page_view.INDEXES}
     await ensure_indexes(db, indexes)
     began_s = time.perf_counter()
     await fill(db, views, pages)

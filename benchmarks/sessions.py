@@ -27,8 +27,8 @@ from motor.motor_asyncio import AsyncIOMotorClient
 
 from benchmarks.load import Client, connect_all, stay_active
 from benchmarks.servers import SECRET, Which, raise_descriptor_limit, running
-from models.sessions import NewSession, ended_fields, new_document
-from models.tokens import TokenAuthority
+from models.sessions.session import NewSession, ended_fields, new_document
+from models.tokens.access_tokens import TokenAuthority
 
 ACTIVITY_EVERY_S = 5.0
 WARM_UP_S = 3.0

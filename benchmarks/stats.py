@@ -21,13 +21,13 @@ from motor.motor_asyncio import AsyncIOMotorClient
 
 from benchmarks.metrics import percentile, timed
 from benchmarks.servers import SECRET, running
-from models import study_periods
-from models.learners import Learner
-from models.past_sessions import past_session
-from models.session_store import new_id
-from models.sessions import NewSession, ended_fields
-from models.study_periods import StudyPeriods
-from models.tokens import TokenAuthority
+from models.accounts.settings import Learner
+from models.sessions.past_sessions import past_session
+from models.sessions.queries import new_id
+from models.sessions.session import NewSession, ended_fields
+from models.study import day_cache
+from models.study.day_cache import StudyPeriods
+from models.tokens.access_tokens import TokenAuthority
 from scoring.timeline import SECOND_US, Kind, Run
 
 AIMS_MS = {5_000: 50, 50_000: 300}
@@ -138,7 +138,7 @@ async def measure(count: int, per_day: int, times: int) -> dict[str, list[float]
                 taken[name] = [await timed(ask) for _ in range(times)]
 
         async def naive() -> None:
-            await db[study_periods.COLLECTION].delete_many({})
+            await db[day_cache.COLLECTION].delete_many({})
             await Forgetful(db).read(learner, datetime.now(UTC))
 
         taken["naive: all sessions read"] = [await timed(naive) for _ in range(5)]

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 
 from benchmarks.metrics import percentile
 from benchmarks.servers import SECRET, Server, Which, raise_descriptor_limit, running
-from models.tokens import TokenAuthority
+from models.tokens.access_tokens import TokenAuthority
 
 WARM_UP_S = 2.0
 

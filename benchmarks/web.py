@@ -18,9 +18,9 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from playwright.async_api import Browser, async_playwright
 
 from benchmarks.servers import SECRET, Server, running
-from focusup.demo.filling import add
-from models.departures import Departures
-from models.users import find_user_by_email, set_role
+from focusup.demo.storage import add
+from models.accounts.users import find_user_by_email, set_role
+from models.privacy.deletions import Departures
 
 PAGES = ("/", "/me", "/admin")
 EMAIL, PASSWORD = "demo@focusup.test", "correct horse"

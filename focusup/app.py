@@ -8,97 +8,91 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any, Protocol
 
-from focusup import descriptors, requests, websockets
-from focusup.descriptors import Capacity
-from focusup.foreign import foreign_issuer
+from focusup import file_descriptors
+from focusup.asgi import hypercorn_hooks, request_handling
+from focusup.file_descriptors import Capacity
+from focusup.security.external_issuer import foreign_issuer
 from focusup.settings import Settings
 from focusup.web.pages import install_pages
-from models import (
-    accounts,
-    attempts,
-    departures,
-    events,
-    goals_reached,
-    idempotency,
-    known_users,
-    page_views,
-    presence,
-    schema,
-    servers,
-    session_store,
-    study_periods,
-    visitor_tallies,
-    visitors,
-    visits,
-)
-from models.accounts import Accounts
-from models.attempts import Attempts
-from models.beacons import Beacons, Engagement
-from models.budgets import MEGABYTE, StorageBudget
-from models.coefficients import Coefficients
-from models.departures import Departures
-from models.export import Exports
-from models.idempotency import IdempotencyKeys
-from models.indexes import IndexSpec, ensure_indexes, with_retention
-from models.learning import Learning
-from models.leaving import remove_person
-from models.metrics import Dashboard
-from models.page_closing import Periods
-from models.page_stats import PageStats
-from models.page_views import size_of
-from models.revocations import Revocations
-from models.storage import StatementRefused, StorageUnavailable, translated
-from models.tokens import TokenAuthority
-from models.visitor_stats import VisitorStats
-from models.visitors import VisitorKeys
-from models.visits import VisitorHashes
-from realtime.clock import Clock, SystemClock
-from realtime.hub import Room
-from realtime.leavers import Leavers
-from realtime.page_names import PageNames
-from realtime.page_service import PageService
-from realtime.records import SessionRecords
-from realtime.remembering import Remembering
-from realtime.reports import Reports
-from realtime.rolling_up import RollingUp
-from realtime.service import SessionService
-from realtime.session_socket import SocketSettings
-from realtime.sign_outs import SignOuts
-from routes import admin, auth, engagement, health, me, metrics, sessions, sockets, stats, tracking
-from routes import coefficients as coefficients_routes
-from routes import learners as learners_routes
-from routes.addresses import TrustedProxies
-from routes.answer_examples import EXAMPLES
-from routes.bodies import install_limits
-from routes.exposition import Exposition, Kinds, Strangers
-from routes.health import DatabaseWatch, DiskWatch, HealthCheck, Pinged
-from routes.limits import install_rate_limits
-from routes.metrics import Metrics
-from routes.openapi import install_openapi
-from routes.origins import Origins
-from routes.problems import install_problems
-from routes.reporting import Reporting
-from routes.security_headers import install_security_headers
-from routes.services import Services, install_services, utc_now
-from routes.socket_page import install_socket_page
+from models.accounts import idempotency_keys, login_throttle, service, user_directory
+from models.accounts.idempotency_keys import IdempotencyKeys
+from models.accounts.login_throttle import Attempts
+from models.accounts.service import Accounts
+from models.activity import events, presence, visits
+from models.activity.visits import VisitorHashes
+from models.admin.dashboard import Dashboard
+from models.base.driver_errors import StatementRefused, StorageUnavailable, translated
+from models.base.indexes import IndexSpec, ensure_indexes, with_retention
+from models.cluster import processes
+from models.migrations import schema_version
+from models.page_statistics import visitor_tallies
+from models.page_statistics.rollup_job import Periods
+from models.page_statistics.statistics import PageStats
+from models.page_statistics.visitor_statistics import VisitorStats
+from models.pageviews import page_view, visitors
+from models.pageviews.beacons import Beacons, Engagement
+from models.pageviews.coefficients import Coefficients
+from models.pageviews.page_view import size_of
+from models.pageviews.storage_budgets import MEGABYTE, StorageBudget
+from models.pageviews.visitors import VisitorKeys
+from models.privacy import deletions
+from models.privacy.deletions import Departures
+from models.privacy.erasure import remove_person
+from models.privacy.export import Exports
+from models.sessions import queries
+from models.study import day_cache, goal_events
+from models.study.service import Learning
+from models.tokens.access_tokens import TokenAuthority
+from models.tokens.revocations import Revocations
+from realtime.cluster.account_deletion import Leavers
+from realtime.cluster.revocation_listener import SignOuts
+from realtime.engine.clock import Clock, SystemClock
+from realtime.ingest.reports import Reports
+from realtime.jobs.dashboard_warmup import Remembering
+from realtime.jobs.rollup_job import RollingUp
+from realtime.pageviews.page_limit import PageNames
+from realtime.pageviews.tracking import PageService
+from realtime.sessions.service import SessionRecords
+from realtime.sessions.socket import SocketSettings
+from realtime.sessions.tracking import SessionService
+from realtime.sockets.registry import Room
+from routes.access.rate_limits import install_rate_limits
+from routes.api import admin, auth, beacons, me, page_stats, sessions, sockets
+from routes.api import coefficients as coefficients_routes
+from routes.api import learners as learners_routes
+from routes.api import visits as visit_routes
+from routes.docs.answer_examples import EXAMPLES
+from routes.docs.asyncapi_html import install_socket_page
+from routes.docs.openapi import install_openapi
+from routes.http.bodies import install_limits
+from routes.http.client_address import TrustedProxies
+from routes.http.cors import Origins
+from routes.http.problems import install_problems
+from routes.http.reporting import Reporting
+from routes.http.security_headers import install_security_headers
+from routes.http.services import Services, install_services, utc_now
+from routes.monitoring import endpoint, health
+from routes.monitoring.endpoint import Metrics
+from routes.monitoring.health import DatabaseWatch, DiskWatch, HealthCheck, Pinged
+from routes.monitoring.prometheus import Exposition, Kinds, Strangers
 
 VERSION = version("focusup")
 INDEXES: Mapping[str, tuple[IndexSpec, ...]] = {
-    **accounts.INDEXES,
-    **servers.INDEXES,
+    **service.INDEXES,
+    **processes.INDEXES,
     **visitors.INDEXES,
-    session_store.COLLECTION: session_store.INDEXES,
-    page_views.COLLECTION: page_views.INDEXES,
+    queries.COLLECTION: queries.INDEXES,
+    page_view.COLLECTION: page_view.INDEXES,
     visitor_tallies.COLLECTION: visitor_tallies.INDEXES,
-    known_users.COLLECTION: known_users.INDEXES,
-    study_periods.COLLECTION: study_periods.INDEXES,
-    goals_reached.COLLECTION: goals_reached.INDEXES,
+    user_directory.COLLECTION: user_directory.INDEXES,
+    day_cache.COLLECTION: day_cache.INDEXES,
+    goal_events.COLLECTION: goal_events.INDEXES,
     visits.COLLECTION: visits.INDEXES,
     presence.COLLECTION: presence.INDEXES,
     events.COLLECTION: events.INDEXES,
-    departures.COLLECTION: departures.INDEXES,
-    attempts.COLLECTION: attempts.INDEXES,
-    idempotency.COLLECTION: idempotency.INDEXES,
+    deletions.COLLECTION: deletions.INDEXES,
+    login_throttle.COLLECTION: login_throttle.INDEXES,
+    idempotency_keys.COLLECTION: idempotency_keys.INDEXES,
 }
 VISIT_EVERY_S = 300
 """Twice within the time for which a visit stays active; oftener where that is set shorter."""
@@ -119,7 +113,7 @@ def create_app(
     *,
     clock: Clock | None = None,
     now: Callable[[], datetime] = utc_now,
-) -> requests.App:
+) -> request_handling.App:
     """Build the application; it begins to count with its `before_serving`.
 
     Args:
@@ -133,7 +127,7 @@ def create_app(
         SecretError: The keys of another issuer can't be used.
     """
     foreign = foreign_issuer(settings)
-    app = requests.App("focusup")
+    app = request_handling.App("focusup")
     app.url_map.merge_slashes = False  # its redirect would be a page of HTML, not a problem
     access_ttl_s = settings.access_token_minutes * 60
     gone = Departures(database.db, secret, access_ttl_s)
@@ -176,7 +170,7 @@ def create_app(
         max_waiting=settings.max_waiting_views,
     )
     wanted = Capacity(settings.max_sockets, settings.max_idle_connections)
-    room = Room(descriptors.within(descriptors.soft_limit(), wanted).in_all)
+    room = Room(file_descriptors.within(file_descriptors.soft_limit(), wanted).in_all)
     service.hub.room = pages.hub.room = room
     active_visit_ttl_s = settings.active_visit_ttl_minutes * 60
     dashboard = Dashboard(
@@ -246,7 +240,7 @@ def create_app(
             is_proxied=bool(settings.trusted_proxies),
         ),
         origins=Origins(settings.allowed_origins, proxies),
-        take_over=websockets.take_over,
+        take_over=hypercorn_hooks.take_over,
         now=now,
     )
     install_services(app, members)
@@ -260,11 +254,11 @@ def create_app(
         of_address_per_minute=settings.requests_of_address,
         enabled=settings.rate_limits,
     )
-    websockets.install()
-    requests.install(app)
+    hypercorn_hooks.install()
+    request_handling.install(app)
     for module in (
-        *(admin, auth, coefficients_routes, engagement, health, learners_routes),
-        *(me, metrics, sessions, sockets, stats, tracking),
+        *(admin, auth, coefficients_routes, beacons, health, learners_routes),
+        *(me, endpoint, sessions, sockets, page_stats, visit_routes),
     ):
         app.register_blueprint(module.blueprint)
     install_openapi(app, VERSION, EXAMPLES)
@@ -332,8 +326,8 @@ def indexes_of(settings: Settings) -> Mapping[str, tuple[IndexSpec, ...]]:
     """All indexes, with the retention that is set."""
     page_views_days = settings.retention_days_page_views
     kept = {
-        (session_store.COLLECTION, "endedAt"): settings.retention_days_sessions,
-        (page_views.COLLECTION, "startedAt"): page_views_days,
+        (queries.COLLECTION, "endedAt"): settings.retention_days_sessions,
+        (page_view.COLLECTION, "startedAt"): page_views_days,
         (visitors.BROWSER_SESSIONS, "startedAt"): page_views_days,
         (visitors.VISITORS, "lastSeenAt"): page_views_days,
         (visitor_tallies.COLLECTION, "countedAt"): page_views_days,
@@ -353,8 +347,8 @@ async def prepare(
     Raises SchemaTooNew, StorageUnavailable or StatementRefused.
     """
     with translated():
-        await schema.migrate(database.db)
+        await schema_version.migrate(database.db)
         if await ensure_indexes(database.db, indexes):
             await database.checkpoint()
         if database.kind != "mongodb":  # a child of ours, or memory: nobody else uses it
-            await servers.forget_all(database.db)
+            await processes.forget_all(database.db)

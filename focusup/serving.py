@@ -24,22 +24,22 @@ import click
 import structlog
 from hypercorn.asyncio import serve
 
-from focusup import descriptors
-from focusup.admission import Admission
+from focusup import file_descriptors
 from focusup.app import VERSION, create_app, indexes_of, prepare
-from focusup.connections import ConnectionLimits, ServerConfig
+from focusup.asgi.admission import Admission
+from focusup.asgi.idle_connections import ConnectionLimits, ServerConfig
+from focusup.cancellation import Interrupted, unless_set
 from focusup.database import NOTHING_KEPT, DatabaseError, OpenedDatabase, open_database
-from focusup.descriptors import Capacity
+from focusup.file_descriptors import Capacity
 from focusup.listening import BACKLOG, ListenError, bind, listen
 from focusup.logs import configure_logs
-from focusup.secrets import SecretError, is_kept, load_secret, secret_file
+from focusup.security.signing_key import SecretError, is_kept, load_secret, secret_file
 from focusup.settings import Settings
-from focusup.waiting import Interrupted, unless_set
-from models.schema import SchemaTooNew
-from models.storage import StatementRefused, StorageUnavailable
-from routes.addresses import TrustedProxies
-from routes.services import KEY, Services
-from routes.sockets import PATHS
+from models.base.driver_errors import StatementRefused, StorageUnavailable
+from models.migrations.schema_version import SchemaTooNew
+from routes.api.sockets import PATHS
+from routes.http.client_address import TrustedProxies
+from routes.http.services import KEY, Services
 
 STOP_WITHIN_S = 5.0
 ANSWER_WITHIN_S = 1.5
@@ -192,13 +192,13 @@ def _stop_signal() -> asyncio.Event:
 def _within_descriptors(settings: Settings) -> Settings:
     """The settings, with no more connections than the system has descriptors for."""
     wanted = Capacity(settings.max_sockets, settings.max_idle_connections)
-    limit = descriptors.raise_limit(descriptors.needed_files(wanted))
-    found = descriptors.within(limit, wanted)
+    limit = file_descriptors.raise_limit(file_descriptors.needed_files(wanted))
+    found = file_descriptors.within(limit, wanted)
     if found != wanted:
         log.warning(
             "too_few_descriptors",
             limit=limit,
-            needed=descriptors.needed_files(wanted),
+            needed=file_descriptors.needed_files(wanted),
             max_sockets=found.max_sockets,
             max_idle_connections=found.max_idle,
         )

@@ -171,7 +171,7 @@ class Settings(BaseSettings):
     @field_validator("allowed_origins")
     @classmethod
     def each_an_origin(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        from routes.origin_names import normalised_origin
+        from routes.http.origin_names import normalised_origin
 
         try:
             return tuple(map(normalised_origin, value))

@@ -16,9 +16,9 @@ from heapq import merge as merge_sorted
 from itertools import islice
 from typing import Any, NamedTuple
 
-from scoring.by_hand import Entry
-from scoring.covered import Covered
+from scoring.intervals import Covered
 from scoring.local_days import Calendar
+from scoring.manual_seconds import Entry
 from scoring.text import clean
 from scoring.timeline import Kind, Run
 

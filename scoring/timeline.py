@@ -10,7 +10,8 @@ What must always hold:
   runs is away;
 - the last run may be open: it has no length of its own, but all that the counters have
   beyond the other runs. So a second costs a timeline nothing, only a change does;
-- seconds entered by hand are no part of it (`scoring.by_hand`), though the counters hold them;
+- seconds entered by hand are no part of it (`scoring.manual_seconds`), though the
+  counters hold them;
 - it never has more than `MAX_RUNS` runs: older ones are drawn together then, which keeps
   every sum and moves what was where by a few runs at most.
 

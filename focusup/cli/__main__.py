@@ -1,4 +1,4 @@
-"""`python -m focusup.cli`, for where the console script is not on the path."""
+"""Run the command line as `python -m focusup.cli`; `python -m focusup` is shorter."""
 
 from focusup.cli import main
 

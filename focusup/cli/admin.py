@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from focusup.cli.accounts import Work, confirm, on_account
-from focusup.cli.configuration import load_settings
-from focusup.cli.reaching import with_data_dir, with_database
+from focusup.cli.account_lookup import Work, confirm, on_account
+from focusup.cli.attach import with_data_dir, with_database
+from focusup.configuration import load_settings
 
 if TYPE_CHECKING:
-    from models.account_care import Account
-    from models.users import Database, Role
+    from models.accounts.operator_actions import Account
+    from models.accounts.users import Role
+    from models.base.database import Database
 
 
 @click.group("admin")
@@ -58,7 +59,7 @@ def remove_command(email: str, data_dir: Path | None) -> None:
 @with_data_dir
 def list_command(data_dir: Path | None) -> None:
     """Print the addresses of all admins."""
-    from models.users import list_admins
+    from models.accounts.users import list_admins
 
     for user in with_database(load_settings(data_dir=data_dir), list_admins):
         click.echo(user.email)
@@ -72,7 +73,7 @@ def _with_role(role: "Role", shown: "Account | None" = None) -> "Work[Account]":
     """`shown` is the account that was confirmed, which no other may replace meanwhile."""
 
     async def work(db: "Database", account: "Account", now: datetime, _: datetime) -> "Account":
-        from models.account_care import give_role
+        from models.accounts.operator_actions import give_role
 
         if shown is not None and account.user.id != shown.user.id:
             raise click.ClickException("the account was replaced by another one meanwhile")

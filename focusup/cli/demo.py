@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from focusup.cli.configuration import load_settings
-from focusup.cli.reaching import address_of, with_data_dir, with_database
+from focusup.cli.attach import address_of, with_data_dir, with_database
+from focusup.configuration import load_settings
 
 if TYPE_CHECKING:
-    from focusup.demo.filling import Made
+    from focusup.demo.storage import Made
     from focusup.settings import Settings
-    from models.departures import Departures
-    from models.users import Database
+    from models.base.database import Database
+    from models.privacy.deletions import Departures
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ def add_command(email: str, seed: int, until: datetime | None, data_dir: Path | 
 
     Prints its address, a new password and where to look.
     """
-    from focusup.demo.filling import add
+    from focusup.demo.storage import add
 
     address, password = address_of(email, "--email"), secrets.token_urlsafe(9)
     settings = load_settings(data_dir=data_dir)
@@ -77,7 +77,7 @@ def add_command(email: str, seed: int, until: datetime | None, data_dir: Path | 
 @with_data_dir
 def remove_command(email: str, data_dir: Path | None) -> None:
     """Remove the account and everything that was made with it."""
-    from focusup.demo.filling import remove
+    from focusup.demo.storage import remove
 
     address, settings = address_of(email, "--email"), load_settings(data_dir=data_dir)
     now = datetime.now(UTC)
@@ -89,8 +89,8 @@ def _with_departures(
     settings: "Settings", work: "Callable[[Database, Departures], Awaitable[T]]"
 ) -> T:
     """`work` with the server's way to let somebody go, who may be signed in there."""
-    from focusup.secrets import SecretError, load_secret
-    from models.departures import Departures
+    from focusup.security.signing_key import SecretError, load_secret
+    from models.privacy.deletions import Departures
 
     async def run(db: "Database") -> T:
         ttl_s = settings.access_token_minutes * 60
@@ -104,7 +104,7 @@ def _with_departures(
 
 def _end_of(day: date, now: datetime) -> datetime:
     """When the day is over for the learner; now, if that is still to come."""
-    from focusup.demo.habits import ZONE
+    from focusup.demo.profile import ZONE
     from scoring.local_days import at_instant, midnight_us
 
     if day > now.date() + timedelta(days=1):
@@ -113,7 +113,7 @@ def _end_of(day: date, now: datetime) -> datetime:
 
 
 def _tell(made: "Made") -> None:
-    from focusup.demo.habits import NAME, STREAK_DAYS, ZONE
+    from focusup.demo.profile import NAME, STREAK_DAYS, ZONE
 
     site = made.site
     lines = (

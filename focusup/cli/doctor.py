@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from focusup.cli.reaching import with_data_dir
+from focusup.cli.attach import with_data_dir
 
 if TYPE_CHECKING:
     from focusup.doctor.findings import Finding

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from focusup.cli.configuration import load_settings
-from focusup.cli.reaching import with_data_dir, with_database
+from focusup.cli.attach import with_data_dir, with_database
+from focusup.configuration import load_settings
 
 if TYPE_CHECKING:
-    from models.page_views import Database
+    from models.base.database import Database
 
 
 @click.group("pages")
@@ -36,7 +36,7 @@ def prune_command(unseen_days: int, once: bool, dry_run: bool, data_dir: Path | 
     Running servers follow within a minute. Names that were viewed on one day alone expire by
     themselves after 2 days, others after 30.
     """
-    from models.page_views import ONE_DAY, delete_page_names, read_page_names
+    from models.pageviews.page_view import ONE_DAY, delete_page_names, read_page_names
 
     before = datetime.now(UTC) - timedelta(days=unseen_days)
 

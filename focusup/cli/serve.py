@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from focusup.cli.configuration import load_settings
+from focusup.configuration import load_settings
 
 
 @click.command("serve")

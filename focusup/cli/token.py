@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from focusup.cli.configuration import load_settings
+from focusup.configuration import load_settings
 
 
 @click.command("token")
@@ -30,9 +30,9 @@ def token_command(
     into its data directory.
     """
     settings = load_settings(data_dir=data_dir)
-    from focusup.secrets import SecretError, load_secret
-    from models.errors import Unauthorized
-    from models.tokens import TokenAuthority
+    from focusup.security.signing_key import SecretError, load_secret
+    from models.base.errors import Unauthorized
+    from models.tokens.access_tokens import TokenAuthority
 
     ttl_s = 60 * (settings.access_token_minutes if minutes is None else minutes)
     now = datetime.now(UTC)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from focusup.cli.accounts import describe, on_account
-from focusup.cli.configuration import load_settings
-from focusup.cli.reaching import with_data_dir, with_database
+from focusup.cli.account_lookup import describe, on_account
+from focusup.cli.attach import with_data_dir, with_database
+from focusup.configuration import load_settings
 
 if TYPE_CHECKING:
-    from models.account_care import Account
-    from models.users import Database
+    from models.accounts.operator_actions import Account
+    from models.base.database import Database
 
 
 @click.group("users")
@@ -47,8 +47,8 @@ def reset_password_command(email: str, data_dir: Path | None) -> None:
     async def work(
         db: "Database", account: "Account", now: datetime, until: datetime
     ) -> str | None:
-        from models.account_care import reset_password
-        from models.passwords import PasswordHashes
+        from models.accounts.operator_actions import reset_password
+        from models.accounts.passwords import PasswordHashes
 
         hashes = PasswordHashes()
         try:
@@ -70,7 +70,7 @@ def lock_command(email: str, data_dir: Path | None) -> None:
     """End all logins of an account, and refuse new ones."""
 
     async def work(db: "Database", account: "Account", now: datetime, until: datetime) -> str:
-        from models.account_care import lock
+        from models.accounts.operator_actions import lock
 
         await lock(db, account.user, now, until)
         return account.user.email
@@ -85,7 +85,7 @@ def unlock_command(email: str, data_dir: Path | None) -> None:
     """Let a locked account sign in again."""
 
     async def work(db: "Database", account: "Account", now: datetime, _until: datetime) -> str:
-        from models.account_care import unlock
+        from models.accounts.operator_actions import unlock
 
         await unlock(db, account.user, now)
         return account.user.email
@@ -106,7 +106,7 @@ def sign_out_command(email: str | None, everybody: bool, data_dir: Path | None) 
         return
 
     async def work(db: "Database", account: "Account", now: datetime, until: datetime) -> int:
-        from models.account_care import sign_out
+        from models.accounts.operator_actions import sign_out
 
         await sign_out(db, account.user, now, until)
         return account.logins
@@ -117,7 +117,7 @@ def sign_out_command(email: str | None, everybody: bool, data_dir: Path | None) 
 def _sign_out_everybody(data_dir: Path | None) -> int:
     from datetime import UTC, timedelta
 
-    from models.account_care import sign_out_everybody
+    from models.accounts.operator_actions import sign_out_everybody
 
     settings = load_settings(data_dir=data_dir)
     now = datetime.now(UTC)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from focusup.cancellation import Interrupted, unless_set
 from focusup.database.errors import DatabaseError, short, usable
 from focusup.database.ports import free_port, is_free
 from focusup.database.processes import (
@@ -22,8 +23,7 @@ from focusup.database.processes import (
     end_leftover,
 )
 from focusup.database.programs import Kind, Program
-from focusup.room import MAKE_ROOM, NEEDED_MIB, free_mib
-from focusup.waiting import Interrupted, unless_set
+from focusup.disk_space import MAKE_ROOM, NEEDED_MIB, free_mib
 
 READY_WITHIN_S = 10.0
 POLL_S = 0.02

@@ -8,16 +8,14 @@ import asyncio
 from typing import Any
 
 import pymongo
-from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.errors import ConfigurationError, ConnectionFailure, OperationFailure, PyMongoError
 
 from focusup.database.errors import DatabaseError, hosts
 from focusup.database.ports import LOOPBACK
+from models.base.database import Client
 
 CLOSE_WITHIN_S = 1.0
 RETRY_S = 0.02
-
-Client = AsyncIOMotorClient[dict[str, Any]]
 
 
 async def connect(uri: str, timeout_s: float) -> tuple[Client, str]:
@@ -101,7 +99,7 @@ async def close(client: Client) -> None:
 
 def _client(uri: str, timeout_s: float, **options: Any) -> Client:
     timeout_ms = round(timeout_s * 1000)
-    return AsyncIOMotorClient(
+    return Client(
         uri,
         w="majority",
         tz_aware=True,

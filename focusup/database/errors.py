@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from focusup.room import remedy
+from focusup.disk_space import remedy
 
 ADDRESS = re.compile(r"mongodb(?:\+srv)?://(?:[^/?#]*@)?(?P<hosts>[^/?#@]+)(?:[/?#][^@]*)?")
 

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import structlog
-from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from focusup.database.child import Child
 from focusup.database.connecting import close, connect, connect_to_child, until_it_answers
 from focusup.database.directory import hold
 from focusup.database.errors import short, usable
 from focusup.database.programs import Kind, Program, choose, how_to_keep, kinds_kept
+from models.base.database import Database
 
 DatabaseKind = Literal["mongodb", "mongod", "secantusdb", "memory"]
 MEMORY = "memory"
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class OpenedDatabase:
-    db: AsyncIOMotorDatabase[dict[str, Any]]
+    db: Database
     kind: DatabaseKind
     where: str
     """For people: what it is and where."""

@@ -13,10 +13,10 @@ from hashlib import sha256
 from random import Random
 from typing import NamedTuple, Self
 
-from focusup.demo.dice import dice, id_of
-from models.page_views import new_view
-from models.sessions import Document
-from models.wire import milliseconds
+from focusup.demo.seeded_random import dice, id_of
+from models.base.database import Document
+from models.base.schema_types import milliseconds
+from models.pageviews.page_view import new_view
 from scoring.local_days import ONE_DAY
 from scoring.utc_days import midnight
 

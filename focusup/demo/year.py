@@ -13,8 +13,7 @@ from random import Random
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from focusup.demo.dice import dice, id_of
-from focusup.demo.habits import (
+from focusup.demo.profile import (
     NOTES,
     PHASES,
     STREAK_DAYS,
@@ -24,10 +23,12 @@ from focusup.demo.habits import (
     Phase,
     Subject,
 )
-from models.idle_modes import idle_after_s
-from models.past_sessions import past_session
-from models.sessions import Document, NewSession, ended_fields
-from models.wire import milliseconds
+from focusup.demo.seeded_random import dice, id_of
+from models.base.database import Document
+from models.base.schema_types import milliseconds
+from models.sessions.idle_modes import idle_after_s
+from models.sessions.past_sessions import past_session
+from models.sessions.session import NewSession, ended_fields
 from scoring.local_days import ONE_DAY, date_of, instant_us
 from scoring.streaks import NO_GOALS, Goals, GoalsSince, goals_on
 from scoring.timeline import SECOND_US, Kind, Run

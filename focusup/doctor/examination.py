@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from focusup.cli.configuration import WrongSettingsError, read_settings
-from focusup.doctor import address, configured, installation, machine, reached, storage
+from focusup.configuration import WrongSettingsError, read_settings
+from focusup.doctor import address, configuration, database_check, installation, machine, storage
 from focusup.doctor.findings import Finding, failed, failed_as_told
 from focusup.settings import Settings
 
@@ -25,22 +25,22 @@ def examine(**options: Any) -> Iterator[Finding]:
     yield from _made(
         "wall clock", lambda: machine.wall_clock(synchronised=machine.is_synchronised())
     )
-    yield from _made("settings", configured.misspelt)
+    yield from _made("settings", configuration.misspelt)
     try:
         settings = read_settings(**options)
     except WrongSettingsError as wrong:
         for line in wrong.lines:
             yield failed("settings", line, "correct it, then ask again: more is looked at then")
         return
-    yield from _made("settings", lambda: configured.sources(options))
+    yield from _made("settings", lambda: configuration.sources(options))
     yield from _with_settings(settings)
 
 
 def _with_settings(settings: Settings) -> Iterator[Finding]:
-    yield from _made("secret", lambda: configured.secret(settings))
-    yield from _made("other issuer", lambda: configured.other_issuer(settings))
-    yield from _made("origins", lambda: configured.origins(settings))
-    yield from _made("proxies", lambda: configured.proxies(settings))
+    yield from _made("secret", lambda: configuration.secret(settings))
+    yield from _made("other issuer", lambda: configuration.other_issuer(settings))
+    yield from _made("origins", lambda: configuration.origins(settings))
+    yield from _made("proxies", lambda: configuration.proxies(settings))
     yield from _made(
         "open files",
         lambda: machine.open_files(settings.max_sockets, settings.max_idle_connections),
@@ -51,7 +51,7 @@ def _with_settings(settings: Settings) -> Iterator[Finding]:
     if settings.mongodb_uri is None:
         yield from _made("disk", lambda: storage.room(settings.data_dir))
         yield from _made("database program", lambda: storage.database_program(settings.data_dir))
-    yield from _made("database", lambda: asyncio.run(reached.database(settings)))
+    yield from _made("database", lambda: asyncio.run(database_check.database(settings)))
 
 
 def _made(name: str, check: Check) -> Iterator[Finding]:

@@ -6,8 +6,8 @@ import sys
 import time
 from datetime import UTC, datetime
 
-from focusup.descriptors import SPARE_FILES, Capacity, needed_files
 from focusup.doctor.findings import Finding, failed, ok, warning
+from focusup.file_descriptors import SPARE_FILES, Capacity, needed_files
 
 NO_EARLIER = datetime(2026, 1, 1, tzinfo=UTC)
 NO_LATER = datetime(2100, 1, 1, tzinfo=UTC)

@@ -6,8 +6,8 @@ from pathlib import Path
 from focusup.database.directory import holder
 from focusup.database.errors import short
 from focusup.database.programs import choose, how_to_keep, kinds_kept, version_of
+from focusup.disk_space import CHOOSE_ANOTHER, MAKE_ROOM, NEEDED_MIB, free_mib
 from focusup.doctor.findings import Finding, failed, ok, warning
-from focusup.room import CHOOSE_ANOTHER, MAKE_ROOM, NEEDED_MIB, free_mib
 
 COMFORTABLE_MIB = 1024
 

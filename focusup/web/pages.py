@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 from focusup.web.assets import ASK_EACH_TIME, FOR_GOOD, Asset, Assets, send
 from focusup.web.texts import Texts, language_of, load_texts, of_page
-from routes.problems import MEDIA_TYPE, handle
+from routes.http.problems import MEDIA_TYPE, handle
 
 HERE = Path(__file__).parent
 PAGES: Mapping[str, str] = {"/": "study", "/me": "progress", "/admin": "admin"}

@@ -14,8 +14,8 @@ import pymongo
 import pytest
 from bson import ObjectId
 
-from realtime import wire
-from realtime.clock import ManualClock
+from realtime.engine.clock import ManualClock
+from realtime.sockets import transport
 from scoring.focus import focus_score
 from tests.support.app_server import AppServer, manual_clock, running_app
 from tests.support.embedded import shared_uri
@@ -289,9 +289,9 @@ async def test_a_session_is_abandoned_after_30_minutes(app_server: AppServer) ->
 async def test_a_peer_that_answers_no_ping_is_gone(
     app_server: AppServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert wire.PING_EVERY_S + wire.PONG_WITHIN_S < 40
-    monkeypatch.setattr(wire, "PING_EVERY_S", 0.2)
-    monkeypatch.setattr(wire, "PONG_WITHIN_S", 0.3)
+    assert transport.PING_EVERY_S + transport.PONG_WITHIN_S < 40
+    monkeypatch.setattr(transport, "PING_EVERY_S", 0.2)
+    monkeypatch.setattr(transport, "PONG_WITHIN_S", 0.3)
     session_id = new_session(app_server)
     async with connected(app_server) as client:
         await client.start(session_id)

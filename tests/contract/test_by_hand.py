@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from realtime.clock import ManualClock
+from realtime.engine.clock import ManualClock
 from tests.contract.test_accuracy import passes, stop
 from tests.support.app_server import AppServer, running_app
 from tests.support.embedded import shared_uri

@@ -10,8 +10,8 @@ import httpx
 import pymongo
 import pytest
 
-from models.idempotency import MAX_BODY_CHARS, Claimed, Request, fingerprint
-from routes import idempotency
+from models.accounts.idempotency_keys import MAX_BODY_CHARS, Claimed, Request, fingerprint
+from routes.access import idempotency
 from tests.support.app_server import AppServer, running_app
 from tests.support.embedded import shared_uri
 

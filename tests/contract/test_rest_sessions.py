@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from models.tokens import TokenAuthority
+from models.tokens.access_tokens import TokenAuthority
 from scoring.focus import focus_score
 from tests.support.server import SECRET, Server
 from tests.support.socket_client import connected

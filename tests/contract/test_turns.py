@@ -17,9 +17,9 @@ import pymongo
 import pytest
 
 from focusup import serving
-from models import slices
-from models.session_store import new_id
-from models.sessions import NewSession, new_document
+from models.concurrency import slices
+from models.sessions.queries import new_id
+from models.sessions.session import NewSession, new_document
 from scoring.timeline import MAX_RUNS, SECOND_US, Kind, Run, pack
 from tests.support.app_server import AppServer, running_app
 from tests.support.embedded import shared_uri

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from models.sessions import score_of
+from models.sessions.session import score_of
 from tests.support.database_server import Database
 from tests.support.figures import Figures
 from tests.support.fleet import logged

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from realtime.page_names import OVERFLOW
+from realtime.pageviews.page_limit import OVERFLOW
 from tests.support.database_server import Database
 from tests.support.figures import Figures
 from tests.support.live_server import LiveServer

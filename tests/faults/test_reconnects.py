@@ -19,7 +19,7 @@ import pytest
 from bson import ObjectId
 
 from benchmarks.load import Client, connect_all
-from models.sessions import NewSession, ended_fields, new_document
+from models.sessions.session import NewSession, ended_fields, new_document
 from tests.support.database_server import Database
 from tests.support.live_server import LiveServer, running_server
 from tests.support.raw_socket import CLOSE, frame, message, opened

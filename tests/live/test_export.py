@@ -16,9 +16,9 @@ import httpx
 import pymongo
 import pytest
 
-from focusup.requests import TAKEN_WITHIN_S
-from models.session_store import new_id
-from models.sessions import NewSession, ended_fields, new_document
+from focusup.asgi.request_handling import TAKEN_WITHIN_S
+from models.sessions.queries import new_id
+from models.sessions.session import NewSession, ended_fields, new_document
 from scoring.timeline import Kind, Run, pack
 from tests.live.test_leaving import Person, a_server
 from tests.support.live_server import LiveServer

@@ -8,12 +8,12 @@ from typing import Any
 from mongomock_motor import AsyncMongoMockClient
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
-from models.learning import Learning
-from models.session_store import find_session
-from models.sessions import NewSession
-from realtime.clock import ManualClock
-from realtime.records import SessionRecords
-from realtime.service import SessionService
+from models.sessions.queries import find_session
+from models.sessions.session import NewSession
+from models.study.service import Learning
+from realtime.engine.clock import ManualClock
+from realtime.sessions.service import SessionRecords
+from realtime.sessions.tracking import SessionService
 from scoring.focus import focus_score
 from tests.support.live_server import LiveServer
 from tests.support.socket_client import connected, new_session, stored

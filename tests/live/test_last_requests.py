@@ -70,7 +70,7 @@ def test_who_has_no_database_yet_takes_no_connection(tmp_path: Path) -> None:
         port = free_port()
         uri = f"mongodb://127.0.0.1:{silent.getsockname()[1]}/?directConnection=true"
         process = subprocess.Popen(
-            [sys.executable, "-m", "focusup.cli", "serve", "--port", str(port)],
+            [sys.executable, "-m", "focusup", "serve", "--port", str(port)],
             env=os.environ | {"MONGODB_URI": uri, "DATA_DIR": str(tmp_path)},
             cwd=tmp_path,
             stderr=subprocess.PIPE,

@@ -15,11 +15,11 @@ import pytest
 from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorClient
 
-from models.departures import SETTLED_AFTER, Departures
-from models.page_closing import Periods
-from models.session_store import new_id
-from models.sessions import NewSession, ended_fields, new_document
-from models.tokens import Identity
+from models.page_statistics.rollup_job import Periods
+from models.privacy.deletions import SETTLED_AFTER, Departures
+from models.sessions.queries import new_id
+from models.sessions.session import NewSession, ended_fields, new_document
+from models.tokens.access_tokens import Identity
 from tests.support.live_server import LiveServer
 from tests.support.page_client import NAME, page_server, viewing
 from tests.support.peer_watch import neighbours
@@ -59,7 +59,7 @@ COLLECTIONS = {
     "meta": NOTHING,
     "servers": NOTHING,
 }
-"""What becomes of each: one that is new has to be thought of in `models.leaving`."""
+"""What becomes of each: one that is new has to be thought of in `models.privacy.erasure`."""
 WITHIN_S = 10.0
 LATEST_TICK_S = 1.5
 

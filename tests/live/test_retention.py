@@ -12,8 +12,8 @@ from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 
 from focusup.app import indexes_of
 from focusup.settings import Settings
-from models.indexes import ensure_indexes
-from models.sessions import Document
+from models.base.database import Document
+from models.base.indexes import ensure_indexes
 from tests.support.embedded import embedded_database
 from tests.support.mongod import replica_set_or_skip
 from tests.support.requirements import mongodb_test_uri

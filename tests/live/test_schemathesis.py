@@ -19,9 +19,9 @@ import pytest
 import schemathesis
 from schemathesis import Case, GenerationMode, HookContext
 
-from models.errors import Unauthorized
-from models.passwords import MIN_DIFFERENT_CHARS
-from models.tokens import TokenAuthority
+from models.accounts.passwords import MIN_DIFFERENT_CHARS
+from models.base.errors import Unauthorized
+from models.tokens.access_tokens import TokenAuthority
 from tests.support.live_server import LiveServer
 from tests.support.paths import ROOT
 from tests.support.server import SECRET

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from benchmarks.load import stay_active
-from realtime.session_book import ANSWER_WITHIN_S
+from realtime.sessions.store import ANSWER_WITHIN_S
 from tests.support.figures import Figures
 from tests.support.fleet import SETTINGS, WARM_UP_S, Fleet, fleet
 from tests.support.live_server import LiveServer, running_server

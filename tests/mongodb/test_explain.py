@@ -15,8 +15,9 @@ import pytest
 from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorClient
 
-from models import attendance, users
-from models.sessions import NewSession, new_document
+from models.accounts import users
+from models.sessions import started_sessions
+from models.sessions.session import NewSession, new_document
 from tests.support.app_server import AppServer, running_app
 from tests.support.commands_seen import Query, Seen, commands_seen
 from tests.support.mongod import replica_set_or_skip
@@ -209,8 +210,8 @@ async def use_commands(uri: str) -> None:
     client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(uri, tz_aware=True)
     db = client[DATABASE]
     await users.list_admins(db)
-    first = (await attendance.noted(db, None, 1))[0]
-    await attendance.noted(db, first, 100)
+    first = (await started_sessions.noted(db, None, 1))[0]
+    await started_sessions.noted(db, first, 100)
     client.close()
 
 

@@ -9,22 +9,22 @@ from argon2 import PasswordHasher
 from motor.motor_asyncio import AsyncIOMotorDatabase
 from quart import Quart
 
-from models.accounts import Accounts
-from models.attempts import Attempts
-from models.budgets import StorageBudget
-from models.passwords import PasswordHashes
-from models.revocations import Revocations
-from models.tokens import TokenAuthority
-from realtime.sign_outs import SignOuts
-from routes import auth
-from routes.addresses import TrustedProxies
-from routes.answer_examples import EXAMPLES
-from routes.bodies import install_limits
-from routes.openapi import install_openapi
-from routes.problems import install_problems
-from routes.security_headers import install_security_headers
-from routes.services import Services, install_services
-from routes.socket_page import install_socket_page
+from models.accounts.login_throttle import Attempts
+from models.accounts.passwords import PasswordHashes
+from models.accounts.service import Accounts
+from models.pageviews.storage_budgets import StorageBudget
+from models.tokens.access_tokens import TokenAuthority
+from models.tokens.revocations import Revocations
+from realtime.cluster.revocation_listener import SignOuts
+from routes.api import auth
+from routes.docs.answer_examples import EXAMPLES
+from routes.docs.asyncapi_html import install_socket_page
+from routes.docs.openapi import install_openapi
+from routes.http.bodies import install_limits
+from routes.http.client_address import TrustedProxies
+from routes.http.problems import install_problems
+from routes.http.security_headers import install_security_headers
+from routes.http.services import Services, install_services
 
 SECRET = "a secret that is long enough for HS256"
 ACCESS_TTL_S = 3600.0

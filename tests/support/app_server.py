@@ -21,8 +21,8 @@ from focusup import serving
 from focusup.app import create_app, indexes_of, prepare
 from focusup.database import open_database
 from focusup.settings import Settings
-from realtime.clock import ManualClock, SystemClock
-from routes.services import KEY, Services
+from realtime.engine.clock import ManualClock, SystemClock
+from routes.http.services import KEY, Services
 from tests.support.app_log import AppLog
 from tests.support.server import SECRET, Server
 

@@ -18,7 +18,7 @@ def focusup(server: LiveServer, *arguments: str, check: bool = True) -> str:
     }
     environment = {n: value for n, value in os.environ.items() if n != "MONGODB_TEST_URI"}
     done = subprocess.run(
-        [sys.executable, "-m", "focusup.cli", *arguments],
+        [sys.executable, "-m", "focusup", *arguments],
         env=environment | settings,
         capture_output=True,
         text=True,

@@ -4,9 +4,9 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-from models.errors import StorageUnavailable
-from models.storage import StatementRefused
-from realtime.tracked import Tracked
+from models.base.driver_errors import StatementRefused
+from models.base.errors import StorageUnavailable
+from realtime.engine.tracked import Tracked
 from scoring.timeline import Counts
 
 MISSING = object()

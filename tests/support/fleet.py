@@ -19,7 +19,7 @@ from bson import ObjectId
 
 from benchmarks.load import ACTIVITY, PING, PONG, Client, connect_all, frame, stay_active
 from benchmarks.servers import raise_descriptor_limit
-from models.sessions import NewSession, new_document
+from models.sessions.session import NewSession, new_document
 from tests.support.database_server import Database, uri
 from tests.support.live_server import LiveServer, running_server
 from tests.support.oracle import Oracle, Verdict, judge, now_s, worst

@@ -24,7 +24,7 @@ ADDRESS = re.compile(r"on (http://\S+)")
 class LiveServer(Server):
     """Started by `start`, on the same port and data at every start."""
 
-    COMMAND: Sequence[str] = (sys.executable, "-m", "focusup.cli")
+    COMMAND: Sequence[str] = (sys.executable, "-m", "focusup")
 
     def __init__(self, directory: Path, **settings: str) -> None:
         super().__init__()

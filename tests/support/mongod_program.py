@@ -28,7 +28,7 @@ CACHE_VARIABLE = "FOCUSUP_TEST_CACHE"
 DOWNLOAD_WITHIN_S = 300.0
 
 
-class NoMongod(Exception):  # noqa: N818 - as in `models.errors`
+class NoMongod(Exception):  # noqa: N818 - as in `models.base.errors`
     """There is no program, and the message says why."""
 
     def __init__(self, reason: str, *, of_platform: bool = False) -> None:

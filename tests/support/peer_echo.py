@@ -10,9 +10,9 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from quart import Quart, websocket
 
-from focusup import websockets
-from realtime.figures import SocketFigures
-from realtime.wire import Wire
+from focusup.asgi import hypercorn_hooks
+from realtime.engine.metrics import SocketFigures
+from realtime.sockets.transport import Wire
 
 
 class Echo:
@@ -35,14 +35,14 @@ def application() -> Quart:
     async def echo() -> None:
         await websocket.accept()
         wire = Wire("echo", SocketFigures())
-        websockets.take_over(wire)
+        hypercorn_hooks.take_over(wire)
         wire.listen(Echo(wire))
 
     return app
 
 
 async def main() -> None:
-    websockets.install()
+    hypercorn_hooks.install()
     listener = socket.create_server(("127.0.0.1", 0))
     config = Config()
     print(listener.getsockname()[1], flush=True)

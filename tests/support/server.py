@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from models.tokens import TokenAuthority
+from models.tokens.access_tokens import TokenAuthority
 
 SECRET = "a secret that is long enough for the tests"
 

@@ -4,10 +4,10 @@ import random
 from datetime import datetime, timedelta
 from typing import Any
 
-from models import past_sessions
-from models.session_store import new_id
-from models.sessions import NewSession, ended_fields
-from models.wire import milliseconds
+from models.base.schema_types import milliseconds
+from models.sessions import past_sessions
+from models.sessions.queries import new_id
+from models.sessions.session import NewSession, ended_fields
 from scoring.timeline import SECOND_US, Kind, Run
 
 ZONES = ("Europe/Berlin", "America/New_York", "Asia/Tokyo")

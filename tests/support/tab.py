@@ -1,6 +1,6 @@
 """A viewer that keeps what it hears."""
 
-from realtime.tracked import Tracked
+from realtime.engine.tracked import Tracked
 
 
 class Tab:

@@ -7,7 +7,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from models.page_views import new_view
+from models.pageviews.page_view import new_view
 
 View = dict[str, Any]
 SECOND = timedelta(seconds=1)

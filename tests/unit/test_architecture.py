@@ -9,23 +9,32 @@ from pathlib import Path
 import pytest
 
 from focusup.settings import Settings
+from scripts import draw_rooms
+from scripts.draw_rooms import ROOMS
 from tests.support.paths import ROOT
 
-FLOORS = ("focusup", "routes", "realtime", "models", "scoring")
+FLOORS = tuple(ROOMS)
 """From top to bottom: imports only go down."""
-PURE = ("realtime/meter.py", "realtime/engine.py", "realtime/tracked.py", "realtime/batch.py",
-        "realtime/messages.py", "realtime/server_messages.py", "realtime/page_messages.py",
-        "realtime/close_codes.py", "realtime/figures.py",
-        *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "scoring").glob("*.py")))  # fmt: skip
+PURE = (
+    *(
+        f"realtime/engine/{name}.py"
+        for name in ("meter", "engine", "tracked", "statements", "metrics")
+    ),
+    *(f"realtime/sockets/{name}.py" for name in ("token_bucket",)),
+    *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "realtime/protocol").glob("*.py")),
+    *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "scoring").glob("*.py")),
+)
 IMPURE = {"asyncio", "time", "motor", "pymongo", "quart", "os", "socket", "threading", "random"}
-KNOW_MOTOR = {"models", "focusup"}
-MAY_NAME_MOTOR = {
-    f"realtime/{name}.py"
-    for name in (
-        *("abandonment", "claims", "peers", "records", "service", "session_book"),
-        *("page_book", "page_service"),
-    )
+DRIVERS = {"motor", "pymongo", "mongomock_motor"}
+NAME_THE_DRIVER = {
+    "models/base/database.py",  # its types
+    "models/base/driver_errors.py",  # its errors and time limits
+    "models/base/bulk_writes.py",  # its read concerns
+    "focusup/database/connecting.py",  # its clients
+    "focusup/database/opening.py",  # the one in memory
 }
+MOST_MODULES = 12
+"""In one folder, `__init__` and `__main__` excluded."""
 LONGEST_MODULE = 400
 
 
@@ -68,14 +77,20 @@ def test_lower_floors_never_see_the_settings_object() -> None:
             assert "focusup.settings" not in imported(path), path
 
 
-def test_models_know_no_http_and_few_know_the_driver() -> None:
+def test_models_know_no_http() -> None:
     for floor in ("models", "scoring"):
         for path in modules(floor):
             assert not tops(path) & {"quart", "hypercorn", "werkzeug"}, path
-    for floor in set(FLOORS) - KNOW_MOTOR:
-        for path in modules(floor):
-            if str(path.relative_to(ROOT)) not in MAY_NAME_MOTOR:
-                assert not tops(path) & {"motor", "pymongo"}, path
+
+
+def test_few_modules_name_the_driver() -> None:
+    found = {
+        str(path.relative_to(ROOT))
+        for floor in FLOORS
+        for path in modules(floor)
+        if tops(path) & DRIVERS
+    }
+    assert found == NAME_THE_DRIVER
 
 
 def test_the_embedded_database_is_never_imported() -> None:
@@ -85,12 +100,30 @@ def test_the_embedded_database_is_never_imported() -> None:
 
 
 @pytest.mark.parametrize("floor", FLOORS)
-def test_the_design_names_each_module_once(floor: str) -> None:
-    text = (ROOT / "docs/design.md").read_text()
-    (of_floor,) = re.findall(rf"^### `{floor}/`.*\n((?:(?!#).*\n)+)", text, re.MULTILINE)
-    there = [path.relative_to(ROOT / floor) for path in modules(floor)]
-    names = [str(path.with_suffix("")) for path in there if not path.stem.startswith("__")]
-    assert sorted(re.findall(r"`(.+?)`", of_floor)) == sorted(names)
+def test_each_module_is_in_a_room(floor: str) -> None:
+    there = {path for path in modules(floor) if path.parent != ROOT / floor or path.stem[0] != "_"}
+    in_rooms = {path for room in ROOMS[floor] for path in draw_rooms.modules(floor, room)}
+    assert in_rooms == {path for path in there if path.stem != "__init__"}
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_rooms_import_only_what_stands_below_them(floor: str) -> None:
+    rooms = ROOMS[floor]
+    for place, room in enumerate(rooms):
+        of_this_package = {name for name in draw_rooms.uses(floor, room) if "/" not in name}
+        assert of_this_package <= set(rooms[place + 1 :]), room
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_no_folder_is_crowded(floor: str) -> None:
+    folders = {path.parent for path in modules(floor)}
+    for folder in folders:
+        count = sum(1 for path in folder.glob("*.py") if not path.stem.startswith("__"))
+        assert count <= MOST_MODULES, folder
+
+
+def test_the_picture_of_the_rooms_is_current() -> None:
+    assert (ROOT / "docs/rooms.md").read_text() == draw_rooms.draw()
 
 
 @pytest.mark.parametrize("floor", FLOORS)

@@ -12,7 +12,7 @@ import structlog
 from pydantic import ValidationError
 
 from focusup.logs import configure_logs, redact
-from focusup.secrets import SecretError, load_secret, secret_file
+from focusup.security.signing_key import SecretError, load_secret, secret_file
 from focusup.settings import Settings
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl"

@@ -136,7 +136,7 @@ async def dashboard(browser: Browser, server: LiveServer, **options: Any) -> Asy
 
 def run_cli(server: LiveServer, directory: Path, command: list[str]) -> None:
     subprocess.run(
-        [sys.executable, "-m", "focusup.cli", *command],
+        [sys.executable, "-m", "focusup", *command],
         env={
             **os.environ,
             "DATA_DIR": str(server.data_dir),

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from models.sessions import NewSession, ScoreBreakdown, SessionView
-from models.study_reports import PeriodProgress, Progress, UserStats
-from models.wire import WireModel
-from realtime import page_messages, server_messages
-from realtime.close_codes import CloseCode
+from models.base.schema_types import WireModel
+from models.sessions.session import NewSession, ScoreBreakdown, SessionView
+from models.study.statistics import PeriodProgress, Progress, UserStats
+from realtime.protocol import page_messages, server_messages
+from realtime.protocol.close_codes import CloseCode
 from tests.support.live_server import LiveServer, running_server
 from tests.support.paths import NODE, ROOT
 from tests.support.requirements import missing, require

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from playwright.async_api import CDPSession, Page, WebSocketRoute, expect
 
-from models.sessions import score_of
+from models.sessions.session import score_of
 from tests.support.commands import focusup
 from tests.support.live_server import LiveServer, running_server
 from tests.support.web.axe import violations

@@ -12,10 +12,10 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from models.account_care import find_account, give_role, lock
-from models.users import Credentials, PasswordChange, Role
-from realtime import messages, page_messages
-from routes.services import Services
+from models.accounts.operator_actions import find_account, give_role, lock
+from models.accounts.users import Credentials, PasswordChange, Role
+from realtime.protocol import client_messages, page_messages
+from routes.http.services import Services
 from tests.support.app_server import AppServer
 from tests.support.belongings import PASSWORD, Person, doors, somebody
 from tests.support.documents import whole_app
@@ -352,7 +352,7 @@ def test_a_role_is_what_the_token_says_and_nothing_else(live_server: Server, use
 
 # --- sockets ------------------------------------------------------------------------------
 
-OF_SESSIONS = {kind.model_fields["type"].annotation for kind in get_args(messages.Message)}
+OF_SESSIONS = {kind.model_fields["type"].annotation for kind in get_args(client_messages.Message)}
 SESSION_TYPES = {get_args(each)[0] for each in OF_SESSIONS}
 OF_PAGES = {kind.model_fields["type"].annotation for kind in get_args(page_messages.PageMessage)}
 PAGE_TYPES = {get_args(each)[0] for each in OF_PAGES}

@@ -15,9 +15,9 @@ import pytest
 from bson import ObjectId
 
 import models
-from models.users import User
-from models.wire import StoredModel, WireModel
-from realtime import messages, page_messages
+from models.accounts.users import User
+from models.base.schema_types import StoredModel, WireModel
+from realtime.protocol import client_messages, page_messages
 from tests.support.belongings import Door, Person, doors, somebody
 from tests.support.documents import Json, resolved, whole_app
 from tests.support.page_client import viewing
@@ -166,7 +166,7 @@ def test_what_is_stored_is_never_read_from_a_body(monkeypatch: pytest.MonkeyPatc
     floor = Path(models.__file__ or "").parents[1] / "routes"
     bodies = {model.__name__ for model in StoredModel.__subclasses__()}
     assert User.__name__ in bodies
-    for path in floor.glob("*.py"):
+    for path in floor.rglob("*.py"):
         for name in bodies:
             for reading in ("read_body", "read_query", "parse_body"):
                 assert f"{reading}({name})" not in path.read_text(), path
@@ -182,9 +182,11 @@ def test_nobody_signs_up_as_an_admin(live_server: Server) -> None:
         assert made.json()["user"]["role"] == "user"
 
 
-@pytest.mark.parametrize("kind", get_args(messages.Message), ids=lambda kind: str(kind.__name__))
+@pytest.mark.parametrize(
+    "kind", get_args(client_messages.Message), ids=lambda kind: str(kind.__name__)
+)
 async def test_no_message_of_a_session_sets_what_the_server_sets(
-    live_server: Server, user: str, kind: type[messages.ClientMessage]
+    live_server: Server, user: str, kind: type[client_messages.ClientMessage]
 ) -> None:
     """Unknown fields of a message are ignored, so that clients may say more than we know."""
     (type_,) = get_args(kind.model_fields["type"].annotation)
@@ -212,7 +214,7 @@ async def test_no_message_of_a_session_sets_what_the_server_sets(
     "kind", get_args(page_messages.PageMessage), ids=lambda kind: str(kind.__name__)
 )
 async def test_no_message_of_a_page_sets_what_the_server_sets(
-    live_server: Server, kind: type[messages.ClientMessage]
+    live_server: Server, kind: type[client_messages.ClientMessage]
 ) -> None:
     (type_,) = get_args(kind.model_fields["type"].annotation)
     given = {name: value for name, value in SERVER_SETS.items() if name != "id"}
@@ -351,7 +353,7 @@ async def test_an_operator_is_refused_in_every_field_of_every_message(
     live_server: Server, user: str, value: Any
 ) -> None:
     session = new_session(live_server, user)
-    for kind in get_args(messages.Message):
+    for kind in get_args(client_messages.Message):
         (type_,) = get_args(kind.model_fields["type"].annotation)
         fields = {"sessionId": session, "token": "x"} if type_ in ("start", "auth") else {}
         async with connected(live_server, user) as client:
@@ -374,7 +376,7 @@ async def test_an_operator_is_refused_in_every_field_of_every_message(
                 await client.ask("ping", "pong")  # ten malformed in a row would end it
 
 
-def known_fields(kind: type[messages.ClientMessage]) -> list[str]:
+def known_fields(kind: type[client_messages.ClientMessage]) -> list[str]:
     return [
         field.alias or name
         for name, field in kind.model_fields.items()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from routes.services import Services
+from routes.http.services import Services
 from tests.support.app_server import AppServer, running_app
 from tests.support.embedded import shared_uri
 
@@ -147,8 +147,8 @@ async def test_frames_before_the_handshake_is_answered_end_the_connection(
 async def test_handshakes_of_an_address_are_limited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("focusup.admission.HANDSHAKES_AT_ONCE", 3)
-    monkeypatch.setattr("focusup.admission.HANDSHAKE_WAITS_S", 0.0)
+    monkeypatch.setattr("focusup.asgi.admission.HANDSHAKES_AT_ONCE", 3)
+    monkeypatch.setattr("focusup.asgi.admission.HANDSHAKE_WAITS_S", 0.0)
     with running_app(tmp_path, shared_uri(), rate_limits=True, handshakes_per_minute=1) as server:
         async with raw(server, 5) as connections:
             found = []
@@ -161,7 +161,7 @@ async def test_handshakes_of_an_address_are_limited(
 async def test_sockets_of_both_kinds_share_the_descriptors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("focusup.descriptors.soft_limit", lambda: 400)
+    monkeypatch.setattr("focusup.file_descriptors.soft_limit", lambda: 400)
     with running_app(tmp_path, shared_uri()) as server:
 
         async def rooms(services: Services) -> tuple[bool, bool, bool]:

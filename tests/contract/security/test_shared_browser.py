@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from routes.visitors import COOKIE
+from routes.access.visitor_cookie import COOKIE
 from tests.support.belongings import PASSWORD, Person, somebody
 from tests.support.page_client import viewing
 from tests.support.server import Server

@@ -10,7 +10,7 @@ import httpx
 import pymongo
 import pytest
 
-from realtime.page_names import OVERFLOW
+from realtime.pageviews.page_limit import OVERFLOW
 from tests.support.app_server import AppServer, running_app
 from tests.support.embedded import shared_uri
 from tests.support.page_client import viewing

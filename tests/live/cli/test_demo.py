@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 from motor.motor_asyncio import AsyncIOMotorClient
 
 from focusup.cli import main
-from focusup.demo.habits import ZONE
-from models.departures import SETTLED_AFTER
-from models.page_closing import Periods
+from focusup.demo.profile import ZONE
+from models.page_statistics.rollup_job import Periods
+from models.privacy.deletions import SETTLED_AFTER
 from tests.support.live_server import LiveServer
 
 EMAIL = "demo@focusup.test"

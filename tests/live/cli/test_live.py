@@ -10,7 +10,8 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 
-from focusup.cli import main, smoke_steps
+from focusup.cli import main
+from focusup.cli.smoke import steps
 from scoring.focus import Score, focus_score
 
 
@@ -55,7 +56,7 @@ def test_smoke_notices_a_wrong_score(live_server: Live, monkeypatch: pytest.Monk
         score = focus_score(**numbers)
         return replace(score, focus_score=score.focus_score + 1)
 
-    monkeypatch.setattr(smoke_steps, "focus_score", one_more)
+    monkeypatch.setattr(steps, "focus_score", one_more)
     result = run("smoke", "--url", live_server.url, "--seconds", "2")
     assert result.exit_code == 1
     assert [line.split()[0] for line in result.output.splitlines()[-4:]] == ["FAIL", *["skip"] * 3]

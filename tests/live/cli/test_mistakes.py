@@ -15,7 +15,7 @@ import pytest
 
 from focusup import listening
 from focusup.database import programs
-from models.tokens import TokenAuthority
+from models.tokens.access_tokens import TokenAuthority
 from tests.support.cli import command, environment, focusup, refusal, stranger
 from tests.support.database_programs import secantusd
 from tests.support.live_server import LiveServer

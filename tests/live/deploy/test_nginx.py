@@ -17,8 +17,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from realtime.wire import PING_EVERY_S
-from routes.bodies import MAX_BODY_BYTES
+from realtime.sockets.transport import PING_EVERY_S
+from routes.http.bodies import MAX_BODY_BYTES
 from tests.support.database_programs import until
 from tests.support.live_server import LiveServer
 from tests.support.nginx import SHIPPED, Front, command, configured, nginx

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from focusup.app import indexes_of
-from focusup.doctor import reached
+from focusup.doctor import database_check
 from focusup.settings import Settings
-from models import visits
+from models.activity import visits
 from tests.support.cli import focusup, stranger
 from tests.support.database_programs import child_pid, opened, port_of
 from tests.support.live_server import LiveServer, running_server
@@ -149,11 +149,11 @@ def settings(**values: Any) -> Settings:
 async def test_a_database_without_its_indexes_stays_so(tmp_path: Path) -> None:
     async with opened(tmp_path / "theirs") as database:
         ours = settings(mongodb_uri=f"mongodb://127.0.0.1:{port_of(database)}/")
-        before = {found.check: found for found in await reached.database(ours)}
+        before = {found.check: found for found in await database_check.database(ours)}
         assert before["indexes"].found == "no data yet: the first start makes them"
         await database.db[visits.COLLECTION].insert_one({"_id": 1})
         made = sorted(await database.db.list_collection_names())
-        found = {found.check: found for found in await reached.database(ours)}
+        found = {found.check: found for found in await database_check.database(ours)}
         assert found["indexes"].status == "warning"
         assert f"{visits.COLLECTION}." in found["indexes"].found
         assert found["database"].status == "ok"
@@ -165,7 +165,7 @@ async def test_a_database_without_its_indexes_stays_so(tmp_path: Path) -> None:
 async def test_a_password_that_is_refused(tmp_path: Path) -> None:
     async with opened(tmp_path / "theirs") as database:
         uri = f"mongodb://ada:{PASSWORD}@127.0.0.1:{port_of(database)}/"
-        [found] = await reached.database(settings(mongodb_uri=uri))
+        [found] = await database_check.database(settings(mongodb_uri=uri))
     assert found.status == "failed"
     assert "refuses us" in found.found
     assert found.advice == "check the user and password of MONGODB_URI"
@@ -174,12 +174,12 @@ async def test_a_password_that_is_refused(tmp_path: Path) -> None:
 async def test_one_that_hangs_is_told_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reached, "WITHIN_S", 0.5)
+    monkeypatch.setattr(database_check, "WITHIN_S", 0.5)
     async with opened(tmp_path / "data"):
         pid = child_pid(tmp_path / "data")
         os.kill(pid, signal.SIGSTOP)
         try:
-            [found] = await reached.database(settings(data_dir=tmp_path / "data"))
+            [found] = await database_check.database(settings(data_dir=tmp_path / "data"))
         finally:
             os.kill(pid, signal.SIGCONT)
     assert found.status == "failed"

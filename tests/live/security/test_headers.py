@@ -7,8 +7,8 @@ import pytest
 from quart import Quart, Response
 
 from focusup.web.pages import PAGES
-from routes.addresses import TrustedProxies
-from routes.security_headers import HSTS, install_security_headers
+from routes.http.client_address import TrustedProxies
+from routes.http.security_headers import HSTS, install_security_headers
 from tests.support.documents import whole_app
 from tests.support.live_server import LiveServer, running_server
 from tests.support.paths import ROOT
@@ -74,8 +74,8 @@ def test_no_route_of_data_may_be_kept() -> None:
     }
     assert saying == {
         "focusup/web/pages.py",
-        "routes/docs_page.py",
-        "routes/security_headers.py",
+        "routes/docs/swagger_ui.py",
+        "routes/http/security_headers.py",
     }
 
 

@@ -14,13 +14,13 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from focusup import jwks
 from focusup.app import create_app
-from focusup.foreign import foreign_issuer
-from focusup.jwks import AGAIN_AFTER_S, FETCH_WITHIN_S, MAX_BYTES, RemoteKeys
-from focusup.secrets import SecretError
+from focusup.security import jwks_client
+from focusup.security.external_issuer import foreign_issuer
+from focusup.security.jwks_client import AGAIN_AFTER_S, FETCH_WITHIN_S, MAX_BYTES, RemoteKeys
+from focusup.security.signing_key import SecretError
 from focusup.settings import Settings
-from models.public_keys import KeySet, read_key_set
+from models.tokens.jwks import KeySet, read_key_set
 from tests.support.database_programs import until
 from tests.support.issuers import KeyServer, jwk, key_server, pem, send, token_of
 from tests.support.live_server import LiveServer, running_server
@@ -143,7 +143,7 @@ async def test_an_outage_refuses_nobody_whose_key_is_known(
 ) -> None:
     keys, clock = keys_at(issuer)
     assert await knows(keys, "first")
-    monkeypatch.setattr(jwks, "FETCH_WITHIN_S", LIMIT_S)
+    monkeypatch.setattr(jwks_client, "FETCH_WITHIN_S", LIMIT_S)
     issuer.answer = fails
     clock.now_s += AGAIN_AFTER_S
     began_s = time.monotonic()
@@ -152,7 +152,7 @@ async def test_an_outage_refuses_nobody_whose_key_is_known(
     await until(lambda: keys._fetching is None)
     assert len(issuer.asked) == 2
     assert await knows(keys, "first")
-    monkeypatch.setattr(jwks, "FETCH_WITHIN_S", FETCH_WITHIN_S)
+    monkeypatch.setattr(jwks_client, "FETCH_WITHIN_S", FETCH_WITHIN_S)
     issuer.answer = issuer.serve_keys
     issuer.keys.append(jwk("ES256", "second"))
     clock.now_s += AGAIN_AFTER_S
@@ -201,7 +201,7 @@ async def test_the_event_loop_goes_on_while_keys_are_fetched(
 
     reached: list[str] = []
     issuer.answer = answer
-    monkeypatch.setattr(jwks, "read_key_set", read)
+    monkeypatch.setattr(jwks_client, "read_key_set", read)
     keys, _ = keys_at(issuer)
     fetching = asyncio.create_task(knows(keys, "first"))
     for name, gate in gates.items():
@@ -225,7 +225,7 @@ async def test_a_name_server_that_hangs_keeps_nobody(monkeypatch: pytest.MonkeyP
         raise socket.gaierror(socket.EAI_AGAIN, "no answer")
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    monkeypatch.setattr(jwks, "FETCH_WITHIN_S", LIMIT_S)
+    monkeypatch.setattr(jwks_client, "FETCH_WITHIN_S", LIMIT_S)
     clock = Clock()
     keys = RemoteKeys("https://login.example.com/jwks", monotonic_s=clock)
     began_s = time.monotonic()

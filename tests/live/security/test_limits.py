@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from focusup.cli import main
-from models.attempts import FREE, WAITS_S
-from routes.limits import PERIOD, Callers
+from models.accounts.login_throttle import FREE, WAITS_S
+from routes.access.rate_limits import PERIOD, Callers
 from tests.support.database_server import Database
 from tests.support.live_server import LiveServer, running_server
 from tests.support.socket_client import connected, new_session

@@ -265,7 +265,7 @@ async def test_no_secret_in_the_log_of_a_server(tmp_path: Path) -> None:
 
 
 BREAKS = """
-import models.accounts, routes.sockets
+import models.accounts.service, routes.api.sockets
 
 async def me(self, identity):
     from quart import request
@@ -274,8 +274,8 @@ async def me(self, identity):
 def offered_identity(socket):
     raise RuntimeError(f"broken at {socket.url} by {dict(socket.headers)}")
 
-models.accounts.Accounts.me = me
-routes.sockets.offered_identity = offered_identity
+models.accounts.service.Accounts.me = me
+routes.api.sockets.offered_identity = offered_identity
 """
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from routes.origins import Origins
+from routes.http.cors import Origins
 from tests.support.live_server import LiveServer, running_server
 from tests.support.page_client import viewing
 from tests.support.socket_client import connected

@@ -11,13 +11,13 @@ import pytest
 from focusup.app import create_app, prepare
 from focusup.database import OpenedDatabase, open_database
 from focusup.settings import Settings
-from models.departures import Departures
-from models.errors import StorageUnavailable
-from models.revocations import Revocations, revoke_logins
-from models.tokens import TokenAuthority
-from realtime import sign_outs
-from realtime.sign_outs import SignOuts
-from routes.services import KEY
+from models.base.errors import StorageUnavailable
+from models.privacy.deletions import Departures
+from models.tokens.access_tokens import TokenAuthority
+from models.tokens.revocations import Revocations, revoke_logins
+from realtime.cluster import revocation_listener
+from realtime.cluster.revocation_listener import SignOuts
+from routes.http.services import KEY
 from tests.support.database_programs import until
 from tests.support.server import SECRET
 
@@ -85,7 +85,7 @@ async def test_it_is_not_ready_before_it_was_read(
             yield news
 
     monkeypatch.setattr(Revocations, "read_new", reading)
-    monkeypatch.setattr(sign_outs, "HEAR_EVERY_S", 0.01)
+    monkeypatch.setattr(revocation_listener, "HEAR_EVERY_S", 0.01)
     async with started(database) as client:
         assert await status(client, "/api/health/live", {}) == 200
         assert await status(client, "/api/health/ready", {}) == 503

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from routes.bodies import BODY_WITHIN_S, MAX_BODY_BYTES
+from routes.http.bodies import BODY_WITHIN_S, MAX_BODY_BYTES
 from tests.support.live_server import LiveServer
 
 MAX_HEADER_BYTES = 16 * 1024

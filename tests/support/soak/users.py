@@ -19,7 +19,7 @@ from pymongo.errors import PyMongoError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from models.sessions import NewSession, new_document
+from models.sessions.session import NewSession, new_document
 from tests.support.live_server import LiveServer
 from tests.support.soak.account import Account, Span
 from tests.support.soak.world import World

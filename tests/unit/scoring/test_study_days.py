@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.by_hand import Entry
 from scoring.local_days import date_of, instant_us
+from scoring.manual_seconds import Entry
 from scoring.study_days import DayTally, Lived, Share, StudyDays, merge, overlapping, tally
 from scoring.timeline import SECOND_US, Counts, Kind, Run
 

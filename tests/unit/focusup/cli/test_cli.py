@@ -68,7 +68,7 @@ def test_the_command_line_loads_nothing_heavy() -> None:
 
 def test_it_runs_as_a_module() -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "focusup.cli", "--version"],
+        [sys.executable, "-m", "focusup", "--version"],
         capture_output=True,
         text=True,
         timeout=30,

@@ -8,7 +8,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from focusup.demo.site import Days, Mark, Site, site_of
-from models.visitors import GAP, ID_CHARS
+from models.pageviews.visitors import GAP, ID_CHARS
 from scoring.local_days import ONE_DAY
 from scoring.utc_days import day_of
 

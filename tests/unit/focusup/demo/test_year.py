@@ -7,12 +7,12 @@ from typing import Any
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from focusup.demo.habits import STREAK_DAYS, YEAR_DAYS, ZONE
+from focusup.demo.profile import STREAK_DAYS, YEAR_DAYS, ZONE
 from focusup.demo.year import first_day, goals_of, sessions_of
-from models.idle_modes import idle_after_s
-from models.sessions import paused_and_away, score_fields, view
-from models.studied import NO_DATES, Studied, lived_of
-from models.timelines import counts_in, paused_us_in
+from models.sessions.idle_modes import idle_after_s
+from models.sessions.session import paused_and_away, score_fields, view
+from models.sessions.timeline import counts_in, paused_us_in
+from models.study.day_summary import NO_DATES, Studied, lived_of
 from scoring.local_days import date_of, instant_us
 from scoring.streaks import counted_days, streaks
 from scoring.study_days import tally

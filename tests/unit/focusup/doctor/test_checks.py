@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from focusup.database import programs
-from focusup.doctor import configured, installation, machine, reached, storage
+from focusup.doctor import configuration, database_check, installation, machine, storage
 from focusup.doctor.examination import examine
 from focusup.doctor.findings import Finding, all_well, failed, ok, report, summary, warning
 from focusup.settings import Settings
-from models.indexes import IndexSpec
+from models.base.indexes import IndexSpec
 from tests.support.database_programs import fake_mongod, no_secantusd, opened, secantusd
 
 SECRET = "a Secret, long enough and not repeated"
@@ -166,12 +166,12 @@ def test_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_where_settings_come_from() -> None:
     (Path.cwd() / ".env").write_text("PORT=1\nHOST=h\nlog_level=debug\nJWT_SECRET=\n")
     environment = {"port": "2", "MAX_PAGES": "7", "DATA_DIR": "", "OTHER": "x"}
-    found = configured.sources({"host": "x", "port": None}, environment)
+    found = configuration.sources({"host": "x", "port": None}, environment)
     assert found.found == (
         "HOST by option; PORT, MAX_PAGES from the environment; LOG_LEVEL from .env; "
         "the rest by default"
     )
-    assert configured.sources({}, {}, {}).found == "all by default"
+    assert configuration.sources({}, {}, {}).found == "all by default"
 
 
 @pytest.mark.parametrize(
@@ -189,11 +189,11 @@ def test_where_settings_come_from() -> None:
     ],
 )
 def test_misspelt_settings(name: str, meant: str) -> None:
-    [found] = configured.misspelt({name: "secret value"}, {})
+    [found] = configuration.misspelt({name: "secret value"}, {})
     assert (found.status, found.advice) == ("warning", f"did you mean {meant}?")
     assert name.upper() in found.found
     assert "secret value" not in found.line
-    [in_file] = configured.misspelt({}, {name.upper(): "x"})
+    [in_file] = configuration.misspelt({}, {name.upper(): "x"})
     assert "in .env" in in_file.found
 
 
@@ -202,35 +202,35 @@ def test_misspelt_settings(name: str, meant: str) -> None:
     ["PORT", "FOCUSUP_URL", "FOCUSUP_TOKEN", "HOSTNAME", "PATH", "HOME", "XDG_DATA_DIRS", "PWD"],
 )
 def test_what_is_no_mistake(name: str) -> None:
-    assert list(configured.misspelt({name: "x"}, {})) == []
+    assert list(configuration.misspelt({name: "x"}, {})) == []
 
 
 def test_a_similar_name_beside_the_right_one_is_no_mistake() -> None:
-    assert list(configured.misspelt({"MONGO_URI": "x", "MONGODB_URI": "y"}, {})) == []
+    assert list(configuration.misspelt({"MONGO_URI": "x", "MONGODB_URI": "y"}, {})) == []
 
 
 def test_a_secret_that_is_set() -> None:
-    found = configured.secret(settings(jwt_secret=SECRET))
+    found = configuration.secret(settings(jwt_secret=SECRET))
     assert found.status == "ok"
     assert SECRET not in found.line
-    guessed = configured.secret(settings(jwt_secret="change-me" + "!" * 40))
+    guessed = configuration.secret(settings(jwt_secret="change-me" + "!" * 40))
     assert guessed.status == "warning"
 
 
 def test_a_secret_that_is_kept(tmp_path: Path) -> None:
     ours = settings(data_dir=tmp_path)
-    assert "the first start makes one" in configured.secret(ours).found
+    assert "the first start makes one" in configuration.secret(ours).found
     file = tmp_path / "jwt_secret"
     file.write_text(SECRET)
     file.chmod(0o600)
-    assert configured.secret(ours) == ok(
+    assert configuration.secret(ours) == ok(
         "secret", f"JWT_SECRET is not set: generated and kept in {file}"
     )
     file.chmod(0o644)
-    assert configured.secret(ours).advice == f"chmod 600 {file}"
+    assert configuration.secret(ours).advice == f"chmod 600 {file}"
     for damaged in (b"short", b"\xff" * 64):
         file.write_bytes(damaged)
-        assert configured.secret(ours).status == "failed"
+        assert configuration.secret(ours).status == "failed"
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_a_secret_that_is_kept(tmp_path: Path) -> None:
     ],
 )
 def test_the_key_of_another_issuer(given: dict[str, str], status: str) -> None:
-    found = configured.other_issuer(settings(**given))
+    found = configuration.other_issuer(settings(**given))
     assert found.status == status
     assert (found.advice is None) is (status == "ok")
 
@@ -263,14 +263,14 @@ def test_the_key_of_another_issuer(given: dict[str, str], status: str) -> None:
     ],
 )
 def test_origins(host: str, allowed: str, status: str) -> None:
-    assert configured.origins(settings(host=host, allowed_origins=allowed)).status == status
+    assert configuration.origins(settings(host=host, allowed_origins=allowed)).status == status
 
 
 @pytest.mark.parametrize(
     ("trusted", "status"), [("", "ok"), ("10.0.0.0/8", "ok"), ("127.0.0.1,0.0.0.0/0", "warning")]
 )
 def test_proxies(trusted: str, status: str) -> None:
-    assert configured.proxies(settings(trusted_proxies=trusted)).status == status
+    assert configuration.proxies(settings(trusted_proxies=trusted)).status == status
 
 
 # --- the data directory ----------------------------------------------------------------
@@ -353,7 +353,7 @@ def test_another_program_than_the_one_that_wrote(
     ],
 )
 def test_topology(hello: dict[str, Any], status: str) -> None:
-    assert reached.topology(hello).status == status
+    assert database_check.topology(hello).status == status
 
 
 @pytest.mark.parametrize(
@@ -361,14 +361,14 @@ def test_topology(hello: dict[str, Any], status: str) -> None:
     [(0, "ok", ""), (1.9, "ok", ""), (3, "warning", "3.0 s ahead"), (-60, "warning", "behind")],
 )
 def test_the_clock_of_the_database(apart_s: float, status: str, word: str) -> None:
-    found = reached.clock(NOW + timedelta(seconds=apart_s), NOW)
+    found = database_check.clock(NOW + timedelta(seconds=apart_s), NOW)
     assert found.status == status
     assert word in found.found
 
 
 @pytest.mark.parametrize(("ms", "status"), [(0.3, "ok"), (80, "warning")])
 def test_latency(ms: float, status: str) -> None:
-    assert reached.latency("mongodb at h", ms).status == status
+    assert database_check.latency("mongodb at h", ms).status == status
 
 
 WANTED = {
@@ -392,7 +392,7 @@ B = {"key": [("b", -1)], "expireAfterSeconds": 60}
     ],
 )
 def test_indexes(there: dict[str, Any], says: str) -> None:
-    [found] = reached.indexes(WANTED, {"things": there})
+    [found] = database_check.indexes(WANTED, {"things": there})
     assert says in found.found
     assert found.status == ("warning" if "should be" in says else "ok")
 

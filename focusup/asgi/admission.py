@@ -1,0 +1,101 @@
+"""When a request that has arrived may run, so that nobody's requests hold up those of others.
+
+Invariants:
+
+- a connection that asks now and then waits for nobody, however much others ask: what
+  connections ask beyond `AT_ONCE` and `PER_S` each runs at `ALL_PER_S` together, and is
+  refused where it would wait for more than `ASKED_WAITS_S`;
+- connections that an address opens beyond `OPENED_AT_ONCE` and `OPENED_PER_S` begin with
+  nothing of that, so that opening one for each request gains nothing;
+- handshakes of an address beyond `HANDSHAKES_AT_ONCE` wait their turn at the number that is
+  set, for `HANDSHAKE_WAITS_S` at most, and are refused beyond that;
+- memory is bounded: what was said of an address is forgotten when it has not come for long.
+
+Behind a trusted proxy all of it is by the address of the client: the connection is the
+proxy's.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from realtime.sockets.token_bucket import Allowance
+from routes.http.client_address import network_of
+
+AT_ONCE, PER_S = 100, 20
+ALL_PER_S = 300
+"""About a third of a core."""
+ASKED_WAITS_S = 5.0
+OPENED_AT_ONCE, OPENED_PER_S = 500, 50
+HANDSHAKES_AT_ONCE = 500
+HANDSHAKE_WAITS_S = 10.0
+MAX_ADDRESSES = 20_000
+
+ClientOf = Callable[[str, str], str]
+"""The address of a client, by that of the connection and by X-Forwarded-For."""
+
+
+@dataclass(slots=True)
+class _Address:
+    opened: Allowance
+    asked: Allowance
+    handshakes: Allowance
+
+
+class Admission:
+    """Of all connections of a process. The time is an argument, in seconds."""
+
+    def __init__(self, client_of: ClientOf, *, handshakes_per_minute: float) -> None:
+        self._client_of = client_of
+        self._handshakes_per_s = handshakes_per_minute / 60
+        self._addresses: dict[str, _Address] = {}
+        self._all = Allowance(ALL_PER_S / 10, ALL_PER_S, 0.0)
+
+    def opened(self, peer: str, now_s: float) -> Allowance:
+        """A connection was opened: what it may ask before it waits."""
+        own = Allowance(AT_ONCE, PER_S, now_s)
+        if not self._of(peer, now_s).opened.take(now_s):
+            own.take(now_s, AT_ONCE)
+        return own
+
+    def wait_s(
+        self,
+        peer: str,
+        headers: Iterable[tuple[bytes, bytes]],
+        own: Allowance | None,
+        now_s: float,
+        *,
+        is_handshake: bool,
+    ) -> float | None:
+        """Return how long a request waits before it runs; None if it is refused.
+
+        `own` is the connection's allowance; None where it is a proxy's.
+        """
+        forwarded = b",".join(v for name, v in headers if name == b"x-forwarded-for")
+        client = self._client_of(peer, forwarded.decode("latin1")) or peer
+        if is_handshake:
+            return _turn(self._of(client, now_s).handshakes, now_s, HANDSHAKE_WAITS_S)
+        asked = own or self._of(client, now_s).asked
+        return 0.0 if asked.take(now_s) else _turn(self._all, now_s, ASKED_WAITS_S)
+
+    def _of(self, address: str, now_s: float) -> _Address:
+        name = network_of(address)
+        found = self._addresses.pop(name, None)
+        if found is None:
+            found = _Address(
+                Allowance(OPENED_AT_ONCE, OPENED_PER_S, now_s),
+                Allowance(OPENED_AT_ONCE, OPENED_PER_S, now_s),
+                Allowance(HANDSHAKES_AT_ONCE, self._handshakes_per_s, now_s),
+            )
+            if len(self._addresses) >= MAX_ADDRESSES:
+                del self._addresses[next(iter(self._addresses))]
+        self._addresses[name] = found  # as the last
+        return found
+
+
+def _turn(allowance: Allowance, now_s: float, most_s: float) -> float | None:
+    """Return how long until it is one's turn; None, and no turn, where that is too long."""
+    wait_s = allowance.owe(now_s)
+    if wait_s <= most_s:
+        return wait_s
+    allowance.give_back()
+    return None

@@ -1,0 +1,1 @@
+"""`focusup smoke`: check that a running server does what it promises."""

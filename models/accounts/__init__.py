@@ -1,0 +1,1 @@
+"""Accounts: sign-up, logins, settings, and what the operator does with them."""

@@ -1,0 +1,149 @@
+"""Answers that are remembered under an `Idempotency-Key`: collection `idempotency_keys`.
+
+Invariants:
+
+- a key belongs to one scope (a user, or an address without one). Its document is inserted
+  before its request is carried out, and `_id` is unique on every database: of requests that
+  are sent at once, to whichever servers, one is carried out;
+- only a success is remembered, for `KEPT_FOR`. A request that was refused frees its key; one
+  that failed, or whose server died, may be sent again at once, or after `LEASE`;
+- what a request makes gets the id that is reserved beside its key. So a write whose answer
+  was lost, between this server and its database too, makes nothing a second time;
+- neither a key nor an address is stored, only a keyed hash of both.
+"""
+
+import hashlib
+import hmac
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from bson import ObjectId
+
+from models.base.compare_and_set import Stamps, fenced
+from models.base.database import Database, Document, DuplicateKeyError
+from models.base.errors import FieldError, Invalid, StorageUnavailable
+from models.base.indexes import DAY_S, IndexSpec
+from models.sessions.queries import new_id
+
+COLLECTION = "idempotency_keys"
+INDEXES = (
+    IndexSpec(keys=(("createdAt", 1),), query="the end of a key", expire_after_s=DAY_S),
+    IndexSpec(keys=(("userId", 1),), query="one user's keys: leaving"),
+)
+KEPT_FOR = timedelta(seconds=DAY_S)
+LEASE = timedelta(seconds=15)
+"""Longer than a request may take (`focusup.asgi.request_handling`)."""
+MAX_BODY_CHARS = 64 * 1024
+"""More than any answer that is remembered has: the longest is of a session with its notes."""
+TRIES = 20
+
+
+class Answer(NamedTuple):
+    """What a client was answered."""
+
+    status: int
+    body: str
+    location: str | None
+
+
+class Claimed(NamedTuple):
+    """The right to carry out a request. `makes` is the id of what it makes."""
+
+    id_: str
+    stamp: str
+    makes: ObjectId
+
+
+class Request(NamedTuple):
+    """A request with a key: who sends it, and all that makes it this one."""
+
+    scope: str
+    user_id: str | None
+    key: str
+    fingerprint: str
+
+
+def fingerprint(method: str, path: str, body: bytes) -> str:
+    """Return what tells requests apart that came with the same key."""
+    found = hashlib.sha256(f"{method} {path}\0".encode(errors="surrogateescape"))
+    found.update(body)
+    return found.hexdigest()
+
+
+class IdempotencyKeys:
+    def __init__(self, db: Database, secret: str) -> None:
+        self._db = db
+        self._secret = hmac.digest(secret.encode(), b"focusup idempotency", "sha256")
+        self._stamps = Stamps()
+
+    async def claim(self, request: Request, now: datetime) -> Claimed | Answer | None:
+        """Return the right to carry the request out, or what it was answered before.
+
+        None while it is carried out. Raises Invalid "idempotency_key_reused".
+        """
+        for _ in range(TRIES):
+            stamp = self._stamps.fresh()
+            fresh = self._fresh(request, stamp, now)
+            try:
+                await self._db[COLLECTION].insert_one(fresh)
+                return Claimed(fresh["_id"], stamp, fresh["makes"])
+            except DuplicateKeyError:
+                found = await self._db[COLLECTION].find_one({"_id": fresh["_id"]})
+            if found is None:  # it has just expired
+                continue
+            if found["stamp"] == stamp:  # the driver has sent it twice
+                return Claimed(fresh["_id"], stamp, fresh["makes"])
+            values = {name: value for name, value in fresh.items() if name not in ("_id", "stamp")}
+            if now - found["createdAt"] < KEPT_FOR:
+                if found["request"] is not None:
+                    if found["request"] != request.fingerprint:
+                        raise _reused()
+                    if found["answer"] is not None:
+                        return Answer(**found["answer"])
+                    # Clocks of servers differ a little; one that is farther off was set back.
+                    if now < found["until"] <= now + 2 * LEASE:
+                        return None
+                # What was carried out before may still arrive, and has this id.
+                values |= {"makes": found["makes"], "createdAt": found["createdAt"]}
+            if await self._write(found["_id"], found["stamp"], stamp, values):
+                return Claimed(found["_id"], stamp, values["makes"])
+        raise StorageUnavailable("contended", "The same request is sent too often at once.")
+
+    async def remember(self, claimed: Claimed, answer: Answer, now: datetime) -> None:
+        """The request is done, and gets this answer from now on."""
+        if len(answer.body) <= MAX_BODY_CHARS:
+            values = {"answer": answer._asdict(), "until": now}
+            await self._write(claimed.id_, claimed.stamp, self._stamps.fresh(), values)
+
+    async def release(self, claimed: Claimed, now: datetime, *, refused: bool) -> None:
+        """The request failed, and may be sent again; if it was refused, with another body."""
+        values: Document = {"until": now}
+        if refused:
+            values["request"] = None
+        await self._write(claimed.id_, claimed.stamp, self._stamps.fresh(), values)
+
+    # --- private ----------------------------------------------------------------------------
+
+    def _fresh(self, request: Request, stamp: str, now: datetime) -> Document:
+        named = f"{request.scope}\0{request.key}".encode(errors="surrogateescape")
+        return {
+            "_id": hmac.new(self._secret, named, hashlib.sha256).hexdigest(),
+            "userId": request.user_id,
+            "request": request.fingerprint,
+            "answer": None,
+            "makes": new_id(now),
+            "createdAt": now,
+            "until": now + LEASE,
+            "stamp": stamp,
+        }
+
+    async def _write(self, id_: str, expected: str, stamp: str, values: Document) -> bool:
+        update = fenced(expected, stamp, values=values)
+        result = await self._db[COLLECTION].update_one({"_id": id_}, update)
+        return bool(result.modified_count)
+
+
+def _reused() -> Invalid:
+    message = "The Idempotency-Key was used for another request; use a new one."
+    error = FieldError(field="Idempotency-Key", message="was used for another request")
+    return Invalid("idempotency_key_reused", message, [error])

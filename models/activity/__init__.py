@@ -1,0 +1,1 @@
+"""Visits, presence and events that a study app reports."""

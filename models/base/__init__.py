@@ -1,0 +1,1 @@
+"""What all collections share: types, errors, indexes, guarded writes and paged reads."""

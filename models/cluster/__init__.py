@@ -1,0 +1,1 @@
+"""The server processes that share one database."""

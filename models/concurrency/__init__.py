@@ -1,0 +1,1 @@
+"""Long computations that must not hold the event loop."""

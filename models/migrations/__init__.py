@@ -1,0 +1,1 @@
+"""The version of the stored documents, and migrations between versions."""

@@ -1,0 +1,1 @@
+"""Statistics of page views by day, month and visitor."""

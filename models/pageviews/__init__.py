@@ -1,0 +1,1 @@
+"""Page views and visitors as they are stored."""

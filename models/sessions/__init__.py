@@ -1,0 +1,1 @@
+"""Focus sessions: the stored document, its timeline, queries and edits."""

@@ -1,0 +1,45 @@
+"""What is asked of one user's sessions: the query string of the list."""
+
+from datetime import date, datetime
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from models.base.schema_types import NOT_BLANK, ONE_SPELLING, Moment, UtcDatetime, WireModel
+from models.sessions.session import SessionId, ShortText, Status, Tag
+from scoring.local_days import LocalClock, at_instant, begin_us
+
+SearchText = Annotated[
+    str, StringConstraints(min_length=1, max_length=200), NOT_BLANK, ONE_SPELLING
+]
+
+
+class SessionQuery(WireModel):
+    """Filters of `GET /api/sessions`. `from` (included) and `to` (excluded) bound when it was
+    studied: `startedAt`, or `createdAt` of one that was never started;
+    `q` is looked for in title and notes, whatever its case."""
+
+    q: SearchText | None = None
+    status: Status | None = None
+    from_: Annotated[UtcDatetime | None, Field(alias="from")] = None
+    to: UtcDatetime | None = None
+    content_id: ShortText | None = None
+    tag: Tag | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    cursor: SessionId | None = None
+
+
+class DatedQuery(SessionQuery):
+    """The same as the wire has it: a bare date is when that day begins where the user is."""
+
+    from_: Annotated[Moment | None, Field(alias="from")] = None  # type: ignore[assignment]
+    to: Moment | None = None  # type: ignore[assignment]
+
+    def of(self, clock: LocalClock) -> SessionQuery:
+        """Return the query with instants, by the days of this clock."""
+        values = self.model_dump(by_alias=False)
+        for name in ("from_", "to"):
+            given = values[name]
+            if isinstance(given, date) and not isinstance(given, datetime):
+                values[name] = at_instant(begin_us(given, clock.zone, clock.starts_at))
+        return SessionQuery(**values)

@@ -1,0 +1,150 @@
+"""The timeline in the document of a session (`scoring.timeline` says what it is).
+
+What must always hold: whatever sets counters or ends a pause in a document sets its
+timeline along with them, so that the two never tell different stories.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime
+from typing import Any
+
+from models.base.database import Document
+from models.base.schema_types import milliseconds
+from scoring.local_days import MICROSECOND, at_instant, date_of, instant_us
+from scoring.manual_seconds import Counted, Entry, set_to
+from scoring.timeline import SECOND_US, Counts, Kind, Run, Timeline, beyond, laid_out, pack, unpack
+
+EMPTY = b""
+BY_HAND = "manual"
+"""The field with what was entered by hand; a session without it has nothing of the kind."""
+
+
+def counts_in(document: Mapping[str, Any]) -> Counts:
+    return Counts(document["activeSeconds"], document["idleSeconds"], document["tabSwitches"])
+
+
+def origin_of(document: Mapping[str, Any]) -> datetime:
+    """The instant from which the timeline counts."""
+    origin: datetime = document["startedAt"] or document["createdAt"]
+    return milliseconds(origin)
+
+
+def by_hand_in(document: Mapping[str, Any]) -> Counts:
+    """Return what the counters hold that was entered by hand."""
+    rows = document.get(BY_HAND, ())
+    return Counts(
+        sum(row["active"] for row in rows),
+        sum(row["idle"] for row in rows),
+        sum(row["tabSwitches"] for row in rows),
+    )
+
+
+def entries_in(document: Mapping[str, Any]) -> list[Entry]:
+    """Return what was entered by hand, in order of time."""
+    return [
+        Entry(
+            instant_us(row["at"]),
+            row["zone"],
+            Counts(row["active"], row["idle"], row["tabSwitches"]),
+        )
+        for row in document.get(BY_HAND, ())
+    ]
+
+
+def entry_rows(entries: Iterable[Entry]) -> list[Document]:
+    """Return entries as they are stored."""
+    return [
+        {
+            "at": milliseconds(at_instant(entry.at_us)),
+            "zone": entry.zone,
+            "active": entry.counts.active,
+            "idle": entry.counts.idle,
+            "tabSwitches": entry.counts.tab_switches,
+        }
+        for entry in entries
+    ]
+
+
+def tracked_in(document: Mapping[str, Any]) -> Counts:
+    """Return the counters without what was entered by hand."""
+    return beyond(counts_in(document), by_hand_in(document))
+
+
+def runs_in(document: Mapping[str, Any]) -> list[Run]:
+    """The tracked runs of a session, without time away."""
+    counts = tracked_in(document)
+    try:
+        return unpack(document["timeline"], counts)
+    except (LookupError, ValueError):  # written by other hands than ours
+        return laid_out(counts, paused_us_in(document))
+
+
+def carry_us_in(document: Mapping[str, Any]) -> int:
+    """The remainder of a second, less than one."""
+    carry_ms: float = document["carryMs"]
+    return min(max(round(carry_ms * 1000), 0), SECOND_US - 1)
+
+
+def paused_us_in(document: Mapping[str, Any]) -> int:
+    """Time in pauses that are over."""
+    paused_ms: float = document["pausedMs"]
+    return round(paused_ms * 1000)
+
+
+def going_on(document: Mapping[str, Any], now: datetime) -> Timeline:
+    """The timeline of a session that somebody tracks from `now` on, its next run begun if
+    it counts."""
+    timeline = Timeline(runs_in(document), by_hand_in(document))
+    if document["status"] == "active":
+        start_us = (now - origin_of(document)) // MICROSECOND - carry_us_in(document)
+        timeline.begin(Kind.ACTIVE, start_us, counts_in(document))
+    return timeline
+
+
+def pause_ended(document: Mapping[str, Any], until: datetime) -> Document:
+    """What the end of a pause sets in a document that nobody tracks."""
+    since: datetime | None = document["pausedAt"]
+    if since is None:
+        return {"pausedAt": None, "pausedMs": document["pausedMs"]}
+    length_us = max((until - since) // MICROSECOND, 0)
+    start_us = (since - origin_of(document)) // MICROSECOND - carry_us_in(document)
+    timeline = Timeline(runs_in(document), by_hand_in(document))
+    timeline.paused(start_us, length_us, counts_in(document))
+    return {
+        "pausedAt": None,
+        "pausedMs": document["pausedMs"] + length_us / 1000,
+        "timeline": timeline.pack(),
+    }
+
+
+def counters_set(
+    document: Mapping[str, Any],
+    counters: Mapping[str, int],
+    *,
+    at: datetime,
+    zone: str,
+    day_of: Callable[[int, str], date],
+) -> Document:
+    """Return the timeline and the entries by hand of counters that are set by hand.
+
+    Args:
+        document: The session as it was.
+        counters: All of its counters, as they are to be.
+        at: The moment for which they are set, in `zone`.
+        day_of: Tells the learner's date at an instant in a zone.
+    """
+    at_us = instant_us(milliseconds(at))
+    dates = (date_of(at_us, zone), day_of(at_us, zone))
+
+    def joins(entry: Entry) -> bool:
+        there = (date_of(entry.at_us, zone), day_of(entry.at_us, zone))
+        return entry.zone == zone and there == dates and entry.at_us <= at_us
+
+    before = Counted(runs_in(document), entries_in(document))
+    after = set_to(before, counts_in({**document, **counters}), at_us, zone, joins=joins)
+    changes: Document = {}
+    if after.runs != before.runs:
+        changes["timeline"] = pack(after.runs)
+    if after.entries != before.entries:
+        changes[BY_HAND] = entry_rows(after.entries)
+    return changes

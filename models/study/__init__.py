@@ -1,0 +1,1 @@
+"""A learner's days: summaries, statistics, streaks and goals."""

@@ -1,0 +1,179 @@
+"""What is known of a learner's days, and what is remembered of a period. Pure.
+
+What must always hold: what was stored of some days adds up to what the days do. A session
+that was never started, and of which nothing was entered by hand, is counted and no more.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+from bson import ObjectId
+
+from models.base.database import Document
+from models.base.time_zones import UTC
+from models.concurrency.slices import Slices
+from models.sessions.session import FINAL, paused_and_away
+from models.sessions.timeline import entries_in, origin_of, runs_in
+from scoring.local_days import instant_us
+from scoring.study_days import DayMark, DayTally, Lived, StudyDays, day_in, tally_steps
+from scoring.text import clean, distinct
+
+MOST_SHARES = 50_000
+"""Contents and tags of all days of a period, each of less than 300 bytes: what is stored of it
+has to fit into a document."""
+
+StoredDays = list[list[Any]]
+"""[date, document of its tally] of each."""
+
+
+class Dates(NamedTuple):
+    """From `since` (included) to `until` (excluded)."""
+
+    since: date
+    until: date
+
+
+NO_DATES = Dates(date.min, date.min)
+
+
+class Kept(NamedTuple):
+    """What is remembered of a period, without all that its days were. `open` are its
+    sessions that had been started and had not ended, `never_started` counts the others by
+    status; between the two instants lie those that had ended."""
+
+    open: list[ObjectId]
+    never_started: Counter[str]
+    since_us: int
+    until_us: int
+    total: DayTally
+    marks: list[DayMark]
+
+
+class Loaded:
+    """Sessions of some UTC days."""
+
+    def __init__(self) -> None:
+        self.lived: list[Lived] = []
+        self.never_started: Counter[tuple[date, str]] = Counter()
+        """Sessions that nothing is known of, by the day of their creation and status."""
+
+    def add(self, other: "Loaded") -> None:
+        self.lived += other.lived
+        self.never_started += other.never_started
+
+    def statuses(self, since: date = date.min, until: date = date.max) -> Counter[str]:
+        """Return how many sessions of these days were never started, by status."""
+        found: Counter[str] = Counter()
+        for (day, status), count in self.never_started.items():
+            if since <= day < until:
+                found[status] += count
+        return found
+
+
+class Studied:
+    """`total` of all days; a mark of each date; `days` are those that were wanted whole."""
+
+    def __init__(self) -> None:
+        self.total = DayTally()
+        self.marks: dict[date, DayMark] = {}
+        self.days: StudyDays = {}
+        self.open: Counter[str] = Counter()
+        """Sessions that have not ended, by status."""
+
+    def add_days(self, days: StudyDays, whole: Dates) -> None:
+        for _ in self.adding_days(days, whole):
+            pass
+
+    def adding_days(self, days: StudyDays, whole: Dates) -> Iterator[None]:
+        """Add the days one by one."""
+        for day, each in days.items():
+            self.total.merge(each, shares=False)
+            self._mark(each.mark(day))
+            if whole.since <= day < whole.until:
+                day_in(self.days, day).merge(each)
+            yield
+
+    def add_kept(self, kept: Kept) -> None:
+        self.total.merge(kept.total, shares=False)
+        self.open += kept.never_started
+        for mark in kept.marks:
+            self._mark(mark)
+
+    def adding_documents(self, stored: Iterable[list[Any]], whole: Dates) -> Iterator[None]:
+        """Add days as they were stored, those that are wanted; their marks were added before."""
+        for name, document in stored:
+            day = date.fromisoformat(name)
+            if whole.since <= day < whole.until:
+                day_in(self.days, day).merge(DayTally.from_document(document))
+            yield
+
+    def _mark(self, mark: DayMark) -> None:
+        before = self.marks.get(mark.date)
+        self.marks[mark.date] = mark if before is None else before.plus(mark)
+
+
+def is_untouched(document: Document) -> bool:
+    """Whether it was neither started, nor ended, nor changed by hand in what is counted."""
+    return document["startedAt"] is None and document["endedAt"] is None and not document["edited"]
+
+
+def lived_of(document: Document) -> Lived:
+    ended_at: datetime | None = document["endedAt"]
+    paused, away = (0, 0) if ended_at is None else paused_and_away(document, ended_at)
+    return Lived(
+        id=str(document["_id"]),
+        zone=document.get("timeZone", UTC),
+        status=document["status"],
+        origin_us=instant_us(origin_of(document)),
+        end_us=None if ended_at is None else instant_us(ended_at),
+        runs=runs_in(document),
+        paused_seconds=paused,
+        away_seconds=away,
+        focus_score=document["focusScore"],
+        # Earlier versions stored names as they were typed.
+        content=None if document["contentId"] is None else clean(document["contentId"]),
+        tags=distinct(document["tags"]),
+        by_hand=entries_in(document),
+    )
+
+
+async def kept_of(
+    lived: list[Lived], never_started: Counter[str], starts_at: int, slices: Slices
+) -> tuple[Document, StoredDays] | None:
+    """Return what is stored of the sessions of a period: a summary, and its days.
+
+    None if it would be too large for a document.
+    """
+    ended = [each for each in lived if each.status in FINAL]
+    days: StudyDays = {}
+    await slices.run(tally_steps(days, ended, starts_at))
+    if sum(len(each.contents) + len(each.tags) for each in days.values()) > MOST_SHARES:
+        return None
+    stored: StoredDays = []
+    total = DayTally()
+    for day, each in days.items():
+        total.merge(each, shares=False)
+        stored.append([day.isoformat(), each.to_document()])
+        await slices.did(20 + len(each.contents) + len(each.tags))
+    summary = {
+        "open": [ObjectId(each.id) for each in lived if each.status not in FINAL],
+        "neverStarted": dict(never_started),
+        "since": min((each.origin_us for each in ended if each.runs), default=0),
+        "until": max((each.until_us for each in ended if each.runs), default=0),
+        "total": total.to_document(),
+        "marks": [each.mark(day).to_row() for day, each in days.items()],
+    }
+    return summary, stored
+
+
+def read_kept(summary: Document) -> Kept:
+    return Kept(
+        open=summary["open"],
+        never_started=Counter(summary["neverStarted"]),
+        since_us=summary["since"],
+        until_us=summary["until"],
+        total=DayTally.from_document(summary["total"]),
+        marks=[DayMark.from_row(row) for row in summary["marks"]],
+    )

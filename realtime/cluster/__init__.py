@@ -1,0 +1,1 @@
+"""Notices between the server processes that share a database."""

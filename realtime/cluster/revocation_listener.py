@@ -1,0 +1,55 @@
+"""Signing out, here or on another server, reaches the sockets that are open.
+
+What must always hold: whatever was signed out is refused and cut off on every server within
+`HEAR_EVERY_S` and the time of one reading; and a socket whose token is still good is left
+alone.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import structlog
+
+from models.base.driver_errors import StatementRefused
+from models.base.errors import StorageUnavailable
+from models.tokens.revocations import Revocations
+from realtime.protocol.close_codes import CloseCode
+from realtime.sockets.registry import Hub
+
+HEAR_EVERY_S = 0.5
+
+log = structlog.get_logger(__name__)
+
+
+class SignOuts:
+    def __init__(
+        self, revocations: Revocations, hubs: Sequence[Hub], now: Callable[[], datetime]
+    ) -> None:
+        self._revocations = revocations
+        self._hubs = hubs
+        self._now = now
+
+    def refuse_unless_read(self) -> None:
+        """Raises StorageUnavailable until it is known what was signed out before the start."""
+        if not self._revocations.were_read:
+            raise StorageUnavailable
+
+    async def hear(self) -> None:
+        """Learn what was signed out, and close its sockets. Raises StorageUnavailable,
+        StatementRefused."""
+        is_revoked = self._revocations.is_revoked
+        async for news in self._revocations.read_new(self._now()):
+            for hub in self._hubs:
+                hub.close_if(news, is_revoked, CloseCode.UNAUTHORIZED, "signed out")
+
+    async def run(self) -> None:
+        """Hear it for as long as the task lives."""
+        while True:
+            try:
+                await self.hear()
+            except (StorageUnavailable, StatementRefused):
+                pass  # it is tried again
+            except Exception:
+                log.exception("sign_outs_not_read")
+            await asyncio.sleep(HEAR_EVERY_S)

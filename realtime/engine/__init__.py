@@ -1,0 +1,1 @@
+"""Count tracked seconds and book them."""

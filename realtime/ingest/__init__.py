@@ -1,0 +1,1 @@
+"""Visits, presence and events, stored in batches."""

@@ -1,0 +1,49 @@
+"""Closing the days and months of page views that are over, in the background.
+
+What must always hold: a failure, or an end in the middle, leaves nothing half closed; the
+next round, here or in another process, goes on.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+
+from models.base.driver_errors import StatementRefused, StorageUnavailable
+from models.page_statistics.rollup_job import Periods
+
+ROUND_S = 300.0
+FIRST_AFTER_S = 15.0
+"""By then it is known which other processes live."""
+
+log = structlog.get_logger(__name__)
+
+
+class RollingUp:
+    def __init__(
+        self,
+        periods: Periods,
+        *,
+        now: Callable[[], datetime],
+        round_s: float = ROUND_S,
+        first_after_s: float = FIRST_AFTER_S,
+    ) -> None:
+        self._periods = periods
+        self._now = now
+        self._round_s = round_s
+        self._first_after_s = first_after_s
+
+    async def run(self) -> None:
+        """Close what is due again and again, for as long as the task lives."""
+        await asyncio.sleep(self._first_after_s)
+        while True:
+            try:
+                closed = await self._periods.close_due(self._now)
+                if closed:
+                    log.info("page_views_rolled_up", periods=closed)
+            except (StorageUnavailable, StatementRefused):
+                log.warning("page_views_not_rolled_up")
+            except Exception:
+                log.exception("rolling_up_failed")
+            await asyncio.sleep(self._round_s)

@@ -1,0 +1,1 @@
+"""Page views as they are tracked."""

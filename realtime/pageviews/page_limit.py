@@ -1,0 +1,58 @@
+"""Which names views may have. Pure: `now_s` is always an argument.
+
+Invariants:
+- There are never more than `most` names, and `OVERFLOW` beside them.
+- One visitor, and one address, bring at most so many new names in 24 hours.
+- A view is never refused: beyond a limit it is counted under `OVERFLOW`.
+- A name that is known may always be viewed.
+"""
+
+from collections.abc import Iterable
+
+from models.pageviews.storage_budgets import a_day
+
+OVERFLOW = "(other pages)"
+SETTLES_AFTER_S = 600.0
+"""A name that is not stored so long after it was first viewed is forgotten: the view that
+brought it was not stored either, or the name was pruned."""
+
+
+class PageNames:
+    def __init__(self, *, most: int, most_of_visitor: int, most_of_address: int) -> None:
+        self.overflowed = 0
+        """Views that were counted under `OVERFLOW`."""
+        self._most = most
+        self._stored: set[str] = set()
+        self._new: dict[str, float] = {}
+        """Names that were not read from the database yet, and when they were first viewed."""
+        # Half of a day's allowance is there at once (see `a_day`).
+        self._of_visitor = a_day(2 * most_of_visitor)
+        self._of_address = a_day(2 * most_of_address)
+
+    def __len__(self) -> int:
+        return len(self._stored) + len(self._new)
+
+    def admit(self, page: str, visitor_id: str, address: str, now_s: float) -> str:
+        """Return the name under which a view of this page is counted."""
+        if page in self._stored or page in self._new:
+            return page
+        if (
+            len(self) >= self._most
+            or self._of_visitor.wait_s(visitor_id, 1, now_s) > 0
+            or not self._of_address.take(address, 1, now_s)
+        ):
+            self.overflowed += 1
+            return OVERFLOW
+        self._of_visitor.spend(visitor_id, 1, now_s)
+        self._new[page] = now_s
+        return page
+
+    def know(self, names: Iterable[str], now_s: float) -> None:
+        """These are stored, and no others but those that are new here."""
+        self._stored = set(names)
+        self._stored.discard(OVERFLOW)
+        self._new = {
+            name: at_s
+            for name, at_s in self._new.items()
+            if name not in self._stored and now_s - at_s < SETTLES_AFTER_S
+        }

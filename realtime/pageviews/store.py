@@ -1,0 +1,108 @@
+"""Page views as the ledger books them: their collection, their document's shape."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from bson import ObjectId
+
+from models.base.bulk_writes import read_fields, write_fenced
+from models.base.database import Database, Document
+from models.base.driver_errors import answered_within
+from models.pageviews.page_view import COUNTERS, NotedPages, insert_views, page_views
+from models.pageviews.visitors import LatestView, note_views
+from realtime.engine.clock import Clock
+from realtime.engine.meter import Meter
+from realtime.engine.tracked import PAUSED, RUNNING, Tracked
+from scoring.timeline import Counts
+
+ANSWER_WITHIN_S = 5.0
+"""After that a write counts as unanswered; it is in doubt, not lost."""
+ENDED = "ended"
+_READ = ("stamp", "status", "owner", *COUNTERS)
+_STATUS = {RUNNING: "visible", PAUSED: "hidden", ENDED: ENDED}
+
+
+class TrackedView(Tracked):
+    """A page view: `active` seconds are engaged ones, and hidden it is paused."""
+
+    __slots__ = ("__weakref__", "begun", "of_token", "user_id")
+
+    def __init__(self, begun: Document, *, idle_after_us: int) -> None:
+        """`begun` is its document, which is not stored yet."""
+        super().__init__(
+            thing_id=begun["_id"],
+            status=RUNNING if begun["status"] == "visible" else PAUSED,
+            totals=Counts(0, 0, 0),
+            meter=Meter(idle_after_us=idle_after_us),
+            stamp=begun["stamp"],
+            unborn=True,
+        )
+        self.begun = begun
+        self.user_id: str | None = begun["userId"]
+        self.of_token = False
+        """Whether a token has named its user, and not the visitor alone."""
+
+
+class PageBook:
+    def __init__(self, db: Database, clock: Clock, process: str) -> None:
+        self._db = db
+        self._clock = clock
+        self._process = process
+        self._pages = NotedPages(db)
+
+    async def insert(self, things: Sequence[TrackedView], /) -> set[Any]:
+        now = self._clock.wall(self._clock.now_us())
+        views = [thing.begun for thing in things]
+        latest = {
+            view["visitorId"]: LatestView(view["_id"], view["browserSessionId"]) for view in views
+        }
+        async with answered_within(ANSWER_WITHIN_S):
+            await self._pages.note((view["page"] for view in views), now)
+            refused = await insert_views(self._db, views)
+            await note_views(self._db, latest, now)
+        return set(refused)
+
+    async def write(self, ids: list[ObjectId], pipeline: list[dict[str, Any]]) -> int:
+        async with answered_within(ANSWER_WITHIN_S):
+            return await write_fenced(page_views(self._db), ids, pipeline)
+
+    async def read(self, ids: list[ObjectId]) -> dict[ObjectId, Document]:
+        async with answered_within(ANSWER_WITHIN_S):
+            return await read_fields(page_views(self._db), ids, _READ)
+
+    def absolute(self, thing: TrackedView) -> dict[str, Any]:
+        clock = self._clock
+        values: dict[str, Any] = {
+            "status": _STATUS[thing.status],
+            "visibleSeconds": thing.elapsed,
+            "engagedSeconds": thing.active,
+            "userId": thing.user_id,
+            "owner": self._process if thing.owned else None,
+            "updatedAt": clock.wall(clock.now_us()),
+        }
+        if thing.last_booked_us is not None:
+            values["lastBookedAt"] = clock.wall(thing.last_booked_us)
+        if thing.ended_at_us is not None:
+            values["endedAt"] = clock.wall(thing.ended_at_us)
+        return values
+
+    def increments(self, increase: Counts) -> dict[str, int]:
+        pairs = (("visibleSeconds", increase.elapsed), ("engagedSeconds", increase.active))
+        return {name: amount for name, amount in pairs if amount}
+
+    def counted(self, _: Counts, at_us: int) -> dict[str, Any]:
+        at = self._clock.wall(at_us)
+        return {"lastBookedAt": at, "updatedAt": at}
+
+    def totals(self, document: Document) -> Counts:
+        visible, engaged = (document[name] for name in COUNTERS)
+        if not (isinstance(visible, int) and isinstance(engaged, int)):
+            raise ValueError("a counter is no whole number")
+        return Counts(engaged, visible - engaged, 0)
+
+    def matches(self, thing: TrackedView, document: Document) -> bool:
+        owner = self._process if thing.owned else None
+        return bool(document["status"] == _STATUS[thing.status] and document["owner"] == owner)
+
+    def ended(self, document: Document) -> bool:
+        return bool(document["status"] == ENDED)

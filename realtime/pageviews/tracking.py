@@ -1,0 +1,261 @@
+"""Page views as they are tracked: the focus-session engine, with views in it.
+
+What must always hold: a view counts as visible while its connection says so, and as
+engaged while the visitor's last sign is no older than the idle threshold times the page's
+attention coefficient; a view is stored when it begins and is written by the ledger alone;
+it ends with its connection; and the number of page names is bounded.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from weakref import WeakValueDictionary
+
+from bson import ObjectId
+
+from models.base.compare_and_set import Stamps
+from models.base.database import Database, Document
+from models.base.driver_errors import StatementRefused, StorageUnavailable, answered_within
+from models.base.errors import Busy
+from models.pageviews.page_view import (
+    NAMELESS_VIEW,
+    delete_page_names,
+    is_rarely_seen,
+    new_view,
+    read_page_names,
+    size_of,
+)
+from models.pageviews.storage_budgets import Allowances, StorageBudget
+from models.pageviews.visitors import Arrival, arrive, join_user
+from realtime.engine.clock import Clock
+from realtime.engine.ledger import Loss
+from realtime.engine.tracked import Viewer
+from realtime.pageviews.page_limit import PageNames
+from realtime.pageviews.store import ENDED, PageBook, TrackedView
+from realtime.protocol.close_codes import CloseCode
+from realtime.protocol.page_messages import View, page_tick_message
+from realtime.sockets.pipeline import Counting
+from realtime.sockets.registry import Hub
+
+ANSWER_WITHIN_S = 5.0
+READ_NAMES_EVERY_S = 60.0
+SECOND_US = 1_000_000
+
+
+class PageService:
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        *,
+        process: str,
+        is_alive: Callable[[str | None], bool],
+        coefficient: Callable[[str], float],
+        idle_after_s: float,
+        max_sockets_per_visitor: int,
+        max_sockets: int,
+        names: PageNames,
+        budget: StorageBudget,
+        max_waiting: int,
+    ) -> None:
+        """`process` is what we are called among the servers; `is_alive` tells whether
+        another of them lives."""
+        self.clock = clock
+        self.hub = Hub(max_per_user=max_sockets_per_visitor, max_in_all=max_sockets)
+        self._db = db
+        self._process = process
+        self._is_alive = is_alive
+        self._coefficient = coefficient
+        self._idle_after_s = idle_after_s
+        self._names = names
+        self._budget = budget
+        self._max_waiting = max_waiting
+        self._arriving: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """A browser that opens all its tabs at once begins one browser session."""
+        self._latest: WeakValueDictionary[str, TrackedView] = WeakValueDictionary()
+        """What each visitor began to view last; the database learns of it a little later."""
+        self._stamps = stamps = Stamps(process + "p")
+        self._book = PageBook(db, clock, process)
+        self.counting = counting = Counting(
+            self._book, clock, stamps, self.hub, announce=self._announce, on_lost=self._lost
+        )
+        self.engine, self.ledger = counting.engine, counting.ledger
+        self.keep = counting.keep
+
+    # --- life -------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin to count."""
+        self.counting.start(self._read_names())
+
+    async def stop(self, *, within_s: float) -> list[TrackedView]:
+        """End every view, write everything, close every socket with 1012.
+
+        Gives the views that could not be written in time.
+        """
+        return await self.counting.stop(self._end_all, within_s=within_s)
+
+    async def _end_all(self) -> None:
+        now_us = self.clock.now_us()
+        for thing in list(self.engine.things.values()):
+            for viewer in list(thing.viewers):
+                viewer.released(thing, ended=True)
+                self.end(thing, viewer, now_us)
+
+    async def _read_names(self) -> None:
+        """Know the pages that other processes have seen, again and again."""
+        while True:
+            try:
+                now_us = self.clock.now_us()
+                now = self.clock.wall(now_us)
+                async with answered_within(ANSWER_WITHIN_S):
+                    rows = await read_page_names(self._db)
+                    expired = {row["_id"] for row in rows if is_rarely_seen(row, now)}
+                    await delete_page_names(self._db, sorted(expired))
+                names = {row["_id"] for row in rows} - expired
+                self._names.know(names, now_us / SECOND_US)
+            except (StorageUnavailable, StatementRefused):
+                pass  # nobody waits for it
+            await asyncio.sleep(READ_NAMES_EVERY_S)
+
+    @property
+    def tracked_count(self) -> int:
+        return len(self.engine.things)
+
+    # --- for sockets --------------------------------------------------------------------
+
+    async def arrive(self, visitor_id: str, user_id: str | None, user_agent: str) -> Arrival:
+        """The browser session to which what this visitor views now belongs.
+
+        Raises StorageUnavailable.
+        """
+        lock = self._arriving.setdefault(visitor_id, asyncio.Lock())
+        async with answered_within(ANSWER_WITHIN_S), lock:
+            before = self._latest.get(visitor_id)
+            was_stored = before is None or not before.unborn
+            arrival = await arrive(
+                self._db,
+                visitor_id,
+                user_id=user_id,
+                user_agent=user_agent,
+                is_open=self._is_open,
+                now=self.clock.wall(self.clock.now_us()),
+            )
+        latest = self._latest.get(visitor_id)
+        if latest is None or (latest is before and was_stored):
+            return arrival  # what was read is as new, or newer and of another process
+        if latest.begun["browserSessionId"] != arrival.browser_session_id:
+            return arrival
+        return arrival._replace(last_view_id=latest.begun["_id"])
+
+    def admit(
+        self,
+        view: View,
+        *,
+        views: Allowances,
+        arrives: bool,
+        address: str,
+        user_id: str | None,
+        now_us: int,
+    ) -> None:
+        """Let a view begin, as far as budgets go; `views` are those of its connection.
+
+        Raises TooMany; Busy while too many views that have ended wait for the database.
+        """
+        # Each socket has one view that has not ended.
+        if len(self.engine.things) - len(self.hub) >= self._max_waiting:
+            self._budget.refused["views"] += 1
+            raise Busy("too_busy", "Too many views wait to be stored; try again shortly.")
+        size = size_of(view.page, view.params, view.title)
+        now_s = now_us / SECOND_US
+        self._budget.charge_view(
+            size, views=views, arrives=arrives, address=address, user_id=user_id, now_s=now_s
+        )
+
+    def begin(
+        self,
+        viewer: Viewer,
+        arrival: Arrival,
+        view: View,
+        now_us: int,
+        *,
+        previous_view_id: ObjectId | None,
+        address: str = "",
+    ) -> TrackedView:
+        """Let this connection view a page from `now_us` on."""
+        page = self._names.admit(view.page, arrival.visitor_id, address, now_us / SECOND_US)
+        coefficient = self._coefficient(view.page)
+        begun = new_view(
+            view_id=ObjectId(),
+            visitor_id=arrival.visitor_id,
+            user_id=arrival.user_id,
+            browser_session_id=arrival.browser_session_id,
+            page=page,
+            params=view.params,
+            title=view.title,
+            previous_view_id=previous_view_id,
+            source="socket",
+            coefficient=coefficient,
+            visible=view.visible,
+            stamp=self._stamps.fresh(),
+            owner=self._process,
+            now=self.clock.wall(now_us),
+        )
+        idle_after_us = round(self._idle_after_s * coefficient * SECOND_US)
+        thing = TrackedView(begun, idle_after_us=idle_after_us)
+        self._latest[arrival.visitor_id] = thing
+        self.engine.add(thing)
+        self.engine.attach(thing, viewer, now_us)
+        self.engine.mark(thing)
+        self.ledger.wake()
+        return thing
+
+    def end(self, thing: TrackedView, viewer: Viewer, at_us: int) -> None:
+        """It is viewed no more since `at_us`."""
+        self.engine.end(thing, ENDED, at_us)
+        thing.viewers.discard(viewer)
+        self.ledger.wake()
+
+    def join(self, visitor_id: str, session_id: ObjectId, user_id: str) -> None:
+        """The visitor has turned out to be this user."""
+        self.keep(asyncio.create_task(self._join(visitor_id, session_id, user_id)))
+
+    def forget_user(self, user_id: str) -> None:
+        """They have left: what they view now is nobody's, and ends."""
+        for thing in self.engine.things.values():
+            if thing.user_id == user_id:
+                thing.user_id = None
+                thing.begun.update(NAMELESS_VIEW)
+        self.hub.close_of(user_id, CloseCode.DELETED, "the user has left")
+
+    # --- private ------------------------------------------------------------------------
+
+    async def _join(self, visitor_id: str, session_id: ObjectId, user_id: str) -> None:
+        async with answered_within(ANSWER_WITHIN_S):
+            await join_user(self._db, visitor_id, session_id, user_id)
+
+    def _is_open(self, view: Document) -> bool:
+        owner = view["owner"]
+        return view["_id"] in self.engine.things or (
+            view["endedAt"] is None and owner is not None and self._is_alive(owner)
+        )
+
+    def _announce(self, things: Iterable[TrackedView]) -> None:
+        for thing in things:
+            text = None
+            for viewer in thing.viewers:
+                if viewer.updates == "tick":
+                    text = text or _tick_text(thing)
+                    viewer.push_count(text)
+
+    def _lost(self, thing: TrackedView, loss: Loss) -> None:
+        code = CloseCode.DELETED if loss == "deleted" else CloseCode.TAKEN_OVER
+        self.hub.lost(thing, code, f"the view was {loss}")
+
+
+def _tick_text(thing: TrackedView) -> str:
+    return page_tick_message(
+        view_id=str(thing.thing_id),
+        visible_seconds=thing.elapsed,
+        engaged_seconds=thing.active,
+        engaged=not thing.idle_now,
+    )

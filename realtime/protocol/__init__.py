@@ -1,0 +1,1 @@
+"""The messages and close codes of both sockets. Pure."""

@@ -1,0 +1,1 @@
+"""Focus sessions as they are tracked."""

@@ -1,0 +1,142 @@
+"""Focus sessions as the ledger books them: their collection, their document's shape."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from bson import ObjectId
+
+from models.base.bulk_writes import read_fields, write_fenced
+from models.base.compare_and_set import Stamps
+from models.base.database import Database, Document
+from models.base.driver_errors import answered_within
+from models.sessions.idle_modes import DEFAULT, idle_after_s
+from models.sessions.queries import Claim, sessions
+from models.sessions.session import COUNTERS, FINAL, ended_fields
+from models.sessions.timeline import BY_HAND, carry_us_in, counts_in, going_on, origin_of
+from realtime.engine.clock import Clock
+from realtime.engine.meter import Meter
+from realtime.engine.tracked import PAUSED, TrackedSession
+from scoring.timeline import Counts
+
+_READ = ("stamp", "status", "owner", *COUNTERS)
+ANSWER_WITHIN_S = 5.0
+"""After that a write counts as unanswered; it is in doubt, not lost."""
+
+
+class SessionBook:
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        stamps: Stamps,
+        *,
+        interactive_s: float,
+    ) -> None:
+        """`interactive_s` is the silence that the idle mode `interactive` allows."""
+        self._db = db
+        self._interactive_s = interactive_s
+        self._clock = clock
+        self._stamps = stamps
+
+    async def insert(self, _: Sequence[TrackedSession]) -> set[Any]:
+        raise AssertionError("a session is stored before it is tracked")
+
+    async def write(self, ids: list[ObjectId], pipeline: list[dict[str, Any]]) -> int:
+        async with answered_within(ANSWER_WITHIN_S):
+            return await write_fenced(sessions(self._db), ids, pipeline)
+
+    async def read(self, ids: list[ObjectId]) -> dict[ObjectId, Document]:
+        async with answered_within(ANSWER_WITHIN_S):
+            return await read_fields(sessions(self._db), ids, _READ)
+
+    def tracked(self, claim: Claim, now_us: int) -> TrackedSession:
+        """The session that was claimed to be tracked from `now_us` on, as the engine counts
+        it."""
+        document = claim.document
+        paused_at = document["pausedAt"]
+        paused = document["status"] == PAUSED
+        mode = document.get("idleMode", DEFAULT)
+        idle_after_us = round(idle_after_s(mode, self._interactive_s) * 1_000_000)
+        return TrackedSession(
+            thing_id=document["_id"],
+            user_id=document["userId"],
+            status=document["status"],
+            totals=self.totals(document),
+            target_minutes=document["targetMinutes"],
+            started_at=document["startedAt"],
+            meter=Meter(idle_after_us=idle_after_us, carry_us=carry_us_in(document)),
+            stamp=document["stamp"],
+            paused_us=round(document["pausedMs"] * 1000),
+            paused_since_us=self._clock.at_us(paused_at) if paused and paused_at else None,
+            timeline=going_on(document, self._clock.wall(now_us)),
+            origin_us=self._clock.at_us(origin_of(document)),
+            by_hand=document.get(BY_HAND, ()),
+        )
+
+    def absolute(self, thing: TrackedSession) -> dict[str, Any]:
+        """All that the engine knows of the session.
+
+        The remainder of a second is stored only while nothing counts: a crash may lose it,
+        and never counts it twice.
+        """
+        clock, paused_since_us = self._clock, thing.paused_since_us
+        values: dict[str, Any] = {
+            "status": thing.status,
+            "elapsedSeconds": thing.elapsed,
+            "activeSeconds": thing.active,
+            "idleSeconds": thing.idle,
+            "tabSwitches": thing.tab_switches,
+            "timeline": thing.timeline.pack(),
+            "pausedMs": thing.paused_us / 1000,
+            "pausedAt": None if paused_since_us is None else clock.wall(paused_since_us),
+            "carryMs": 0.0 if thing.meter.running else thing.meter.carry_us(0) / 1000,
+            "owner": self._stamps.process if thing.owned else None,
+            "updatedAt": clock.wall(clock.now_us()),
+        }
+        if not thing.viewers and thing.ended_at_us is None:
+            values["leftAt"] = values["updatedAt"]
+        if thing.last_booked_us is not None:
+            values["lastBookedAt"] = clock.wall(thing.last_booked_us)
+        if thing.last_active_us is not None and thing.active != thing.stored.active:
+            values["lastActiveAt"] = clock.wall(thing.last_active_us)
+        if thing.ended_at_us is not None:
+            # The target it is scored with goes along, so that the two always fit.
+            values["targetMinutes"] = thing.target_minutes
+            facts = {**values, "startedAt": thing.started_at, BY_HAND: thing.by_hand}
+            values |= ended_fields(facts, thing.status, clock.wall(thing.ended_at_us))
+        return values
+
+    def increments(self, increase: Counts) -> dict[str, int]:
+        return {
+            name: amount
+            for name, amount in (
+                ("elapsedSeconds", increase.elapsed),
+                ("activeSeconds", increase.active),
+                ("idleSeconds", increase.idle),
+                ("tabSwitches", increase.tab_switches),
+            )
+            if amount
+        }
+
+    def counted(self, increase: Counts, at_us: int) -> dict[str, Any]:
+        at = self._clock.wall(at_us)
+        values: dict[str, Any] = {"updatedAt": at}
+        if increase.elapsed:
+            values["lastBookedAt"] = at
+            values["carryMs"] = 0.0  # the remainder that was claimed is in this second
+        if increase.active:
+            values["lastActiveAt"] = at
+        return values
+
+    def totals(self, document: Document) -> Counts:
+        totals = counts_in(document)
+        if not all(isinstance(count, int) for count in totals):
+            raise ValueError("a counter is no whole number")
+        return totals
+
+    def matches(self, thing: TrackedSession, document: Document) -> bool:
+        owner = self._stamps.process if thing.owned else None
+        return bool(document["status"] == thing.status and document["owner"] == owner)
+
+    def ended(self, document: Document) -> bool:
+        return document["status"] in FINAL

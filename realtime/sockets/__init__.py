@@ -1,0 +1,1 @@
+"""Open WebSocket connections and their delivery of messages."""

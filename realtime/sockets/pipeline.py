@@ -1,0 +1,82 @@
+"""One kind of thing being counted: its engine, ledger, ticker and watchers, as one.
+
+What must always hold: they run for as long as the tasks live; when stopped, everything
+counted is written first, if the database lets it, then every socket is closed with 1012;
+and those who are watched are told once when the database fails, and once when it is back.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Generic
+
+from models.base.compare_and_set import Stamps
+from realtime.engine.clock import Clock
+from realtime.engine.engine import Engine
+from realtime.engine.ledger import Book, Ledger, Loss
+from realtime.engine.ticker import Ticker
+from realtime.engine.tracked import T
+from realtime.protocol.close_codes import CloseCode
+from realtime.protocol.server_messages import Degraded, Recovered
+from realtime.sockets.registry import Hub
+
+CLOSE_AFTER_S = 1.0
+"""How long a stop waits for its close frames to leave."""
+
+
+class Counting(Generic[T]):
+    def __init__(
+        self,
+        book: Book[T],
+        clock: Clock,
+        stamps: Stamps,
+        hub: Hub,
+        *,
+        announce: Callable[[Iterable[T]], None],
+        on_lost: Callable[[T, Loss], None],
+    ) -> None:
+        self.clock = clock
+        self.hub = hub
+        self.engine: Engine[T] = Engine()
+        self.ledger = Ledger(
+            self.engine, book, clock, stamps, on_lost=on_lost, on_trouble=self._trouble
+        )
+        self.ticker = Ticker(self.engine, self.ledger, clock, announce=announce)
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self, *others: Coroutine[Any, Any, None]) -> None:
+        """Begin to count, and run these beside it."""
+        for work in (self.ticker.run(), self.ledger.run(), *others):
+            self.keep(asyncio.create_task(work))
+
+    async def stop(self, let_go: Callable[[], Awaitable[None]], *, within_s: float) -> list[T]:
+        """Write everything, close every socket with 1012.
+
+        `let_go` ends tracking first. Gives the things that could not be written in time.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await let_go()
+                await self.ledger.drain()
+        unwritten = list(self.engine.things.values())
+        self.hub.close_all(CloseCode.RESTART, "the server restarts")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_AFTER_S):
+                await self.hub.emptied()
+        self.hub.cut_all()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        return unwritten
+
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """Let a task run to its end though nobody waits for it."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def _trouble(self, begun: bool) -> None:
+        """The database has stopped answering the ledger, or answers again."""
+        kind = Degraded if begun else Recovered
+        now = self.clock.wall(self.clock.now_us())
+        self.hub.push_all(kind(server_time=now).text())

@@ -1,0 +1,272 @@
+"""Who is connected, and what those who watch a session are told.
+
+What must always hold: each message is encoded once, however many tabs hear it; every
+viewer of a session is told of its end, by whomever it came; and the number of sockets is
+bounded, per user and in all.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Literal, Protocol
+
+from models.tokens.access_tokens import Identity
+from models.tokens.revocations import row_ids
+from realtime.engine.clock import Clock
+from realtime.engine.metrics import SocketFigures
+from realtime.engine.tracked import Tracked, TrackedSession, Viewer
+from realtime.protocol.client_messages import MessageId
+from realtime.protocol.close_codes import CloseCode
+from realtime.protocol.server_messages import Paused, Resumed, TargetReached, count_message
+from realtime.sockets.receive_limits import shared_reading
+from scoring.focus import score_points
+
+StatusMessage = Literal["paused", "resumed"]
+
+
+class Socket(Viewer, Protocol):
+    """A viewer with a connection of its own."""
+
+    def cut(self) -> None:
+        """Close the connection without another word."""
+        ...
+
+    def is_of(self, user_id: str) -> bool:
+        """Whether this user is at the other end."""
+        ...
+
+    @property
+    def hidden_since_us(self) -> int | None:
+        """When the user left its page, or None while the page is in front of the user."""
+        ...
+
+    @property
+    def identity(self) -> Identity | None:
+        """Whose token was given last; None if there was none."""
+        ...
+
+
+class Room:
+    """How many sockets of all kinds the process has descriptors for."""
+
+    def __init__(self, most: int | None) -> None:
+        """None: as many as each kind may have."""
+        self._most = most
+        self.taken = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self._most is not None and self.taken >= self._most
+
+
+class Hub:
+    def __init__(self, *, max_per_user: int, max_in_all: int) -> None:
+        self.figures = SocketFigures()
+        self._max_per_user = max_per_user
+        self._max_in_all = max_in_all
+        self._by_user: dict[str, set[Socket]] = {}
+        self.room = Room(None)
+        """Shared with the sockets of other kinds, where descriptors are few."""
+        self.reading = shared_reading(0.0)
+        """What its connections that send much have in common."""
+        self._by_row: dict[str, set[Socket]] = {}
+        """By what may end their tokens (`models.tokens.revocations`)."""
+        self._count = 0
+        self._empty = asyncio.Event()
+
+    async def emptied(self) -> None:
+        """Until the last socket is gone."""
+        if self._count:
+            self._empty.clear()
+            await self._empty.wait()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def admit(self, viewer: Socket, user_id: str) -> CloseCode | None:
+        """Count a new socket in, or say with which code to turn it away.
+
+        Of a user's sockets that are too many, the one that is hidden longest gives way.
+        """
+        if self._count >= self._max_in_all or self.room.is_full:
+            return CloseCode.OVERLOAD
+        if len(self._by_user.get(user_id, ())) >= self._max_per_user:
+            stalest = self._hidden_longest(user_id)
+            if stalest is None:
+                return CloseCode.TOO_MANY
+            # At once, not when it is gone: a peer that never closes must not let them pile up.
+            self.dismiss(stalest, user_id)
+            stalest.close(CloseCode.TAKEN_OVER, "another page of the user needs the place")
+        self._by_user.setdefault(user_id, set()).add(viewer)
+        self._count += 1
+        self.room.taken += 1
+        self._find_by(viewer.identity, viewer)
+        return None
+
+    def dismiss(self, viewer: Socket, user_id: str) -> None:
+        theirs = self._by_user.get(user_id)
+        if theirs is not None and viewer in theirs:
+            theirs.discard(viewer)
+            self._count -= 1
+            self.room.taken -= 1
+            self._find_no_more_by(viewer.identity, viewer)
+            if not theirs:
+                del self._by_user[user_id]
+            if not self._count:
+                self._empty.set()
+
+    def renewed(self, viewer: Socket, before: Identity | None) -> None:
+        """The viewer, which was admitted, has another token than before."""
+        self._find_no_more_by(before, viewer)
+        self._find_by(viewer.identity, viewer)
+
+    def close_all(self, code: CloseCode, reason: str) -> None:
+        for viewer in self._all():
+            viewer.close(code, reason)
+
+    def close_of(self, user_id: str, code: CloseCode, reason: str) -> None:
+        """Close every socket of this user."""
+        for viewer in self._all():
+            if viewer.is_of(user_id):
+                viewer.close(code, reason)
+
+    def close_if(
+        self,
+        revoked: Iterable[str],
+        is_refused: Callable[[Identity], bool],
+        code: CloseCode,
+        reason: str,
+    ) -> None:
+        """Close every socket whose token is refused because of these rows of `revocations`."""
+        found = {viewer for row_id in revoked for viewer in self._by_row.get(row_id, ())}
+        for viewer in found:
+            identity = viewer.identity
+            if identity is not None and is_refused(identity):
+                viewer.close(code, reason)
+
+    def cut_all(self) -> None:
+        for viewer in self._all():
+            viewer.cut()
+
+    def push_all(self, text: str) -> None:
+        """Tell every socket."""
+        for viewer in self._all():
+            viewer.push(text)
+
+    def push_to(self, user_id: str, text: str) -> None:
+        """Tell every socket of a user."""
+        for viewer in list(self._by_user.get(user_id, ())):
+            viewer.push(text)
+
+    def _hidden_longest(self, user_id: str) -> Socket | None:
+        hidden = {
+            viewer: viewer.hidden_since_us
+            for viewer in self._by_user.get(user_id, ())
+            if viewer.hidden_since_us is not None
+        }
+        return min(hidden, key=hidden.__getitem__, default=None)
+
+    def _all(self) -> list[Socket]:
+        return [viewer for viewers in self._by_user.values() for viewer in viewers]
+
+    def _find_by(self, identity: Identity | None, viewer: Socket) -> None:
+        if identity is not None:
+            for row_id in row_ids(identity):
+                self._by_row.setdefault(row_id, set()).add(viewer)
+
+    def _find_no_more_by(self, identity: Identity | None, viewer: Socket) -> None:
+        if identity is not None:
+            for row_id in row_ids(identity):
+                found = self._by_row.get(row_id, set())
+                found.discard(viewer)
+                if not found:
+                    self._by_row.pop(row_id, None)
+
+    def announce(self, things: Iterable[TrackedSession]) -> None:
+        """Tell the viewers of these things what was booked."""
+        for thing in things:
+            changed, thing.state_changed = thing.state_changed, False
+            tick = state = None
+            for viewer in thing.viewers:
+                if viewer.updates == "tick":
+                    tick = tick or count_text("tick", thing)
+                    viewer.push_count(tick)
+                elif changed and viewer.updates == "change":
+                    state = state or count_text("state", thing)
+                    viewer.push_count(state)
+            self._tell_target(thing)
+
+    def retarget(self, thing: TrackedSession, target_minutes: float) -> None:
+        """Give a session another target, which it may have reached already."""
+        thing.target_minutes = target_minutes
+        if not thing.ended:
+            self._tell_target(thing)
+
+    @staticmethod
+    def _tell_target(thing: TrackedSession) -> None:
+        if thing.reaches_target():
+            tell(thing, TargetReached(**counts(thing)).text())
+
+    @staticmethod
+    def ended(thing: Tracked, text: str, *, but: Collection[Viewer] = ()) -> None:
+        """Let every viewer go, and tell the end to all but those who get their own answer."""
+        viewers, thing.viewers = thing.viewers, set()
+        for viewer in viewers:
+            viewer.released(thing, ended=True)
+            if viewer not in but:
+                viewer.push(text)
+
+    @staticmethod
+    def lost(thing: Tracked, code: CloseCode, reason: str, text: str | None = None) -> None:
+        """Let every viewer go and close it."""
+        viewers, thing.viewers = thing.viewers, set()
+        for viewer in viewers:
+            viewer.released(thing, ended=True)
+            if text is not None:
+                viewer.push(text)
+            viewer.close(code, reason)
+
+
+def tell(thing: Tracked, text: str, *, but: Viewer | None = None) -> None:
+    """Push to the viewers of a thing, all or all but one."""
+    for viewer in thing.viewers:
+        if viewer is not but:
+            viewer.push(text)
+
+
+def counts(thing: TrackedSession) -> dict[str, Any]:
+    """The counters of a tracked session as fields of a message."""
+    return {
+        "session_id": str(thing.thing_id),
+        "elapsed_seconds": thing.elapsed,
+        "active_seconds": thing.active,
+        "idle_seconds": thing.idle,
+        "tab_switches": thing.tab_switches,
+    }
+
+
+def status_text(
+    type_: StatusMessage,
+    thing: TrackedSession,
+    clock: Clock,
+    id_: MessageId | None = None,
+) -> str:
+    """The message `paused` or `resumed`."""
+    now_us = clock.now_us()
+    fields = {"id": id_, **counts(thing), "server_time": clock.wall(now_us)}
+    if type_ == "paused":
+        return Paused(**fields).text()
+    return Resumed(**fields, next_second_in_ms=thing.next_second_in_ms(now_us)).text()
+
+
+def count_text(type_: Literal["tick", "state"], thing: TrackedSession) -> str:
+    return count_message(
+        type_,
+        session_id=str(thing.thing_id),
+        active_seconds=thing.active,
+        idle_seconds=thing.idle,
+        tab_switches=thing.tab_switches,
+        idle=thing.idle_now,
+        focus_score=score_points(
+            thing.elapsed, thing.active, thing.idle, thing.tab_switches, thing.target_minutes
+        ),
+    )

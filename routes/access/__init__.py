@@ -1,0 +1,1 @@
+"""Who may make a request, how often, and whether it is a repeat."""

@@ -1,0 +1,141 @@
+"""`/ws/sessions` and `/ws/pageviews`: their handshakes; what follows is `realtime`'s.
+
+What must always hold: a connection that is refused is accepted first and then closed with
+a code, because a browser can't read why a handshake failed; and the token never leaves
+this module.
+"""
+
+from contextlib import suppress
+
+import structlog
+from quart import Blueprint, Response, Websocket, websocket
+from quart_cors import cors_exempt
+from quart_schema import hide
+from structlog.contextvars import bind_contextvars
+
+from models.base.errors import Unauthorized
+from models.tokens.access_tokens import Identity
+from realtime.pageviews.socket import PageSocket, Visiting
+from realtime.protocol.close_codes import CloseCode
+from realtime.sessions.socket import SessionSocket
+from realtime.sockets.registry import Hub
+from realtime.sockets.transport import Wire
+from routes.access.visitor_cookie import presented_visitor, visitor_cookie
+from routes.http.client_address import network_of
+from routes.http.error_codes import CODES
+from routes.http.problems import respond
+from routes.http.request_metrics import REQUEST_ID_HEADER, id_for
+from routes.http.services import services
+
+PATHS = ("/ws/sessions", "/ws/pageviews")
+SUBPROTOCOL = "focusup.v1"
+TOKEN_PREFIX = "bearer."  # noqa: S105 - a prefix, no secret
+
+blueprint = Blueprint("sockets", __name__)
+log = structlog.get_logger(__name__)
+
+
+def offered_token(socket: Websocket) -> str | None:
+    """The token of the handshake: a header, a subprotocol `bearer.JWT`, or `?token=`."""
+    scheme, _, token = socket.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    for offered in socket.requested_subprotocols:
+        if offered.startswith(TOKEN_PREFIX):
+            return str(offered.removeprefix(TOKEN_PREFIX))
+    given: str | None = socket.args.get("token")
+    return given
+
+
+@blueprint.websocket("/ws/sessions", strict_slashes=False)
+@cors_exempt
+async def session_socket() -> None:
+    socket: Websocket = websocket._get_current_object()  # type: ignore[attr-defined]
+    await services().tokens.learn_key(offered_token(socket))
+    wire = await accepted(socket, services().tracking.hub)
+    if wire is None:
+        return
+    try:
+        identity = offered_identity(socket)
+    except Unauthorized as error:
+        wire.close(CloseCode.UNAUTHORIZED, error.code)
+        return
+    SessionSocket(wire, identity, services().tracking, services().sockets).open()
+
+
+@blueprint.websocket("/ws/pageviews", strict_slashes=False)
+@cors_exempt
+async def page_socket() -> None:
+    """A token is not needed, and a bad one counts as none."""
+    socket: Websocket = websocket._get_current_object()  # type: ignore[attr-defined]
+    keys = services().visitor_keys
+    presented = presented_visitor(socket, keys, socket.args.get("visitor"))
+    key = keys.new() if presented is None else presented.key
+    by_cookie = presented is not None and presented.by_cookie
+    cookie = {} if by_cookie else {"Set-Cookie": visitor_cookie(socket, key)}
+    await services().tokens.learn_key(offered_token(socket))
+    wire = await accepted(socket, services().pages.hub, cookie)
+    if wire is None:
+        return
+    identity = None
+    with suppress(Unauthorized):
+        identity = offered_identity(socket)
+    visiting = Visiting(
+        visitor_id=key.partition(".")[0],
+        key=None if by_cookie else key,
+        identity=identity,
+        user_agent=socket.headers.get("User-Agent", ""),
+        address=network_of(services().reporting.proxies.client_of(socket)),
+    )
+    PageSocket(wire, visiting, services().pages, services().sockets).open()
+
+
+async def accepted(
+    socket: Websocket, hub: Hub, headers: dict[str, str] | None = None
+) -> Wire | None:
+    """The connection, ours from now on and one of this hub's; None if its origin may not
+    have it."""
+    connection_id = id_for(socket.headers)
+    bind_contextvars(connection=connection_id)
+    wanted = SUBPROTOCOL in socket.requested_subprotocols
+    await socket.accept(
+        headers={**(headers or {}), REQUEST_ID_HEADER: connection_id},
+        subprotocol=SUBPROTOCOL if wanted else None,
+    )
+    wire = Wire(connection_id, hub.figures, hub.reading)
+    services().take_over(wire)  # nothing may be awaited between the two
+    log.debug("socket_opened", route=socket.path)
+    if services().origins.admits(socket):
+        return wire
+    wire.close(CloseCode.FORBIDDEN, "origin not allowed")
+    return None
+
+
+def offered_identity(socket: Websocket) -> Identity:
+    """Whose token came with the handshake; raises Unauthorized."""
+    return services().tokens.verify(offered_token(socket), services().now())
+
+
+@blueprint.get("/ws/<path:other>")
+@hide
+async def no_socket(other: str) -> Response:  # noqa: ARG001 - the route gives it
+    """Answer a handshake, or a plain request, at an address that is no socket."""
+    return respond(404, "not_found", f"The sockets are {' and '.join(PATHS)}.")
+
+
+@blueprint.get("/ws/sessions")
+@blueprint.get("/ws/pageviews")
+@hide
+async def not_upgraded() -> Response:
+    """Answer a plain request to the address of a socket, or a handshake that is incomplete
+    or of another version."""
+    return respond(
+        426,
+        "upgrade_required",
+        CODES["upgrade_required"].meaning,
+        headers={
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Version": "13",
+        },
+    )

@@ -1,0 +1,258 @@
+"""The OpenAPI 3.1 document at `/openapi.json`, and the page at `/docs` that shows it.
+
+What must always hold: the document says what the server does, and tests hold the two
+together, by schema-driven requests and by recorded ones; problems are
+`application/problem+json`; the page loads nothing from elsewhere and runs no inline script,
+so it works without the internet.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, Literal
+
+from quart import Quart
+from quart.json.provider import DefaultJSONProvider
+from quart_rate_limiter import QUART_RATE_LIMITER_EXEMPT_ATTRIBUTE
+from quart_schema import HttpSecurityScheme, Info, OpenAPIProvider, QuartSchema
+from werkzeug.routing import Rule
+from werkzeug.routing.converters import BaseConverter
+
+from models.base.schema_types import WireModel
+from routes.access.authentication import SCHEME
+from routes.access.idempotency import PARAMETER, REPEATABLE
+from routes.docs.swagger_ui import install_docs_page
+from routes.http.bodies import NoContent, needs_body
+from routes.http.error_codes import (
+    CODES,
+    OF_A_BODY,
+    OF_A_NEEDED_BODY,
+    OF_A_PATH,
+    OF_A_QUERY,
+    OF_A_TOKEN,
+    OF_EVERY,
+    OF_WHAT_IS_COUNTED,
+    OF_WRITING,
+    problems_of,
+)
+from routes.http.preconditions import CONDITIONAL
+from routes.http.preconditions import PARAMETER as IF_MATCH
+from routes.http.problems import MEDIA_TYPE, Problem
+
+OPENAPI_PATH = "/openapi.json"
+REFERENCE = "#/components/schemas/{model}"
+DESCRIPTION = (
+    "FocusUp counts the seconds of a focus session on the server. "
+    "This is its REST interface; its sockets are described at `/docs/socket`."
+)
+DOCUMENT_ID = {"type": "string", "pattern": "^[0-9a-f]{24}$"}
+
+Schema = dict[str, Any]
+Mode = Literal["validation", "serialization"]
+EXAMPLES = "focusup_examples"
+WITH_ERRORS = ("invalid_body", "invalid_query")
+
+
+HEADERS: Mapping[int, tuple[str, Schema]] = {
+    401: ("WWW-Authenticate", {"type": "string"}),
+    429: ("Retry-After", {"type": "integer", "minimum": 1}),
+    503: ("Retry-After", {"type": "integer", "minimum": 1}),
+}
+
+
+def install_openapi(
+    app: Quart, version: str, examples: Mapping[type[WireModel], WireModel]
+) -> None:
+    """Serve the document of all routes of `app`, and the page; `version` is the product's.
+    `examples` of bodies, by their model, are told where there are any."""
+    app.extensions[EXAMPLES] = examples
+    QuartSchema(
+        app,
+        openapi_path=OPENAPI_PATH,
+        redoc_ui_path=None,
+        scalar_ui_path=None,
+        swagger_ui_path=None,
+        info=Info(title="FocusUp", version=version, description=DESCRIPTION),
+        security_schemes={SCHEME: HttpSecurityScheme(scheme="bearer", bearer_format="JWT")},
+        conversion_preference="pydantic",
+        openapi_provider_class=Document,
+    )
+    if isinstance(app.json, DefaultJSONProvider):
+        app.json.sort_keys = False  # operations and fields in the order they were written
+    install_docs_page(app, OPENAPI_PATH)
+
+
+class Document(OpenAPIProvider):
+    """Quart-Schema's document with problems, references, required bodies and headers."""
+
+    _cached: Schema | None = None
+    _components: Schema
+    _responses: Schema
+    _problem: Schema
+
+    def schema(self) -> Schema:
+        """The document; made once, since the routes never change while serving."""
+        if self._cached is None:
+            self._cached = self._build()
+        return self._cached
+
+    def _build(self) -> Schema:
+        # Quart-Schema lets a later schema overwrite an earlier one of the same name.
+        self._components, self._responses = {}, {}
+        self._problem = self._referenced(Problem, "serialization")
+        document = super().schema()
+        document["components"]["schemas"] = self._components
+        document["components"]["responses"] = self._responses
+        return document
+
+    def build_paths(self, rule: Rule) -> tuple[dict[str, Any], dict[str, Any]]:
+        paths, components = super().build_paths(rule)
+        add_schemas(self._components, components)
+        # Its own way to find `<kind:name>` swallows a `<name>` before it.
+        (path_item,) = paths.values()
+        handler = self._app.view_functions[rule.endpoint]
+        special = problems_of(handler)
+        if not getattr(handler, QUART_RATE_LIMITER_EXEMPT_ATTRIBUTE, False):
+            special += OF_WHAT_IS_COUNTED
+        for method, operation in path_item.items():
+            if getattr(handler, REPEATABLE, False):
+                operation["parameters"].append(PARAMETER)
+            if getattr(handler, CONDITIONAL, False):
+                operation["parameters"].append(IF_MATCH)
+            operation["tags"] = sorted(operation.get("tags", ()))
+            responses = {str(status): given for status, given in operation["responses"].items()}
+            responses |= self._problems(_codes_of(method, operation, special))
+            operation["responses"] = dict(sorted(responses.items()))
+        return {re.sub(r"<(?:[^:<>]*:)?([^<>]+)>", r"{\1}", rule.rule): path_item}, {}
+
+    def operation_id(self, method: str, path: str, func: Callable[..., Any]) -> str | None:
+        # Quart-Schema puts the method in front; the names of our handlers say enough.
+        prefixed = super().operation_id(method, path, func) or ""
+        return prefixed.removeprefix(f"{method.lower()}_")
+
+    def build_path_parameter(self, name: str, converter: BaseConverter) -> Schema:
+        parameter: Schema = super().build_path_parameter(name, converter)
+        if name.endswith("_id") and parameter["schema"] == {"type": "string"}:
+            parameter["schema"] = dict(DOCUMENT_ID)
+        return parameter
+
+    def build_querystring_parameters(self, model: Any) -> tuple[list[Schema], Schema]:
+        parameters, components = super().build_querystring_parameters(model)
+        needed = model.model_json_schema().get("required", ())
+        for parameter in parameters:
+            parameter["schema"] = _without_null(parameter["schema"])
+            parameter["required"] = parameter["name"] in needed
+        return parameters, components
+
+    def build_request_body(
+        self,
+        model: Any,
+        source: Any,  # noqa: ARG002 - JSON is the only one here
+    ) -> tuple[Schema, Schema]:
+        content = {"application/json": self._described(model, "validation")}
+        return {"content": content, "required": needs_body(model)}, {}
+
+    def build_response_object(
+        self,
+        model: Any,
+        headers_model: Any,  # noqa: ARG002 - Quart-Schema puts headers where no reader looks
+    ) -> tuple[Schema, Schema]:
+        description = inspect.getdoc(model) or ""
+        if model is NoContent:
+            return {"description": description}, {}
+        content = {"application/json": self._described(model, "serialization")}
+        also_as: str | None = getattr(model, "also_as", None)
+        if also_as is not None:
+            content[also_as] = {"schema": {"type": "string"}}
+        return {"description": description, "content": content}, {}
+
+    def _problems(self, codes_by_status: Mapping[int, list[str]]) -> Schema:
+        """References to these problems, which join the components."""
+        references = {}
+        for status, codes in codes_by_status.items():
+            name = ".".join([f"Problem{status}", *codes])
+            self._responses[name] = _problem_response(status, codes, self._problem)
+            references[str(status)] = {"$ref": f"#/components/responses/{name}"}
+        return references
+
+    def _described(self, model: type[WireModel], mode: Mode) -> Schema:
+        """A body of this model, with the example that there is of it."""
+        described: Schema = {"schema": self._referenced(model, mode)}
+        example = self._app.extensions[EXAMPLES].get(model)
+        if example is not None:
+            # A client leaves out what has a default; the server does not.
+            unset = mode == "validation"
+            described["example"] = example.model_dump(mode="json", exclude_unset=unset)
+        return described
+
+    def _referenced(self, model: type[WireModel], mode: Mode) -> Schema:
+        """A reference to the model's schema, which joins the components with its parts."""
+        schema = model.model_json_schema(mode=mode, ref_template=REFERENCE)
+        add_schemas(self._components, schema.pop("$defs", {}))
+        add_schemas(self._components, {model.__name__: schema})
+        return {"$ref": REFERENCE.format(model=model.__name__)}
+
+
+def _codes_of(method: str, operation: Schema, special: Iterable[str]) -> dict[int, list[str]]:
+    """The codes of all problems that the operation can answer, by status."""
+    places = {parameter["in"] for parameter in operation["parameters"]}
+    codes = set(OF_EVERY).union(special)
+    if (body := operation.get("requestBody")) is not None:
+        codes.update(OF_A_BODY, OF_A_NEEDED_BODY if body["required"] else ())
+    codes.update(OF_WRITING if method not in ("get", "head") else ())
+    codes.update(OF_A_QUERY if "query" in places else ())
+    codes.update(OF_A_PATH if "path" in places else ())
+    security = operation.get("security")
+    if security and {} not in security:
+        codes.update(OF_A_TOKEN)
+    by_status: dict[int, list[str]] = {}
+    for code in sorted(codes):
+        status = CODES[code].status
+        if status is None:
+            raise ValueError(f"{code} is no problem of HTTP")
+        by_status.setdefault(status, []).append(code)
+    return by_status
+
+
+def _problem_response(status: int, codes: list[str], schema: Schema) -> Schema:
+    reasons = [f"- `{code}`: {CODES[code].meaning}" for code in codes]
+    narrowed = {"properties": {"status": {"const": status}, "code": {"enum": codes}}}
+    examples = {code: {"value": _problem(status, code)} for code in codes}
+    response: Schema = {
+        "description": "\n".join([f"{HTTPStatus(status).phrase}.", "", *reasons]),
+        "content": {MEDIA_TYPE: {"schema": {"allOf": [schema, narrowed]}, "examples": examples}},
+    }
+    if status in HEADERS:
+        name, header_schema = HEADERS[status]
+        response["headers"] = {name: {"required": True, "schema": header_schema}}
+    return response
+
+
+def _problem(status: int, code: str) -> Schema:
+    problem: Schema = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": CODES[code].meaning,
+        "code": code,
+    }
+    if code in WITH_ERRORS:
+        problem["errors"] = [{"field": "limit", "message": "Input should be a valid integer"}]
+    return problem
+
+
+def add_schemas(components: Schema, more: Schema) -> None:
+    """Let these join the components; raises ValueError when two differ under one name."""
+    for name, schema in more.items():
+        if components.setdefault(name, schema) != schema:
+            raise ValueError(f"two different schemas are called {name}")
+
+
+def _without_null(schema: Schema) -> Schema:
+    """A parameter that is not sent has no value; there is no way to send null."""
+    kept = {key: value for key, value in schema.items() if (key, value) != ("default", None)}
+    choices = [choice for choice in kept.pop("anyOf", ()) if choice != {"type": "null"}]
+    if len(choices) == 1:
+        return {**kept, **choices[0]}
+    return {**kept, "anyOf": choices} if choices else kept

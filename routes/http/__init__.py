@@ -1,0 +1,1 @@
+"""Bodies, errors, headers and origins of HTTP requests."""

@@ -1,0 +1,58 @@
+"""One export of a user at a time: reserved when it is admitted, free again in every case."""
+
+import asyncio
+import gc
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from mongomock_motor import AsyncMongoMockClient
+from motor.motor_asyncio import AsyncIOMotorDatabase
+
+from models.base.errors import Busy
+from models.privacy.export import Exports
+from models.study.service import Learning
+from models.tokens.access_tokens import Identity
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def exports() -> Exports:
+    db: AsyncIOMotorDatabase[dict[str, Any]] = AsyncMongoMockClient(tz_aware=True)["focusup"]
+    return Exports(db, Learning(db).learners, lambda document: document)  # type: ignore[arg-type, return-value]
+
+
+def ada() -> Identity:
+    return Identity(user_id="ada", expires_at=NOW)
+
+
+async def test_thirty_at_once_are_one(exports: Exports) -> None:
+    turns = []
+    for _ in range(30):
+        try:
+            turns.append(exports.admit(ada()))
+        except Busy:
+            continue
+    assert len(turns) == 1
+    turns[0].release()
+    exports.admit(ada()).release()
+
+
+async def test_a_written_export_makes_room(exports: Exports) -> None:
+    turn = exports.admit(ada())
+    head = await exports.head(ada(), NOW)
+    with pytest.raises(Busy):
+        exports.admit(ada())
+    assert b"".join([piece async for piece in exports.json(turn, head, NOW)]).startswith(b"{")
+    exports.admit(ada())
+
+
+async def test_an_export_that_nobody_reads_makes_room(exports: Exports) -> None:
+    pieces = exports.csv(exports.admit(ada()), "ada", NOW)
+    with pytest.raises(Busy):
+        exports.admit(ada())
+    del pieces
+    gc.collect()
+    await asyncio.sleep(0)
+    exports.admit(ada())
