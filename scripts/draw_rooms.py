@@ -46,7 +46,7 @@ def modules(package: str, room: str) -> Iterator[Path]:
     """Yield the modules of a room, the package's docstring module excluded."""
     folder = ROOT / package / room
     if folder.is_dir():
-        yield from (path for path in sorted(folder.rglob("*.py")) if path.stem != "__init__")
+        yield from (path for path in sorted(folder.rglob("*.py")) if path.stem[:2] != "__")
     else:
         yield folder.with_suffix(".py")
 
