@@ -127,7 +127,7 @@ def create_app(
         SecretError: The keys of another issuer can't be used.
     """
     foreign = foreign_issuer(settings)
-    app = request_handling.App("focusup")
+    app = request_handling.App("focusup", settings.base_path)
     app.url_map.merge_slashes = False  # its redirect would be a page of HTML, not a problem
     access_ttl_s = settings.access_token_minutes * 60
     gone = Departures(database.db, secret, access_ttl_s)
@@ -261,9 +261,9 @@ def create_app(
         *(me, endpoint, sessions, sockets, page_stats, visit_routes),
     ):
         app.register_blueprint(module.blueprint)
-    install_openapi(app, VERSION, EXAMPLES)
-    install_socket_page(app, VERSION)
-    install_pages(app)
+    install_openapi(app, VERSION, EXAMPLES, settings.base_path)
+    install_socket_page(app, VERSION, settings.base_path)
+    install_pages(app, settings.base_path)
 
     @app.before_serving
     async def begin() -> None:

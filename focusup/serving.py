@@ -114,7 +114,8 @@ async def _serve(settings: Settings) -> bool:
         listen(listener, settings.host, settings.port)
         services: Services = app.extensions[KEY]
         host, port = listener.getsockname()[:2]
-        _greet(settings, database, f"http://{_readable(host)}:{port}", secret_is_new=secret_is_new)
+        url = f"http://{_readable(host)}:{port}{settings.base_path}"
+        _greet(settings, database, url, secret_is_new=secret_is_new)
 
         all_written = True
 

@@ -30,6 +30,9 @@ MIN_METRICS_TOKEN = 16
 
 DATABASE = re.compile(r"[A-Za-z0-9_-]{1,38}")
 IN_URI = re.compile(r"mongodb(?:\+srv)?://[^/]+/([^?]+)")
+BASE_PATH = re.compile(r"(?!\.)[A-Za-z0-9._~-]+(/(?!\.)[A-Za-z0-9._~-]+)*")
+OF_OURS = frozenset({"admin", "api", "assets", "docs", "focusup.js", "me", "metrics", "ws"})
+"""Below these it would be unclear whether a proxy has taken the base path off a request."""
 OF_THE_SERVER = frozenset({"admin", "config", "local"})
 """Databases of MongoDB itself: in a URI they say where the user is known."""
 
@@ -47,6 +50,8 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 5000
+    base_path: str = ""
+    """Where a proxy serves us below its host, such as `/focus`; empty: at its root."""
     data_dir: Path = Path(".focusup")
     mongodb_uri: str | None = None
     mongodb_database: Annotated[str, Field(pattern=f"^{DATABASE.pattern}$")] = "focusup"
@@ -113,6 +118,18 @@ class Settings(BaseSettings):
     @classmethod
     def in_any_case(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
+
+    @field_validator("base_path")
+    @classmethod
+    def below_a_host(cls, value: str) -> str:
+        path = value.strip("/")
+        if not path:
+            return ""
+        if not BASE_PATH.fullmatch(path):
+            raise ValueError("must be a path such as /focus")
+        if path.partition("/")[0] in OF_OURS:
+            raise ValueError("must not begin like one of FocusUp's own paths; try /focus")
+        return f"/{path}"
 
     @field_validator("data_dir")
     @classmethod

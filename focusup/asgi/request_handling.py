@@ -16,7 +16,7 @@ import asyncio
 from typing import Any
 
 import structlog
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 from quart import Quart, Request
 from quart.asgi import ASGIHTTPConnection
 from quart.ctx import RequestContext
@@ -49,9 +49,24 @@ class App(Quart):
     and says so. A proxy that learned it from the close alone could have sent the next request
     already, and can't repeat a POST."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, base_path: str = "") -> None:
         super().__init__(name, static_folder=None)
         self.figures = RequestFigures()
+        self.base_path = base_path
+
+    async def asgi_app(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        """Serve below the base path, whether or not the proxy took it off the request."""
+        if self.base_path and scope["type"] != "lifespan":
+            scope = {**scope, "root_path": self.base_path, "path": self._below(scope["path"])}
+        await super().asgi_app(scope, receive, send)
+
+    def _below(self, path: str) -> str:
+        """Return the path with the base path before it, as ASGI has it."""
+        if path == self.base_path:
+            return f"{path}/"
+        return path if path.startswith(f"{self.base_path}/") else self.base_path + path
 
     async def handle_request(self, request: Request) -> ResponseTypes:
         return await observed(self.figures, request, super().handle_request)

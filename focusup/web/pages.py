@@ -38,11 +38,16 @@ SECURITY_HEADERS = {
 }
 
 
-def install_pages(app: Quart) -> None:
-    """Serve the pages, their files below `/assets`, and the client library."""
+def install_pages(app: Quart, base_path: str = "") -> None:
+    """Serve the pages, their files below `/assets`, and the client library.
+
+    `base_path` is where the browser sees them, such as `/focus`.
+    """
     assets, languages = Assets(HERE / "static"), load_texts()
     rendered = {
-        (page, language): _render(page, language, texts, assets.version)
+        (page, language): _render(
+            page, language, texts, f"{base_path}/assets/{assets.version}", base_path
+        )
         for page in (*PAGES.values(), MISSING)
         for language, texts in languages.items()
     }
@@ -104,7 +109,7 @@ def _for_a_person(asked: Request) -> bool:
     return likes["text/html"] > max(likes[MEDIA_TYPE], likes["application/json"])
 
 
-def _render(page: str, language: str, texts: Texts, version: str) -> Asset:
+def _render(page: str, language: str, texts: Texts, files: str, base_path: str) -> Asset:
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -114,10 +119,11 @@ def _render(page: str, language: str, texts: Texts, version: str) -> Asset:
     )
     html = environment.get_template(f"{page}.html").render(
         page=page,
-        pages={name: path for path, name in PAGES.items()},
+        pages={name: base_path + path for path, name in PAGES.items()},
+        base=base_path,
         lang=language,
         t=texts.__getitem__,
         texts=of_page(texts, page),
-        asset=lambda name: f"/assets/{version}/{name}",
+        asset=lambda name: f"{files}/{name}",
     )
     return Asset(html.encode(), "text/html; charset=utf-8")

@@ -13,6 +13,7 @@ from models.pageviews.visitors import VisitorKeys
 
 COOKIE = "focusup_visitor"
 HOST_PREFIX = "__Host-"
+SECURE_PREFIX = "__Secure-"
 MAX_AGE_S = 400 * 86_400
 """As long as browsers keep a cookie at most (RFC 6265bis, section 4.1.2.2)."""
 
@@ -29,7 +30,7 @@ def presented_visitor(
     asked: Request | Websocket, keys: VisitorKeys, given: str | None = None
 ) -> Presented | None:
     """Who asks, by the cookie, else by the key `given` beside it; None for nobody known."""
-    cookie = asked.cookies.get(_name(secure=_is_secure(asked)))
+    cookie = asked.cookies.get(_name(asked, secure=_is_secure(asked)))
     for key, by_cookie in ((cookie, True), (given, False)):
         visitor_id = keys.read(key)
         if key is not None and visitor_id is not None:
@@ -41,10 +42,10 @@ def visitor_cookie(asked: Request | Websocket, key: str, *, max_age_s: int = MAX
     """The value of `Set-Cookie` that makes the browser keep this key."""
     secure = _is_secure(asked)
     return dump_cookie(
-        _name(secure=secure),
+        _name(asked, secure=secure),
         key,
         max_age=max_age_s,
-        path="/",
+        path=asked.root_path or "/",
         secure=secure,
         httponly=True,
         samesite="Lax",
@@ -56,9 +57,14 @@ def _is_secure(asked: Request | Websocket) -> bool:
     return asked.scheme in ("https", "wss") or forwarded in ("https", "wss")
 
 
-def _name(*, secure: bool) -> str:
-    """Over https no other host, not even a subdomain, can set a cookie of this name."""
-    return HOST_PREFIX + COOKIE if secure else COOKIE
+def _name(asked: Request | Websocket, *, secure: bool) -> str:
+    """Over https no other host, not even a subdomain, can set a cookie of this name.
+
+    Below a base path it is a cookie of that path, for which browsers have the weaker prefix.
+    """
+    if not secure:
+        return COOKIE
+    return (SECURE_PREFIX if asked.root_path else HOST_PREFIX) + COOKIE
 
 
 def without_visitor(asked: Request) -> dict[str, str]:

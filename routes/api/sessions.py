@@ -2,7 +2,7 @@
 
 import asyncio
 
-from quart import Blueprint, Response
+from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_request, document_response, tag_blueprint
 
 from models.base.schema_types import WireModel
@@ -53,7 +53,7 @@ async def create_session() -> Response:
     body = await read_body(NewSession)
     charge("sessions", OF_A_SESSION + len(body.model_dump_json()), identity().user_id)
     session = await services().sessions.create(identity().user_id, body, reserved_id())
-    location = f"/api/sessions/{session.id}"
+    location = f"{request.root_path}/api/sessions/{session.id}"
     return answer(SessionBody(session=session), 201, {"Location": location, **etag(session)})
 
 

@@ -124,8 +124,8 @@ CHANNELS = (
 )
 
 
-def asyncapi_document(version: str) -> Json:
-    """The whole document."""
+def asyncapi_document(version: str, base_path: str = "") -> Json:
+    """The whole document; `base_path` is where the sockets are served, such as `/focus`."""
     heard = {kind for channel in CHANNELS for kind in channel.heard}
     said = {kind for channel in CHANNELS for kind in channel.said}
     operations: Json = {}
@@ -137,7 +137,7 @@ def asyncapi_document(version: str) -> Json:
         "asyncapi": "3.0.0",
         "info": {"title": "FocusUp sockets", "version": version, "description": DESCRIPTION},
         "defaultContentType": "application/json",
-        "channels": {channel.name: _channel(channel) for channel in CHANNELS},
+        "channels": {channel.name: _channel(channel, base_path) for channel in CHANNELS},
         "operations": operations,
         "components": {
             "messages": {kind.__name__: _message(kind) for kind in _sorted(heard | said)},
@@ -148,12 +148,12 @@ def asyncapi_document(version: str) -> Json:
     }
 
 
-def _channel(channel: Channel) -> Json:
+def _channel(channel: Channel, base_path: str) -> Json:
     query = {
         name: {"type": "string", "description": meaning} for name, meaning in channel.query.items()
     }
     return {
-        "address": channel.address,
+        "address": base_path + channel.address,
         "title": channel.title,
         "description": channel.description,
         "messages": {

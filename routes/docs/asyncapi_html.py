@@ -58,9 +58,9 @@ class Part(NamedTuple):
     object: str | None = None
 
 
-def install_socket_page(app: Quart, version: str) -> None:
+def install_socket_page(app: Quart, version: str, base_path: str = "") -> None:
     """Serve the document and the page; `version` is the product's."""
-    document = asyncapi_document(version)
+    document = asyncapi_document(version, base_path)
     files = {
         "/asyncapi.json": ("application/json", json.dumps(document, ensure_ascii=False)),
         "/docs/socket": ("text/html", socket_page(document)),

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from quart import Quart
 from quart.json.provider import DefaultJSONProvider
 from quart_rate_limiter import QUART_RATE_LIMITER_EXEMPT_ATTRIBUTE
-from quart_schema import HttpSecurityScheme, Info, OpenAPIProvider, QuartSchema
+from quart_schema import HttpSecurityScheme, Info, OpenAPIProvider, QuartSchema, Server
 from werkzeug.routing import Rule
 from werkzeug.routing.converters import BaseConverter
 
@@ -62,7 +62,10 @@ HEADERS: Mapping[int, tuple[str, Schema]] = {
 
 
 def install_openapi(
-    app: Quart, version: str, examples: Mapping[type[WireModel], WireModel]
+    app: Quart,
+    version: str,
+    examples: Mapping[type[WireModel], WireModel],
+    base_path: str = "",
 ) -> None:
     """Serve the document of all routes of `app`, and the page; `version` is the product's.
     `examples` of bodies, by their model, are told where there are any."""
@@ -77,6 +80,7 @@ def install_openapi(
         security_schemes={SCHEME: HttpSecurityScheme(scheme="bearer", bearer_format="JWT")},
         conversion_preference="pydantic",
         openapi_provider_class=Document,
+        servers=[Server(url=base_path)] if base_path else None,
     )
     if isinstance(app.json, DefaultJSONProvider):
         app.json.sort_keys = False  # operations and fields in the order they were written

@@ -332,6 +332,17 @@ test("where the module has no origin the server's address is needed", () => {
   assert.throws(() => connect({}), /connect\(\{ url \}\)/);
 });
 
+test("a path of the server's address stands before all of its addresses", async () => {
+  for (const url of ["https://host.example/focus", "https://host.example/focus/"]) {
+    const fetched = [];
+    const fetch = async (address) => { fetched.push(address); return new Response("{}"); };
+    const below = connect({ url, token: "t", env: { ...world.env, fetch } });
+    await below.request("GET", "/api/sessions?limit=1");
+    assert.deepEqual(fetched, ["https://host.example/focus/api/sessions?limit=1"]);
+    assert.equal(below.socketAddress("/ws/sessions"), "wss://host.example/focus/ws/sessions");
+  }
+});
+
 test("who stops while a call is under way makes no other", async () => {
   let answer;
   world.answers.push(() => new Promise((resolve) => { answer = resolve; }));

@@ -8,13 +8,16 @@ import { connect } from "./focusup.js";
 import { zoneHere } from "./dates.js";
 import { $, $$, notice, say, show, t } from "./dom.js";
 
-const KEY = "focusup.account";
-const OWED = "focusup.owed"; // refresh tokens that were signed out while the server was out of reach
-const ENDED = "focusup.ended"; // the server ended the login: the first page says so
-export const CURRENT = "focusup.session";
+// Where the pages are on this host, such as `/focus`: another FocusUp may be at another place.
+const BASE = document.documentElement.dataset.base ?? "";
+export const HOME = `${BASE}/`;
+const KEY = `focusup.account${BASE}`;
+const OWED = `focusup.owed${BASE}`; // refresh tokens that were signed out while the server was out of reach
+const ENDED = `focusup.ended${BASE}`; // the server ended the login: the first page says so
+export const CURRENT = `focusup.session${BASE}`;
 const EARLY_MS = 5_000; // a token that ends while it is on its way helps nobody
 // A copy of these pages on another host names the server in `<meta name="focusup-server">`.
-export const SERVER = $("meta[name=focusup-server]")?.content ?? location.origin;
+export const SERVER = $("meta[name=focusup-server]")?.content ?? location.origin + BASE;
 
 export const focusup = connect({ url: SERVER, token });
 
@@ -69,7 +72,7 @@ async function token({ fresh = false } = {}) {
       if (error.status === 401) {
         localStorage.setItem(ENDED, "1");
         localStorage.removeItem(KEY); // not the session: it goes on after signing in
-        location.assign("/");
+        location.assign(HOME);
       }
       throw error;
     }
@@ -114,7 +117,7 @@ async function signOut() {
     drop();
   });
   if (!navigator.onLine) signedOut();
-  else if (await settle()) location.assign("/");
+  else if (await settle()) location.assign(HOME);
   else signedOut();
 }
 
@@ -145,7 +148,7 @@ function signedOut() {
   for (const element of $$("[data-signed-in]")) show(element, false);
   for (const dialog of $$("dialog[open]")) dialog.close();
   show($("[data-signed-out]"));
-  const leave = async () => { if (await settle()) location.assign("/"); };
+  const leave = async () => { if (await settle()) location.assign(HOME); };
   addEventListener("online", leave);
   $("[data-signed-out] button").addEventListener("click", leave);
 }
@@ -157,14 +160,14 @@ function drop() {
 
 export function forget() {
   drop();
-  location.assign("/");
+  location.assign(HOME);
 }
 
 // Show who is signed in; others are sent to the first page, which brings them back.
 export function begin({ needed = true } = {}) {
   const who = user();
   if (!who && needed) {
-    location.replace(`/?next=${encodeURIComponent(location.pathname)}`);
+    location.replace(`${HOME}?next=${encodeURIComponent(location.pathname)}`);
     return null;
   }
   for (const element of $$("[data-signed-in]")) show(element, Boolean(who));

@@ -847,11 +847,12 @@ function followHistory({ window }, moved) {
 class FocusUp {
   #given; #base; #refused = new Set(); #fresh = null; #refreshing = null; #trackers = new Set();
 
-  constructor({ url = new URL(import.meta.url).origin, token, env }) {
+  constructor({ url = new URL(".", import.meta.url).href, token, env }) {
     this.env = { ...surroundings(), ...env };
-    this.#base = url;
     this.#given = token;
     if (!/^https?:/.test(url)) throw new TypeError("connect({ url }): the address of the server is needed.");
+    const { origin, pathname } = new URL(url);
+    this.#base = origin + pathname.replace(/\/+$/, ""); // a proxy may serve it below a path
   }
 
   // The token of the user, or null for none; in place of the `refused` one, if there is one.
@@ -873,7 +874,7 @@ class FocusUp {
   }
 
   socketAddress(path, query = {}) {
-    const address = new URL(path, this.#base);
+    const address = new URL(this.#base + path);
     address.protocol = address.protocol === "http:" ? "ws:" : "wss:";
     for (const [name, value] of Object.entries(query)) address.searchParams.set(name, value);
     return address.href;
@@ -968,7 +969,7 @@ class FocusUp {
     };
     try {
       return await within(this.env, REQUEST_WITHIN_MS, async () => {
-        const response = await this.env.fetch(new URL(path, this.#base).href, {
+        const response = await this.env.fetch(new URL(this.#base + path).href, {
           method, headers, keepalive, signal: aborting.signal, ...(body && { body: json(body) }),
         });
         const answer = response.status === 204 ? null : await response.json().catch(() => undefined);

@@ -1,6 +1,6 @@
 // Signing up and in, on the first page.
 
-import { canStore, signIn, signUp, wasEnded } from "./account.js";
+import { HOME, canStore, signIn, signUp, wasEnded } from "./account.js";
 import { $, $$, say, show, t, wrong } from "./dom.js";
 import { allow, refuse } from "./forms.js";
 
@@ -72,6 +72,6 @@ async function submit(event) {
 
 // Back to where one came from, if that is a page of ours.
 function onwards() {
-  const next = new URLSearchParams(location.search).get("next") ?? "/";
-  return /^\/[a-z]*$/.test(next) ? next : "/";
+  const next = new URLSearchParams(location.search).get("next") ?? "";
+  return next.startsWith(HOME) && /^[a-z]*$/.test(next.slice(HOME.length)) ? next : HOME;
 }

@@ -79,6 +79,20 @@ def test_the_environment_wins_and_may_be_quoted(monkeypatch: pytest.MonkeyPatch)
     assert found.jwt_secret.get_secret_value() == secret.strip("'")
 
 
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [("/focus", "/focus"), ("focus/", "/focus"), ("/a/b.c/", "/a/b.c"), ("/", ""), ("", "")],
+)
+def test_a_base_path_is_written_with_or_without_slashes(given: str, path: str) -> None:
+    assert of_file(f"BASE_PATH={given}").base_path == path
+
+
+@pytest.mark.parametrize("given", ["/api", "/me/x", "/a b", "/a//b", "/../x", "https://h/focus"])
+def test_a_base_path_is_a_path_that_is_none_of_ours(given: str) -> None:
+    with pytest.raises(ValidationError, match="base_path"):
+        of_file(f"BASE_PATH={given}")
+
+
 @pytest.mark.parametrize("level", ["INFO", "info", "Info"])
 def test_a_level_is_written_in_any_case(level: str) -> None:
     assert of_file(f"LOG_LEVEL={level}").log_level == "info"
