@@ -67,7 +67,7 @@ def refuse_common(password: str, email: str | None, field: str) -> None:
 @cache
 def common_passwords() -> frozenset[str]:
     """Return the commonest passwords that are long enough, in lower case."""
-    text = files("models.accounts.service").joinpath("common_passwords.txt").read_text("utf-8")
+    text = files("models.accounts").joinpath("common_passwords.txt").read_text("utf-8")
     return frozenset(line.casefold() for line in text.splitlines() if not line.startswith("# "))
 
 
