@@ -1,4 +1,4 @@
-"""A server below a path of its host, behind a proxy that keeps the path and one that takes it off."""
+"""A server below a path of its host, behind proxies that keep the path or take it off."""
 
 import re
 from collections.abc import Iterator
