@@ -59,7 +59,7 @@ class App(Quart):
     ) -> None:
         """Serve below the base path, whether or not the proxy took it off the request."""
         if self.base_path and scope["type"] != "lifespan":
-            scope = {**scope, "root_path": self.base_path, "path": self._below(scope["path"])}
+            scope["root_path"], scope["path"] = self.base_path, self._below(scope["path"])
         await super().asgi_app(scope, receive, send)
 
     def _below(self, path: str) -> str:
