@@ -409,7 +409,7 @@ async def test_what_was_not_answered_is_not_asked_again(
             async with page.expect_response("**/api/admin/metrics"):
                 await page.clock.run_for(REFRESH_S * 1000)
         assert shown.asked("/api/health") == before + 1
-        await expect(page.locator("#old")).to_contain_text("These figures are old, as of")
+        await expect(page.locator("#old")).to_contain_text("Data is out of date (last update")
         let_go.set()
         await expect(page.locator("#old")).to_be_hidden()
 
@@ -441,7 +441,7 @@ async def test_figures_that_are_old_say_so_until_they_are_not(
             page, old = shown.page, shown.page.locator("#old")
             await expect(page.locator("#count-totalVisits")).to_have_text("0")
             server.stop()
-            await expect(old).to_contain_text("These figures are old", timeout=PATIENCE_MS)
+            await expect(old).to_contain_text("Data is out of date", timeout=PATIENCE_MS)
             await expect(old).to_contain_text("can't be reached")
             as_of = (await page.locator("#as-of").inner_text()).split()[2].strip(",.")
             assert as_of in await old.inner_text()
@@ -477,7 +477,7 @@ async def test_a_user_is_told_how_to_become_an_admin(
         await expect(page.locator("#dashboard")).to_be_hidden()
         assert await violations(page) == []
         await page.get_by_role("button", name="Check again").click()
-        await expect(page.locator("#checked")).to_have_text("You are no admin yet.")
+        await expect(page.locator("#checked")).to_have_text("You're not an admin yet.")
         assert shown.asked("/api/admin") == 0
         command = (await page.locator("#command").inner_text()).split()[1:]
         run_cli(empty, tmp_path, [*command, "--yes"])

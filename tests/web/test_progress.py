@@ -95,8 +95,8 @@ async def test_today_streak_and_sums(learner: Learner) -> None:
     counts = today["minutes"]["reached"] and today["sessions"]["reached"]
     assert re.sub(r"\s+", " ", streak) == (
         f"Streak {days(stats['currentStreak'])} in a row "
-        f"The longest so far: {days(stats['longestStreak'])}. "
-        f"Today counts {'already' if counts else 'once its goals are reached'}."
+        f"Longest: {days(stats['longestStreak'])} "
+        f"{'Today is in.' if counts else 'Today counts once its goals are reached.'}"
     )
 
     def minutes(count: int) -> str:
@@ -187,6 +187,6 @@ async def test_the_last_days(learner: Learner, length: int) -> None:
         for by in ("content", "tag"):
             named = page.locator(f"#by-{by} li .between")
             assert await named.all_inner_texts() == [
-                f"{each['name'] or 'No content'}\n{duration(each['focusedSeconds'])}"
+                f"{each['name'] or 'No subject'}\n{duration(each['focusedSeconds'])}"
                 for each in found[by]["shares"]
             ]

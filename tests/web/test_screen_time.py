@@ -106,7 +106,7 @@ async def _visit(
         await _STEPS[act](page, context, float(for_s), truth)
     await page.keyboard.press("Escape")
     async with truth.ends("counted"):
-        await page.get_by_role("button", name="Stop and score").click()
+        await page.get_by_role("button", name="Finish").click()
         await page.locator("#result").wait_for()
     return await result(page)
 

@@ -86,7 +86,7 @@ async def test_the_way_through_a_session(stage: Stage, scheme: str) -> None:
         await settled(page, server.url)
         await take(page, "welcome", scheme)
         await sign_in(page, server.url, "new@example.com", PASSWORD)
-        await begin(page, 1, Title="Chapter 3", Content="algebra")
+        await begin(page, 1, **{"Title": "Chapter 3", "Subject or material": "algebra"})
         await moving(page, 3)
         await take(page, "running", scheme)
         await page.keyboard.press("Escape")

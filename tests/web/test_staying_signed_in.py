@@ -166,7 +166,7 @@ async def test_signing_out_while_offline_is_done_when_online(
         page = await context.new_page()
         await sign_up(page, live_server.url, email)
         await page.goto(f"{live_server.url}/me")
-        await page.get_by_role("heading", name="Your progress begins").wait_for()
+        await page.get_by_role("heading", name="Start your first session").wait_for()
         kept = await account(page)
         assert kept is not None
         other = await context.new_page()

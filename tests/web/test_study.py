@@ -36,6 +36,8 @@ from tests.support.web.network import network
 
 Json = dict[str, Any]
 
+CHAPTER = {"Title": "Chapter 3", "Subject or material": "algebra", "Tags": "exam, hard"}
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
@@ -86,7 +88,7 @@ async def test_a_minute_after_the_start_somebody_has_a_score(
     async with at(server.url) as context:
         page = await context.new_page()
         await sign_up(page, server.url, email)
-        await begin(page, 0.1, Title="Chapter 3", Content="algebra", Tags="exam, hard")
+        await begin(page, 0.1, **CHAPTER)
         await moving(page, 2)
         await stop(page)
         with signed_in(server, email) as client:
@@ -147,7 +149,7 @@ async def test_space_pauses_and_escape_stops(server: LiveServer, email: str) -> 
         await expect(page.locator("#now")).to_have_text("Active")
         at_most_s = time.monotonic() - began_s
         await page.keyboard.press("Escape")
-        await page.get_by_role("button", name="Go on").click()
+        await page.get_by_role("button", name="Keep going").click()
         await counted(page, before + 1)
         await stop(page)
         with signed_in(server, email) as client:
@@ -171,7 +173,7 @@ async def test_a_session_that_ended_elsewhere_shows_its_score(
             await page.goto("about:blank")
             client.put(f"/api/sessions/{latest(client)['_id']}/end", json={"status": "abandoned"})
             await page.goto(server.url)
-            await page.get_by_role("heading", name="Given up").wait_for()
+            await page.get_by_role("heading", name="Abandoned").wait_for()
             await shown_is_stored(page, client)
 
 
@@ -231,7 +233,7 @@ async def test_reload_second_tab_and_a_lost_network(
             assert session["idleSeconds"] >= 3
             assert session["tabSwitches"] >= 1
             assert away <= session["awaySeconds"] <= away + 1
-            assert "A streak of 1 day" in await page.locator("#result-stats").inner_text()
+            assert "1-day streak." in await page.locator("#result-stats").inner_text()
 
             await page.get_by_role("link", name="See your progress").click()
             reached = page.locator(".dial", has_text="Sessions today")
@@ -451,7 +453,7 @@ async def test_a_stop_without_a_connection_is_done_when_there_is_one(
         await wire.cut()
         await page.locator("#connection", has_text="Connection lost").wait_for()
         await page.keyboard.press("Escape")
-        await page.get_by_role("button", name="Stop and score").click()
+        await page.get_by_role("button", name="Finish").click()
         await page.locator("#connection", has_text="Saving your session").wait_for()
         wire.mend()
         await page.locator("#result").wait_for(timeout=40_000)
@@ -467,7 +469,7 @@ async def test_who_signs_out_is_signed_out_in_all_tabs_and_behind_back(
         page = context.pages[0]
         await sign_up(page, server.url, email)
         await page.goto(f"{server.url}/me")
-        await page.get_by_role("heading", name="Your progress begins").wait_for()
+        await page.get_by_role("heading", name="Start your first session").wait_for()
         other = await context.new_page()
         await other.goto(server.url)
         await other.get_by_role("heading", name="What will you study?").wait_for()

@@ -136,7 +136,7 @@ async def moving(page: Page, for_s: float) -> None:
 
 async def stop(page: Page) -> None:
     await page.keyboard.press("Escape")
-    await page.get_by_role("button", name="Stop and score").click()
+    await page.get_by_role("button", name="Finish").click()
     await page.locator("#result").wait_for()
 
 
