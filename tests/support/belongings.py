@@ -49,6 +49,8 @@ class Person:
     session: str
     visitor: str
     """The key."""
+    view: str
+    """The id of a page view."""
 
     @property
     def visitor_id(self) -> str:
@@ -61,7 +63,7 @@ class Person:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What tells others of them."""
-        return self.mark, self.user_id, self.session, self.visitor_id
+        return self.mark, self.user_id, self.session, self.view, self.visitor_id
 
     def rest(self) -> httpx.Client:
         client = self.server.rest(None)
@@ -81,9 +83,17 @@ class Person:
             login.pop("rotatedAt", None)
         return {name: told for name, told in export.items() if name != "exportedAt"}
 
+    def still(self, before: Any) -> Any:
+        """What is left of all that was known, beside what others viewed in the same browser."""
+        found = {**self.everything(), "visitors": before["visitors"]}
+        for name in ("pageViews", "browserSessions"):
+            ids = {each["_id"] for each in before[name]}
+            found[name] = [each for each in found[name] if each["_id"] in ids]
+        return found
 
-async def somebody(server: Server) -> Person:
-    """An account with a session, goals, a page view and an event."""
+
+async def somebody(server: Server, *, visitor: str | None = None) -> Person:
+    """An account with a session, goals, an event and a page view (in this visitor's browser)."""
     mark = f"mark{uuid.uuid4().hex}"
     with server.rest(None) as anyone:
         account = {"email": f"{mark}@example.com", "password": PASSWORD, "name": mark}
@@ -95,7 +105,7 @@ async def somebody(server: Server) -> Person:
         anyone.put("/api/goals", json={"dailyMinutes": 17}).raise_for_status()
         anyone.post("/api/heartbeat").raise_for_status()
         anyone.post("/api/track-event", json={"type": "login"}).raise_for_status()
-    async with viewing(server, token=signed_in["token"]) as client:
+    async with viewing(server, visitor=visitor, token=signed_in["token"]) as client:
         viewed = await client.view(f"/{mark}", title=mark)
         await client.ask("leave", "left")
     return Person(
@@ -105,5 +115,6 @@ async def somebody(server: Server) -> Person:
         token=signed_in["token"],
         refresh_token=signed_in["refreshToken"],
         session=session["session"]["_id"],
-        visitor=viewed["visitor"],
+        visitor=visitor or viewed["visitor"],
+        view=viewed["viewId"],
     )
