@@ -26,12 +26,12 @@ from realtime.engine.clock import ManualClock
 from realtime.engine.meter import SECOND_US, Meter
 from realtime.engine.metrics import Figures, Histogram
 from realtime.engine.tracked import Tracked
-from realtime.sockets.pipeline import Counting
-from realtime.sockets.registry import Hub
-from routes.http.request_metrics import RequestFigures
+from realtime.sockets.pipeline import Pipeline
+from realtime.sockets.registry import Registry
+from routes.http.request_metrics import RequestMetrics
 from routes.monitoring.endpoint import Metrics
 from routes.monitoring.health import DatabaseWatch
-from routes.monitoring.prometheus import Exposition
+from routes.monitoring.prometheus import MetricsCollector
 from scoring.timeline import Counts
 
 AIM_MS = 20
@@ -45,8 +45,8 @@ class NoBook:
     async def write(self, ids: list[Any], _pipeline: list[dict[str, Any]]) -> int:
         return len(ids)
 
-    def absolute(self, thing: Tracked) -> dict[str, Any]:
-        return {"activeSeconds": thing.active, "idleSeconds": thing.idle}
+    def absolute(self, tracked: Tracked) -> dict[str, Any]:
+        return {"activeSeconds": tracked.active, "idleSeconds": tracked.idle}
 
     def increments(self, increase: Counts) -> dict[str, int]:
         return increase._asdict()
@@ -55,35 +55,35 @@ class NoBook:
         return {}
 
 
-async def counting_of(count: int, clock: ManualClock) -> Counting[Tracked]:
+async def counting_of(count: int, clock: ManualClock) -> Pipeline[Tracked]:
     """So many things being tracked, each in a phase of its own, a second booked of each."""
     stamps = Stamps()
-    counting: Counting[Tracked] = Counting(
+    counting: Pipeline[Tracked] = Pipeline(
         cast(Any, NoBook()),
         clock,
         stamps,
-        Hub(max_per_user=count + 1, max_in_all=count + 1),
+        Registry(max_per_user=count + 1, max_in_all=count + 1),
         announce=lambda _: None,
         on_lost=lambda *_: None,
     )
     viewer = cast(Any, object())
     for number in range(count):
-        thing = Tracked(
-            thing_id=number,
+        tracked = Tracked(
+            tracked_id=number,
             status="active",
             totals=Counts(0, 0, 0),
             meter=Meter(idle_after_us=15 * SECOND_US),
             stamp=stamps.fresh(),
         )
-        counting.engine.add(thing)
-        counting.engine.attach(thing, viewer, clock.now_us() + number * SECOND_US // count)
-        counting.engine.changed(thing)
+        counting.engine.add(tracked)
+        counting.engine.attach(tracked, viewer, clock.now_us() + number * SECOND_US // count)
+        counting.engine.changed(tracked)
     clock.advance_s(1)
     await second(counting, clock)
     return counting
 
 
-async def second(counting: Counting[Tracked], clock: ManualClock) -> None:
+async def second(counting: Pipeline[Tracked], clock: ManualClock) -> None:
     """One second of all things, counted and booked as the ticker and the ledger do it."""
     for turn in range(1, 21):
         counting.engine.advance(clock.advance_s(0.05))
@@ -92,8 +92,8 @@ async def second(counting: Counting[Tracked], clock: ManualClock) -> None:
             await counting.ledger.flush()
 
 
-def asked_for_everything() -> RequestFigures:
-    figures = RequestFigures()
+def asked_for_everything() -> RequestMetrics:
+    figures = RequestMetrics()
     for number in range(ROUTES):
         for status in STATUSES:
             figures.note("GET", f"/api/resource{number}/<thing_id>", status, 1000 * number)
@@ -115,7 +115,7 @@ async def scrapes_ms(count: int, times: int) -> tuple[list[float], list[float], 
     clock = ManualClock(1_000 * SECOND_US)
     kinds = {"session": await counting_of(count, clock), "view": await counting_of(0, clock)}
     database = DatabaseWatch(cast(Any, SimpleNamespace(kind="secantusdb")))
-    metrics = Metrics([Exposition("0", kinds, asked_for_everything(), database)], token=None)
+    metrics = Metrics([MetricsCollector("0", kinds, asked_for_everything(), database)], token=None)
     took_ms, cpu_ms = [], []
     gc.collect()
     gc.freeze()  # as the server does, see focusup/serving.py
@@ -147,7 +147,7 @@ async def second_us(count: int) -> dict[str, float]:
 
 def noting_us(times: int = 100_000) -> dict[str, float]:
     """Microseconds of what is noted for each turn, session-second and request."""
-    histogram, figures, requests = Histogram((1, 2, 5, 10)), Figures(), RequestFigures()
+    histogram, figures, requests = Histogram((1, 2, 5, 10)), Figures(), RequestMetrics()
     before, now = Counts(1, 2, 3), Counts(2, 2, 3)
     ways: dict[str, Callable[[], object]] = {
         "a turn of the wheel, a flush": lambda: histogram.observe(3),

@@ -26,7 +26,7 @@ from models.sessions.past_sessions import past_session
 from models.sessions.queries import new_id
 from models.sessions.session import NewSession, ended_fields
 from models.study import day_cache
-from models.study.day_cache import StudyPeriods
+from models.study.day_cache import DayCache
 from models.tokens.access_tokens import TokenAuthority
 from scoring.timeline import SECOND_US, Kind, Run
 
@@ -116,7 +116,7 @@ async def measure(count: int, per_day: int, times: int) -> dict[str, list[float]
         for other in range(OTHERS):
             await fill(db, sessions_of(f"other-{other}", OTHERS_SESSIONS, 1, now, chance))
         await fill(db, sessions_of(user, count, per_day, now, chance))
-        months = StudyPeriods(db)
+        months = DayCache(db)
         taken["the first reading of all"] = [
             await timed(lambda: months.read(learner, datetime.now(UTC)))
         ]
@@ -146,7 +146,7 @@ async def measure(count: int, per_day: int, times: int) -> dict[str, list[float]
     return taken
 
 
-class Forgetful(StudyPeriods):
+class Forgetful(DayCache):
     """Reads every session and remembers nothing."""
 
     async def _keep(self, *_: Any) -> None:

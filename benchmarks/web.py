@@ -20,7 +20,7 @@ from playwright.async_api import Browser, async_playwright
 from benchmarks.servers import SECRET, Server, running
 from focusup.demo.storage import add
 from models.accounts.users import find_user_by_email, set_role
-from models.privacy.deletions import Departures
+from models.privacy.deletions import Deletions
 
 PAGES = ("/", "/me", "/admin")
 EMAIL, PASSWORD = "demo@focusup.test", "correct horse"
@@ -68,7 +68,7 @@ async def measure(server: Server, times: int) -> None:
         server.mongodb_uri, tz_aware=True
     )
     database = mongo["focusup"]
-    gone, now = Departures(database, SECRET, 3600), datetime.now(UTC)
+    gone, now = Deletions(database, SECRET, 3600), datetime.now(UTC)
     await add(database, gone, email=EMAIL, password=PASSWORD, seed=1, until=now, now=now)
     user = await find_user_by_email(database, EMAIL)
     assert user is not None

@@ -16,8 +16,8 @@ from focusup.settings import Settings
 from focusup.web.pages import install_pages
 from models.accounts import idempotency_keys, login_throttle, service, user_directory
 from models.accounts.idempotency_keys import IdempotencyKeys
-from models.accounts.login_throttle import Attempts
-from models.accounts.service import Accounts
+from models.accounts.login_throttle import LoginThrottle
+from models.accounts.service import AccountService
 from models.activity import events, presence, visits
 from models.activity.visits import VisitorHashes
 from models.admin.dashboard import Dashboard
@@ -36,25 +36,25 @@ from models.pageviews.page_view import size_of
 from models.pageviews.storage_budgets import MEGABYTE, StorageBudget
 from models.pageviews.visitors import VisitorKeys
 from models.privacy import deletions
-from models.privacy.deletions import Departures
+from models.privacy.deletions import Deletions
 from models.privacy.erasure import remove_person
 from models.privacy.export import Exports
 from models.sessions import queries
 from models.study import day_cache, goal_events
-from models.study.service import Learning
+from models.study.service import StudyService
 from models.tokens.access_tokens import TokenAuthority
 from models.tokens.revocations import Revocations
-from realtime.cluster.account_deletion import Leavers
-from realtime.cluster.revocation_listener import SignOuts
+from realtime.cluster.account_deletion import AccountDeletions
+from realtime.cluster.revocation_listener import RevocationListener
 from realtime.engine.clock import Clock, SystemClock
 from realtime.ingest.reports import Reports
-from realtime.jobs.dashboard_warmup import Remembering
-from realtime.jobs.rollup_job import RollingUp
-from realtime.pageviews.page_limit import PageNames
-from realtime.pageviews.tracking import PageService
-from realtime.sessions.service import SessionRecords
+from realtime.jobs.dashboard_warmup import DashboardWarmup
+from realtime.jobs.rollup_job import RollupJob
+from realtime.pageviews.page_limit import PageLimit
+from realtime.pageviews.tracking import PageViewTracking
+from realtime.sessions.service import SessionService
 from realtime.sessions.socket import SocketSettings
-from realtime.sessions.tracking import SessionService
+from realtime.sessions.tracking import SessionTracking
 from realtime.sockets.registry import Room
 from routes.access.rate_limits import install_rate_limits
 from routes.api import admin, auth, beacons, me, page_stats, sessions, sockets
@@ -74,7 +74,7 @@ from routes.http.services import Services, install_services, utc_now
 from routes.monitoring import endpoint, health
 from routes.monitoring.endpoint import Metrics
 from routes.monitoring.health import DatabaseWatch, DiskWatch, HealthCheck, Pinged
-from routes.monitoring.prometheus import Exposition, Kinds, Strangers
+from routes.monitoring.prometheus import Kinds, MetricsCollector, Strangers
 
 VERSION = version("focusup")
 INDEXES: Mapping[str, tuple[IndexSpec, ...]] = {
@@ -130,7 +130,7 @@ def create_app(
     app = request_handling.App("focusup", settings.base_path)
     app.url_map.merge_slashes = False  # its redirect would be a page of HTML, not a problem
     access_ttl_s = settings.access_token_minutes * 60
-    gone = Departures(database.db, secret, access_ttl_s)
+    gone = Deletions(database.db, secret, access_ttl_s)
     revocations = Revocations(database.db)
     tokens = TokenAuthority(
         secret,
@@ -140,8 +140,8 @@ def create_app(
         revocations.is_revoked,
         has_lost_role=revocations.has_lost_role,
     )
-    learning = Learning(database.db)
-    service = SessionService(
+    learning = StudyService(database.db)
+    service = SessionTracking(
         database.db,
         clock or SystemClock(),
         idle_after_s=settings.idle_after_seconds,
@@ -156,7 +156,7 @@ def create_app(
 
     coefficients = Coefficients(database.db)
     names, budget = _bounds_of(settings, service.clock)
-    pages = PageService(
+    pages = PageViewTracking(
         database.db,
         service.clock,
         process=service.process,
@@ -171,7 +171,7 @@ def create_app(
     )
     wanted = Capacity(settings.max_sockets, settings.max_idle_connections)
     room = Room(file_descriptors.within(file_descriptors.soft_limit(), wanted).in_all)
-    service.hub.room = pages.hub.room = room
+    service.registry.room = pages.registry.room = room
     active_visit_ttl_s = settings.active_visit_ttl_minutes * 60
     dashboard = Dashboard(
         database.db,
@@ -180,8 +180,8 @@ def create_app(
         count_tracked=service.peers.count_tracked,
     )
     periods = Periods(database.db, is_alive=is_alive)
-    records = SessionRecords(database.db, service, learning)
-    leavers = Leavers(
+    records = SessionService(database.db, service, learning)
+    leavers = AccountDeletions(
         gone,
         remove=lambda user_id, now: remove_person(database.db, user_id, now),
         forget=(
@@ -195,10 +195,10 @@ def create_app(
     disk = DiskWatch(settings.data_dir if database.kind in ("mongod", "secantusdb") else None)
     kinds: Kinds = {"session": service.counting, "view": pages.counting}
     token = settings.metrics_token
-    sign_outs = SignOuts(revocations, (service.hub, pages.hub), now)
+    sign_outs = RevocationListener(revocations, (service.registry, pages.registry), now)
     members = Services(
-        accounts=Accounts(database.db, tokens, settings.refresh_token_days * 86_400),
-        attempts=Attempts(
+        accounts=AccountService(database.db, tokens, settings.refresh_token_days * 86_400),
+        attempts=LoginThrottle(
             database.db,
             secret,
             per_address=settings.attempts_per_address,
@@ -235,7 +235,7 @@ def create_app(
         sign_outs=sign_outs,
         health=HealthCheck(VERSION, database, service, pages, sign_outs, disk),
         metrics=Metrics(
-            [Exposition(VERSION, kinds, app.figures, watch, Strangers(budget, names, disk))],
+            [MetricsCollector(VERSION, kinds, app.figures, watch, Strangers(budget, names, disk))],
             token=None if token is None else token.get_secret_value(),
             is_proxied=bool(settings.trusted_proxies),
         ),
@@ -279,8 +279,8 @@ def create_app(
             sign_outs,
             *((foreign.keys,) if foreign is not None else ()),
             coefficients,
-            RollingUp(periods, now=now),
-            Remembering(dashboard, now),
+            RollupJob(periods, now=now),
+            DashboardWarmup(dashboard, now),
         )
         for part in background:
             service.keep(asyncio.create_task(part.run(), name=type(part).__name__))
@@ -288,9 +288,9 @@ def create_app(
     return app
 
 
-def _bounds_of(settings: Settings, clock: Clock) -> tuple[PageNames, StorageBudget]:
+def _bounds_of(settings: Settings, clock: Clock) -> tuple[PageLimit, StorageBudget]:
     """Return what bounds the strangers' page names and data."""
-    names = PageNames(
+    names = PageLimit(
         most=settings.max_pages,
         most_of_visitor=settings.max_new_pages_per_visitor,
         most_of_address=settings.max_new_pages_per_address,
@@ -306,7 +306,7 @@ def _bounds_of(settings: Settings, clock: Clock) -> tuple[PageNames, StorageBudg
 
 
 def _admit_beacon(
-    names: PageNames,
+    names: PageLimit,
     budget: StorageBudget,
     said: Engagement,
     *beginner: Any,

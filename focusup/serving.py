@@ -145,18 +145,18 @@ async def stop(services: Services) -> bool:
         services.tracking.stop(within_s=STOP_WITHIN_S),
         services.pages.stop(within_s=STOP_WITHIN_S),
     )
-    for thing in sessions:
+    for tracked in sessions:
         log.error(
             "unwritten",
-            session=str(thing.thing_id),
-            active=thing.active - thing.stored.active,
-            idle=thing.idle - thing.stored.idle,
-            of_these_in_doubt=thing.in_doubt,
+            session=str(tracked.tracked_id),
+            active=tracked.active - tracked.stored.active,
+            idle=tracked.idle - tracked.stored.idle,
+            of_these_in_doubt=tracked.in_doubt,
         )
     for view in views:
         log.error(
             "unwritten",
-            view=str(view.thing_id),
+            view=str(view.tracked_id),
             engaged=view.active - view.stored.active,
             visible=view.elapsed - view.stored.elapsed,
             of_these_in_doubt=view.in_doubt,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from scoring.timeline import SECOND_US
 
 
-class Covered:
+class IntervalSet:
     """Stretches of time that have been counted, in order and at least a second apart: no whole
     second lies in a shorter gap, so those on both sides of one are a single stretch."""
 

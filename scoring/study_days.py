@@ -16,7 +16,7 @@ from heapq import merge as merge_sorted
 from itertools import islice
 from typing import Any, NamedTuple
 
-from scoring.intervals import Covered
+from scoring.intervals import IntervalSet
 from scoring.local_days import Calendar
 from scoring.manual_seconds import Entry
 from scoring.text import clean
@@ -300,7 +300,7 @@ def tally_steps(days: StudyDays, sessions: Iterable[Lived], starts_at: int = 0) 
         yield
         if group is None:
             continue
-        covered = Covered() if len(group) > 1 else None
+        covered = IntervalSet() if len(group) > 1 else None
         for kind in (Kind.ACTIVE, Kind.IDLE):
             for session in group:
                 yield from _add_runs(days, session, kind, calendar_of(session.zone), covered)
@@ -337,7 +337,7 @@ def _groups(ordered: Iterable[Lived]) -> Iterator[list[Lived] | None]:
 
 
 def _add_runs(
-    days: StudyDays, session: Lived, kind: Kind, calendar: Calendar, covered: Covered | None
+    days: StudyDays, session: Lived, kind: Kind, calendar: Calendar, covered: IntervalSet | None
 ) -> Iterator[None]:
     for run in session.runs:
         if run.kind != kind:

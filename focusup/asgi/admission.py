@@ -18,7 +18,7 @@ proxy's.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from realtime.sockets.token_bucket import Allowance
+from realtime.sockets.token_bucket import TokenBucket
 from routes.http.client_address import network_of
 
 AT_ONCE, PER_S = 100, 20
@@ -36,9 +36,9 @@ ClientOf = Callable[[str, str], str]
 
 @dataclass(slots=True)
 class _Address:
-    opened: Allowance
-    asked: Allowance
-    handshakes: Allowance
+    opened: TokenBucket
+    asked: TokenBucket
+    handshakes: TokenBucket
 
 
 class Admission:
@@ -48,11 +48,11 @@ class Admission:
         self._client_of = client_of
         self._handshakes_per_s = handshakes_per_minute / 60
         self._addresses: dict[str, _Address] = {}
-        self._all = Allowance(ALL_PER_S / 10, ALL_PER_S, 0.0)
+        self._all = TokenBucket(ALL_PER_S / 10, ALL_PER_S, 0.0)
 
-    def opened(self, peer: str, now_s: float) -> Allowance:
+    def opened(self, peer: str, now_s: float) -> TokenBucket:
         """A connection was opened: what it may ask before it waits."""
-        own = Allowance(AT_ONCE, PER_S, now_s)
+        own = TokenBucket(AT_ONCE, PER_S, now_s)
         if not self._of(peer, now_s).opened.take(now_s):
             own.take(now_s, AT_ONCE)
         return own
@@ -61,7 +61,7 @@ class Admission:
         self,
         peer: str,
         headers: Iterable[tuple[bytes, bytes]],
-        own: Allowance | None,
+        own: TokenBucket | None,
         now_s: float,
         *,
         is_handshake: bool,
@@ -82,9 +82,9 @@ class Admission:
         found = self._addresses.pop(name, None)
         if found is None:
             found = _Address(
-                Allowance(OPENED_AT_ONCE, OPENED_PER_S, now_s),
-                Allowance(OPENED_AT_ONCE, OPENED_PER_S, now_s),
-                Allowance(HANDSHAKES_AT_ONCE, self._handshakes_per_s, now_s),
+                TokenBucket(OPENED_AT_ONCE, OPENED_PER_S, now_s),
+                TokenBucket(OPENED_AT_ONCE, OPENED_PER_S, now_s),
+                TokenBucket(HANDSHAKES_AT_ONCE, self._handshakes_per_s, now_s),
             )
             if len(self._addresses) >= MAX_ADDRESSES:
                 del self._addresses[next(iter(self._addresses))]
@@ -92,7 +92,7 @@ class Admission:
         return found
 
 
-def _turn(allowance: Allowance, now_s: float, most_s: float) -> float | None:
+def _turn(allowance: TokenBucket, now_s: float, most_s: float) -> float | None:
     """Return how long until it is one's turn; None, and no turn, where that is too long."""
     wait_s = allowance.owe(now_s)
     if wait_s <= most_s:

@@ -32,8 +32,8 @@ from hypercorn.protocol.ws_stream import WSStream
 
 from focusup.asgi.http1 import Http1, waiting
 from focusup.asgi.idle_connections import FIRST_REQUEST_S, HEAD_S, connections_of, is_readable
-from realtime.sockets.token_bucket import Allowance
-from realtime.sockets.transport import Wire
+from realtime.sockets.token_bucket import TokenBucket
+from realtime.sockets.transport import SocketTransport
 
 HANDSHAKE_S = 15.0
 """How long a handshake may take: looking up a key takes up to 5 s of it."""
@@ -65,7 +65,7 @@ class Server(TCPServer):
         self.peer = ""
         self._connections = connections_of(self.context, self.config)
         self._timer: asyncio.TimerHandle | None = None
-        self._asked: Allowance | None = None
+        self._asked: TokenBucket | None = None
         self._is_idle = False
         self._in_head = False
         """Whether a head has begun to arrive, so that the time for the whole of it runs."""
@@ -172,7 +172,7 @@ class Server(TCPServer):
         parser: Any = self.protocol.protocol.connection
         return bool(parser.trailing_data[0])
 
-    def hand_over(self, wire: Wire) -> None:
+    def hand_over(self, wire: SocketTransport) -> None:
         """From now on the connection is the wire's."""
         self._handed_over = True
         self._cancel_timer()
@@ -225,7 +225,7 @@ class Stream(WSStream):
             self.closed = True  # Hypercorn has nothing to do with it any more
 
 
-def take_over(wire: Wire) -> None:
+def take_over(wire: SocketTransport) -> None:
     """Give the wire the connection of the WebSocket that is being handled.
 
     It must have been accepted just now, with nothing awaited since.

@@ -24,7 +24,7 @@ from quart.typing import ResponseTypes
 
 from focusup.asgi.hypercorn_hooks import cut_off
 from models.base.driver_errors import StatementRefused, StorageUnavailable, answered_within
-from routes.http.request_metrics import RequestFigures, observed, route_of
+from routes.http.request_metrics import RequestMetrics, observed, route_of
 
 DRAIN_S = 2.0
 """How long the rest of a body may take; then the connection ends with the answer."""
@@ -51,7 +51,7 @@ class App(Quart):
 
     def __init__(self, name: str, base_path: str = "") -> None:
         super().__init__(name, static_folder=None)
-        self.figures = RequestFigures()
+        self.figures = RequestMetrics()
         self.base_path = base_path
 
     async def asgi_app(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from focusup.demo.storage import Made
     from focusup.settings import Settings
     from models.base.database import Database
-    from models.privacy.deletions import Departures
+    from models.privacy.deletions import Deletions
 
 T = TypeVar("T")
 
@@ -86,15 +86,15 @@ def remove_command(email: str, data_dir: Path | None) -> None:
 
 
 def _with_departures(
-    settings: "Settings", work: "Callable[[Database, Departures], Awaitable[T]]"
+    settings: "Settings", work: "Callable[[Database, Deletions], Awaitable[T]]"
 ) -> T:
     """`work` with the server's way to let somebody go, who may be signed in there."""
     from focusup.security.signing_key import SecretError, load_secret
-    from models.privacy.deletions import Departures
+    from models.privacy.deletions import Deletions
 
     async def run(db: "Database") -> T:
         ttl_s = settings.access_token_minutes * 60
-        return await work(db, Departures(db, load_secret(settings), ttl_s))
+        return await work(db, Deletions(db, load_secret(settings), ttl_s))
 
     try:
         return with_database(settings, run)

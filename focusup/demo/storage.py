@@ -18,7 +18,7 @@ from focusup.demo.site import Days, Mark, Site, site_of
 from focusup.demo.year import first_day, goals_of, sessions_of
 from models.accounts.demos import Demo, delete_demo, find_demo, insert_demo, set_demo
 from models.accounts.passwords import PasswordHashes
-from models.accounts.settings import Learners
+from models.accounts.settings import SettingsStore
 from models.accounts.user_directory import COLLECTION as KNOWN_USERS
 from models.accounts.user_directory import note_users
 from models.accounts.users import (
@@ -33,7 +33,7 @@ from models.base.errors import Conflict, NotFound
 from models.page_statistics import rollups, visitor_tallies
 from models.pageviews import page_view
 from models.pageviews.visitors import BROWSER_SESSIONS, VISITORS
-from models.privacy.deletions import Departures
+from models.privacy.deletions import Deletions
 from models.privacy.erasure import remove_person
 from models.sessions.queries import new_id, sessions
 from models.tokens.access_tokens import Identity
@@ -57,7 +57,7 @@ class Made:
 
 async def add(
     db: Database,
-    gone: Departures,
+    gone: Deletions,
     *,
     email: str,
     password: str,
@@ -81,7 +81,7 @@ async def add(
     return Made(demo.user_id, len(lived), focused_s, site, replaced)
 
 
-async def remove(db: Database, gone: Departures, *, email: str, now: datetime) -> None:
+async def remove(db: Database, gone: Deletions, *, email: str, now: datetime) -> None:
     """Remove it with all its marked rows, even if its account has left before; who is signed
     in with it is signed out, and leaves as anybody would. Raises NotFound "no_demo", Conflict
     "not_a_demo", StorageUnavailable, StatementRefused."""
@@ -140,7 +140,7 @@ async def _begin(db: Database, demo: Demo, user: User) -> None:
         await delete_demo(db, demo)
         raise
     await note_users(db, [demo.user_id], user.created_at)
-    learners = Learners(db)
+    learners = SettingsStore(db)
     await learners.set_zone(demo.user_id, ZONE)
     for each in goals_of(demo.until):
         at = at_instant(midnight_us(each.since, ZONE))

@@ -5,13 +5,13 @@ from pathlib import Path
 from focusup.security.jwks_client import RemoteKeys
 from focusup.security.signing_key import SecretError
 from focusup.settings import Settings
-from models.tokens.external_issuer import ForeignIssuer
+from models.tokens.external_issuer import ExternalIssuer
 from models.tokens.jwks import OneKey, PublicKey, read_pem
 
 PEM = "-----BEGIN "
 
 
-def foreign_issuer(settings: Settings) -> ForeignIssuer | None:
+def foreign_issuer(settings: Settings) -> ExternalIssuer | None:
     """None unless a key is set; raises SecretError for a key that can't be used."""
     keys: OneKey | RemoteKeys
     if settings.jwt_public_key is not None:
@@ -20,7 +20,7 @@ def foreign_issuer(settings: Settings) -> ForeignIssuer | None:
         keys = RemoteKeys(settings.jwks_url)
     else:
         return None
-    return ForeignIssuer(keys, settings.jwt_issuer, settings.jwt_audience)
+    return ExternalIssuer(keys, settings.jwt_issuer, settings.jwt_audience)
 
 
 def _public_key(text_or_path: str) -> PublicKey:

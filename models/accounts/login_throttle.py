@@ -52,7 +52,7 @@ class Guess(NamedTuple):
     at: datetime
 
 
-class Attempts:
+class LoginThrottle:
     """What addresses try; each may guess, and sign up, `per_address` times in `PERIOD_S`."""
 
     def __init__(

@@ -17,7 +17,7 @@ from pydantic import Field
 from models.accounts import refresh_tokens, users
 from models.accounts.passwords import PasswordHashes, refuse_common
 from models.accounts.refresh_tokens import Login
-from models.accounts.settings import Learners
+from models.accounts.settings import SettingsStore
 from models.accounts.user_directory import note_users
 from models.accounts.users import (
     Credentials,
@@ -66,7 +66,7 @@ class SignedIn(WireModel):
     refresh_token: Annotated[str, Field(repr=False)]
 
 
-class Accounts:
+class AccountService:
     """The accounts of one database; refresh tokens live for `refresh_ttl_s` seconds."""
 
     def __init__(
@@ -90,7 +90,7 @@ class Accounts:
         await users.insert_user(self._db, user)
         await note_users(self._db, [str(user.id)], now)
         if signup.time_zone != UTC:
-            await Learners(self._db).set_zone(str(user.id), signup.time_zone)
+            await SettingsStore(self._db).set_zone(str(user.id), signup.time_zone)
         return await self._sign_in(user, now)
 
     async def login(self, credentials: Credentials, now: datetime, caller: str = "") -> SignedIn:

@@ -90,7 +90,7 @@ class Learner(NamedTuple):
 Check = Callable[[Learner], None]
 
 
-class Learners:
+class SettingsStore:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._stamps = Stamps()

@@ -32,7 +32,7 @@ FIRST_WINDOW, WIDER = timedelta(minutes=10), 8
 REMEMBERED = 100_000
 
 
-class KnownUsers:
+class UserDirectory:
     """Notes users, those that it noted before without asking the database."""
 
     def __init__(self, db: Database) -> None:

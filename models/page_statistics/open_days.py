@@ -23,7 +23,7 @@ from scoring.tallies import Breakdown, Seen
 from scoring.utc_days import midnight
 
 
-class LiveDay:
+class OpenDay:
     """One day that is not closed."""
 
     def __init__(self, db: Database, day: date, *, is_alive: IsAlive) -> None:

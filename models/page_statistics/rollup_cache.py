@@ -18,7 +18,7 @@ _FIELDS = (
 )
 
 
-class PastPart:
+class CachedPages:
     """Some closed periods together."""
 
     def __init__(self, db: Database, periods: Iterable[Document]) -> None:
@@ -54,18 +54,18 @@ class PastPart:
         return {page: _unpacked(self._pages[page]) for page in wanted}
 
 
-class Past:
+class RollupCache:
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._parts: dict[tuple[str, ...], PastPart] = {}
+        self._parts: dict[tuple[str, ...], CachedPages] = {}
         """The one that was asked for last comes last."""
 
-    async def of(self, periods: Sequence[str]) -> PastPart:
+    async def of(self, periods: Sequence[str]) -> CachedPages:
         """These closed periods together."""
         key = tuple(periods)
         part = self._parts.pop(key, None)
         if part is None:
-            part = PastPart(self._db, (await read_periods(self._db, key, _FIELDS)).values())
+            part = CachedPages(self._db, (await read_periods(self._db, key, _FIELDS)).values())
         self._parts[key] = part
         if len(self._parts) > REMEMBERED:
             del self._parts[next(iter(self._parts))]

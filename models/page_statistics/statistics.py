@@ -14,7 +14,7 @@ from functools import lru_cache
 from models.base.database import Database
 from models.base.schema_types import page_name
 from models.page_statistics.day_tally import DAY, IsAlive, days_between
-from models.page_statistics.open_days import LiveDay
+from models.page_statistics.open_days import OpenDay
 from models.page_statistics.reports import (
     MOST_DAYS,
     MOST_DAYS_BY_HOUR,
@@ -33,7 +33,7 @@ from models.page_statistics.reports import (
     stats_of,
     stats_of_summary,
 )
-from models.page_statistics.rollup_cache import Past, PastPart
+from models.page_statistics.rollup_cache import CachedPages, RollupCache
 from models.page_statistics.rollup_job import Periods
 from models.page_statistics.rollups import SUMMARY, day_id, read_periods
 from scoring.tallies import Breakdown, Counts, Tally
@@ -51,8 +51,8 @@ class PageStats:
         self._db = db
         self._periods = periods
         self._is_alive = is_alive
-        self._past = Past(db)
-        self._live: dict[date, LiveDay] = {}
+        self._past = RollupCache(db)
+        self._live: dict[date, OpenDay] = {}
         self._read_at: dict[date, datetime] = {}
         self._looked_at: datetime | None = None
         self._reopened: str | None = None
@@ -113,7 +113,7 @@ class PageStats:
 
     async def _sources(
         self, first: date, end: date, now: datetime
-    ) -> tuple[PastPart, dict[date, Breakdown], datetime]:
+    ) -> tuple[CachedPages, dict[date, Breakdown], datetime]:
         """The closed part of the range, its live days, and as of when they were read."""
         async with self._reading:
             if self._looked_at is None or now - self._looked_at >= FRESH_FOR:
@@ -121,7 +121,7 @@ class PageStats:
                 self._looked_at = now
             if self._periods.reopened != self._reopened:
                 self._reopened = self._periods.reopened
-                self._past, self._live, self._read_at = Past(self._db), {}, {}
+                self._past, self._live, self._read_at = RollupCache(self._db), {}, {}
             begun = self._periods.first or now.date() + DAY
             found = sources(max(first, begun), min(end, now.date() + DAY), self._periods.is_closed)
             for day in [day for day in self._live if self._periods.is_closed(day_id(day))]:
@@ -131,7 +131,7 @@ class PageStats:
                 read_at = self._read_at.get(day)
                 if read_at is None or now - read_at >= FRESH_FOR:
                     known = self._live.setdefault(
-                        day, LiveDay(self._db, day, is_alive=self._is_alive)
+                        day, OpenDay(self._db, day, is_alive=self._is_alive)
                     )
                     await known.refresh(now)
                     self._read_at[day] = now
@@ -204,7 +204,7 @@ def _together(spelled: Mapping[str, Tally], pages: Sequence[str]) -> Tally:
     return first
 
 
-def _counts_of_pages(past: PastPart, live: Iterable[Breakdown]) -> dict[str, Counts]:
+def _counts_of_pages(past: CachedPages, live: Iterable[Breakdown]) -> dict[str, Counts]:
     found = dict(past.counts)
     for day in live:
         for page, tally in day.pages.items():

@@ -34,7 +34,7 @@ EARLY = timedelta(seconds=EARLY_S)
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
 
-class Departure(NamedTuple):
+class Deletion(NamedTuple):
     key: str
     user_id: str | None
     """None once nothing is known of them any more."""
@@ -43,14 +43,14 @@ class Departure(NamedTuple):
     expires_at: datetime
 
 
-class Departures:
+class Deletions:
     """Those who have left, as far as this process has heard."""
 
     def __init__(self, db: Database, secret: str, access_ttl_s: float) -> None:
         self._db = db
         self._key = hmac.digest(secret.encode(), b"focusup departure", "sha256")
         self._ttl = timedelta(seconds=access_ttl_s + LEEWAY_S)
-        self._known: dict[str, Departure] = {}
+        self._known: dict[str, Deletion] = {}
         self._read_at: datetime | None = None
 
     def is_gone(self, identity: Identity) -> bool:
@@ -62,7 +62,7 @@ class Departures:
             return False
         return known.had_account or known.user_id is not None or self._is_old(identity, known)
 
-    def _is_old(self, identity: Identity, known: Departure) -> bool:
+    def _is_old(self, identity: Identity, known: Deletion) -> bool:
         """Whether this token is from before the departure, by a clock that may be ahead."""
         if identity.issued_at is None or identity.issued_at <= known.left_at:
             return True
@@ -74,7 +74,7 @@ class Departures:
         known = self._known.get(self._hash(identity.user_id))
         return known is not None and known.user_id is not None
 
-    def unsettled(self, now: datetime) -> list[Departure]:
+    def unsettled(self, now: datetime) -> list[Deletion]:
         """Those that are to be removed once again by now."""
         return [
             each
@@ -125,7 +125,7 @@ class Departures:
         }
         return list(heard)
 
-    async def settle(self, departure: Departure) -> None:
+    async def settle(self, departure: Deletion) -> None:
         """All is removed: forget the user too."""
         changes = {"userId": None, "expiresAt": departure.expires_at}
         await self._db[COLLECTION].update_one({"_id": departure.key}, {"$set": changes})
@@ -135,8 +135,8 @@ class Departures:
         return hmac.new(self._key, user_id.encode(), hashlib.sha256).hexdigest()
 
 
-def _departure(row: Mapping[str, Any]) -> Departure:
-    return Departure(
+def _departure(row: Mapping[str, Any]) -> Deletion:
+    return Deletion(
         key=row["_id"],
         user_id=row["userId"],
         had_account=row["hadAccount"],

@@ -18,7 +18,7 @@ from typing import Any
 from bson import ObjectId
 
 from models.accounts import refresh_tokens, user_directory, users
-from models.accounts.settings import Learners
+from models.accounts.settings import SettingsStore
 from models.accounts.users import view_stranger, view_user
 from models.activity import events, presence
 from models.base.database import Database, Document
@@ -76,7 +76,7 @@ class Turn:
 class Exports:
     """`view` shows a session as clients see it."""
 
-    def __init__(self, db: Database, learners: Learners, view: View) -> None:
+    def __init__(self, db: Database, learners: SettingsStore, view: View) -> None:
         self._db = db
         self._learners = learners
         self._view = view

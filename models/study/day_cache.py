@@ -39,9 +39,9 @@ from models.sessions.timeline import BY_HAND
 from models.study.day_summary import (
     NO_DATES,
     Dates,
+    DaySummary,
     Kept,
     Loaded,
-    Studied,
     is_untouched,
     kept_of,
     lived_of,
@@ -83,11 +83,11 @@ class Period(NamedTuple):
         return now - max(over, touched_at) >= SETTLED_AFTER
 
 
-class StudyPeriods:
+class DayCache:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._stamps = Stamps()
-        self._shared: SharedWork[Studied] = SharedWork()
+        self._shared: SharedWork[DaySummary] = SharedWork()
 
     async def touch(self, session: Document, now: datetime) -> None:
         """A session is going to be changed or deleted by hand."""
@@ -103,7 +103,7 @@ class StudyPeriods:
             except DuplicateKeyError:  # made at the same instant
                 await self._upsert(wanted, fresh, first)
 
-    async def read(self, learner: Learner, now: datetime, dates: Dates = NO_DATES) -> Studied:
+    async def read(self, learner: Learner, now: datetime, dates: Dates = NO_DATES) -> DaySummary:
         """Return what this learner did: sums, marks of all dates, all of the wanted `dates`.
 
         The result is shared: nobody may change it.
@@ -115,7 +115,7 @@ class StudyPeriods:
 
     # --- private ----------------------------------------------------------------------------
 
-    async def _read(self, learner: Learner, now: datetime, dates: Dates) -> Studied:
+    async def _read(self, learner: Learner, now: datetime, dates: Dates) -> DaySummary:
         user_id, slices = learner.user_id, Slices()
         while True:
             wanted = {"userId": user_id}
@@ -123,7 +123,7 @@ class StudyPeriods:
             known = {each["period"]: _by_the_rules_of(each, learner) for each in found}
             kept, live = await self._split(learner, known, now, slices)
             live.add(await self._ended_since(kept.values(), slices))
-            studied = Studied()
+            studied = DaySummary()
             have = {each.id for each in live.lived}
             for period in await self._overlapping(kept, live.lived, slices):
                 # Those of it that were never started are part of what is remembered.
@@ -224,7 +224,7 @@ class StudyPeriods:
         return loaded
 
     async def _add_whole(
-        self, studied: Studied, stamps: dict[str, str], dates: Dates, slices: Slices
+        self, studied: DaySummary, stamps: dict[str, str], dates: Dates, slices: Slices
     ) -> bool:
         """Add all that is remembered of the wanted dates; False if it is another by now."""
         if not stamps:

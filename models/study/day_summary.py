@@ -72,7 +72,7 @@ class Loaded:
         return found
 
 
-class Studied:
+class DaySummary:
     """`total` of all days; a mark of each date; `days` are those that were wanted whole."""
 
     def __init__(self) -> None:

@@ -6,12 +6,12 @@ from datetime import date, datetime
 from models.accounts import users
 from models.accounts.settings import (
     GoalsBody,
-    Learners,
     LearnerSettings,
+    SettingsStore,
 )
 from models.base.database import Database
 from models.sessions.entity_tags import ANY, Expected, tag_of
-from models.study.day_cache import StudyPeriods
+from models.study.day_cache import DayCache
 from models.study.goal_events import note_reached
 from models.study.statistics import (
     CalendarYear,
@@ -27,11 +27,11 @@ from models.study.statistics import (
 from scoring.local_days import LocalClock
 
 
-class Learning:
+class StudyService:
     def __init__(self, db: Database) -> None:
-        self.periods = StudyPeriods(db)
+        self.periods = DayCache(db)
         self._db = db
-        self.learners = Learners(db)
+        self.learners = SettingsStore(db)
 
     async def stats(self, user_id: str, now: datetime) -> UserStats:
         learner = await self.learners.find(user_id)

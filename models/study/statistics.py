@@ -16,7 +16,7 @@ from models.accounts.settings import GoalsBody, Learner
 from models.base.errors import FieldError, Invalid
 from models.base.schema_types import Day, WireModel
 from models.sessions.session import FINAL
-from models.study.day_summary import Dates, Studied
+from models.study.day_summary import Dates, DaySummary
 from scoring.local_days import ONE_DAY
 from scoring.streaks import Goals, counted_days, counts, goals_on, streaks, week_of
 from scoring.study_days import NOTHING, DayMark, DayTally, Share, StudyDays, together
@@ -161,7 +161,7 @@ class CalendarYear(WireModel):
     days: list[CalendarDay]
 
 
-def user_stats(studied: Studied, learner: Learner, now: datetime) -> UserStats:
+def user_stats(studied: DaySummary, learner: Learner, now: datetime) -> UserStats:
     marks, today = studied.marks, learner.today(now)
     counted = counted_days(marks.values(), learner.goals, learner.zone)
     found = streaks(counted, today, learner.zone)
@@ -227,7 +227,7 @@ def series(days: StudyDays, by: By, dates: Dates, first_weekday: int = 0) -> Ser
     return found
 
 
-def calendar(studied: Studied, learner: Learner, year: int) -> CalendarYear:
+def calendar(studied: DaySummary, learner: Learner, year: int) -> CalendarYear:
     days = []
     for day in _dates(date(year, 1, 1), date(year + 1, 1, 1)):
         mark = studied.marks.get(day, DayMark(day, 0, 0, None, None))

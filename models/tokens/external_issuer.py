@@ -28,7 +28,7 @@ class _Header(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignIssuer:
+class ExternalIssuer:
     """`issuer` and `audience` are what `iss` and `aud` have to say; None is not compared."""
 
     keys: Keys

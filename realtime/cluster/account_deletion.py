@@ -15,7 +15,7 @@ import structlog
 
 from models.base.driver_errors import StatementRefused, answered_within
 from models.base.errors import StorageUnavailable, Unavailable
-from models.privacy.deletions import Departure, Departures
+from models.privacy.deletions import Deletion, Deletions
 from models.tokens.access_tokens import Identity
 
 HEAR_EVERY_S = 1.0
@@ -26,10 +26,10 @@ REMOVED_WITHIN_S = 8.0
 log = structlog.get_logger(__name__)
 
 
-class Leavers:
+class AccountDeletions:
     def __init__(
         self,
-        departures: Departures,
+        departures: Deletions,
         *,
         remove: Callable[[str, datetime], Awaitable[None]],
         forget: Sequence[Callable[[str], None]],
@@ -84,7 +84,7 @@ class Leavers:
                 await self._finish(departure)
             await asyncio.sleep(HEAR_EVERY_S)
 
-    async def _finish(self, departure: Departure) -> None:
+    async def _finish(self, departure: Deletion) -> None:
         """Remove what may have come since, and forget the user; should it fail, it is tried
         again, and keeps nobody else."""
         try:

@@ -15,16 +15,16 @@ from models.base.driver_errors import StatementRefused
 from models.base.errors import StorageUnavailable
 from models.tokens.revocations import Revocations
 from realtime.protocol.close_codes import CloseCode
-from realtime.sockets.registry import Hub
+from realtime.sockets.registry import Registry
 
 HEAR_EVERY_S = 0.5
 
 log = structlog.get_logger(__name__)
 
 
-class SignOuts:
+class RevocationListener:
     def __init__(
-        self, revocations: Revocations, hubs: Sequence[Hub], now: Callable[[], datetime]
+        self, revocations: Revocations, hubs: Sequence[Registry], now: Callable[[], datetime]
     ) -> None:
         self._revocations = revocations
         self._hubs = hubs
@@ -40,8 +40,8 @@ class SignOuts:
         StatementRefused."""
         is_revoked = self._revocations.is_revoked
         async for news in self._revocations.read_new(self._now()):
-            for hub in self._hubs:
-                hub.close_if(news, is_revoked, CloseCode.UNAUTHORIZED, "signed out")
+            for registry in self._hubs:
+                registry.close_if(news, is_revoked, CloseCode.UNAUTHORIZED, "signed out")
 
     async def run(self) -> None:
         """Hear it for as long as the task lives."""

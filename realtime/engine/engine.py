@@ -27,7 +27,7 @@ GAP_US = 60 * SECOND_US
 
 class Engine(Generic[T]):
     def __init__(self) -> None:
-        self.things: dict[Hashable, T] = {}
+        self.all_tracked: dict[Hashable, T] = {}
         self._wheel: list[dict[T, None]] = [{} for _ in range(SLOTS_PER_SECOND)]
         self._next_slot: int | None = None
         self._seen_us: int | None = None
@@ -36,91 +36,91 @@ class Engine(Generic[T]):
 
     # --- events -----------------------------------------------------------------------
 
-    def add(self, thing: T) -> None:
+    def add(self, tracked: T) -> None:
         """Take over a thing that this process has claimed."""
-        if thing.thing_id in self.things:
+        if tracked.tracked_id in self.all_tracked:
             raise ValueError("tracked already")
-        self.things[thing.thing_id] = thing
+        self.all_tracked[tracked.tracked_id] = tracked
 
-    def attach(self, thing: T, viewer: Viewer, now_us: int) -> None:
+    def attach(self, tracked: T, viewer: Viewer, now_us: int) -> None:
         """A connection tracks it from `now_us` on. A start is a sign of activity."""
         self._observe(now_us)
-        self.settle(thing, now_us)
-        alone = not thing.viewers
-        thing.viewers.add(viewer)
-        thing.meter.sign(now_us)
+        self.settle(tracked, now_us)
+        alone = not tracked.viewers
+        tracked.viewers.add(viewer)
+        tracked.meter.sign(now_us)
         if alone:
-            if thing.released:  # its document has been, or is being, told so
-                thing.released = False
-                self.changed(thing)
-            if thing.status == RUNNING:
-                self._run(thing, now_us)
+            if tracked.released:  # its document has been, or is being, told so
+                tracked.released = False
+                self.changed(tracked)
+            if tracked.status == RUNNING:
+                self._run(tracked, now_us)
 
-    def detach(self, thing: T, viewer: Viewer, now_us: int) -> None:
+    def detach(self, tracked: T, viewer: Viewer, now_us: int) -> None:
         """A connection is gone; with the last one, tracked time stops."""
         self._observe(now_us)
-        self.settle(thing, now_us)
-        thing.viewers.discard(viewer)
-        if not thing.viewers and not thing.ended:
-            self._hold(thing, now_us)
-            thing.released = True
-            self.changed(thing)
+        self.settle(tracked, now_us)
+        tracked.viewers.discard(viewer)
+        if not tracked.viewers and not tracked.ended:
+            self._hold(tracked, now_us)
+            tracked.released = True
+            self.changed(tracked)
 
-    def release(self, thing: T) -> None:
+    def release(self, tracked: T) -> None:
         """Give up a thing that nobody came to track after all."""
-        thing.released = True
-        self.changed(thing)
+        tracked.released = True
+        self.changed(tracked)
 
-    def activity(self, thing: T, now_us: int) -> None:
+    def activity(self, tracked: T, now_us: int) -> None:
         self._observe(now_us)
-        if thing.status == RUNNING:
-            due_us = thing.meter.due_at_us
+        if tracked.status == RUNNING:
+            due_us = tracked.meter.due_at_us
             if due_us is not None and now_us >= due_us:
-                self.settle(thing, now_us)
-            thing.meter.sign(now_us)
+                self.settle(tracked, now_us)
+            tracked.meter.sign(now_us)
 
-    def tab_switch(self, thing: T, now_us: int) -> None:
+    def tab_switch(self, tracked: T, now_us: int) -> None:
         """Counted while active. Not a sign of activity; it is saved with the next second."""
         self._observe(now_us)
-        if thing.status == RUNNING:
-            self.settle(thing, now_us)
-            thing.tab_switches += 1
+        if tracked.status == RUNNING:
+            self.settle(tracked, now_us)
+            tracked.tab_switches += 1
 
-    def pause(self, thing: T, now_us: int) -> None:
+    def pause(self, tracked: T, now_us: int) -> None:
         self._observe(now_us)
-        if thing.status == RUNNING:
-            self._hold(thing, now_us)
-            thing.status = PAUSED
-            thing.paused_since_us = now_us
-            self.changed(thing)
+        if tracked.status == RUNNING:
+            self._hold(tracked, now_us)
+            tracked.status = PAUSED
+            tracked.paused_since_us = now_us
+            self.changed(tracked)
 
-    def resume(self, thing: T, now_us: int) -> None:
+    def resume(self, tracked: T, now_us: int) -> None:
         """Go on counting. Asked for or not, a resume is a sign of activity."""
         self._observe(now_us)
-        self.settle(thing, now_us)
-        thing.meter.sign(now_us)
-        if thing.status == PAUSED:
-            thing.status = RUNNING
-            self._end_pause(thing, now_us)
-            if thing.viewers:
-                self._run(thing, now_us)
-            self.changed(thing)
+        self.settle(tracked, now_us)
+        tracked.meter.sign(now_us)
+        if tracked.status == PAUSED:
+            tracked.status = RUNNING
+            self._end_pause(tracked, now_us)
+            if tracked.viewers:
+                self._run(tracked, now_us)
+            self.changed(tracked)
 
-    def end(self, thing: T, status: str, now_us: int) -> None:
+    def end(self, tracked: T, status: str, now_us: int) -> None:
         self._observe(now_us)
-        if not thing.ended:
-            self._hold(thing, now_us)
-            self._end_pause(thing, now_us)
-            thing.status = status
-            thing.ended_at_us = now_us
-            self.changed(thing)
+        if not tracked.ended:
+            self._hold(tracked, now_us)
+            self._end_pause(tracked, now_us)
+            tracked.status = status
+            tracked.ended_at_us = now_us
+            self.changed(tracked)
 
-    def drop(self, thing: T) -> None:
+    def drop(self, tracked: T) -> None:
         """Forget it: saved and left, deleted, or taken by another process."""
-        thing.gone = True
-        self._take_off(thing)
-        if self.things.get(thing.thing_id) is thing:
-            del self.things[thing.thing_id]
+        tracked.gone = True
+        self._take_off(tracked)
+        if self.all_tracked.get(tracked.tracked_id) is tracked:
+            del self.all_tracked[tracked.tracked_id]
 
     # --- time -------------------------------------------------------------------------
 
@@ -137,8 +137,8 @@ class Engine(Generic[T]):
             slots = range(self._next_slot, last_slot + 1)
         self._next_slot = last_slot + 1
         for slot in slots:
-            for thing in self._wheel[slot % SLOTS_PER_SECOND]:
-                self.settle(thing, now_us)
+            for tracked in self._wheel[slot % SLOTS_PER_SECOND]:
+                self.settle(tracked, now_us)
 
     def _observe(self, now_us: int) -> None:
         """See a gap of the process before anything is settled across it: whatever runs
@@ -150,37 +150,37 @@ class Engine(Generic[T]):
         self._seen_us = now_us
         if last_us is None or now_us - last_us <= GAP_US:
             return
-        for thing in self.things.values():
-            if thing.meter.running:
-                self._hold(thing, last_us)
-                self._run(thing, now_us)
+        for tracked in self.all_tracked.values():
+            if tracked.meter.running:
+                self._hold(tracked, last_us)
+                self._run(tracked, now_us)
 
-    def settle(self, thing: T, now_us: int) -> None:
+    def settle(self, tracked: T, now_us: int) -> None:
         """Book what fell due up to and including `now_us`."""
-        meter = thing.meter
+        meter = tracked.meter
         due_us = meter.due_at_us
         if due_us is not None and now_us >= due_us:
-            self._book(thing, meter.settle(now_us))
+            self._book(tracked, meter.settle(now_us))
 
     # --- what is to be done -------------------------------------------------------------
 
-    def mark(self, thing: T) -> None:
+    def mark(self, tracked: T) -> None:
         """It has to be written."""
-        if not thing.dirty and not thing.gone:
-            thing.dirty = True
-            self._dirty.append(thing)
+        if not tracked.dirty and not tracked.gone:
+            tracked.dirty = True
+            self._dirty.append(tracked)
 
-    def changed(self, thing: T) -> None:
+    def changed(self, tracked: T) -> None:
         """More than its counters changed: it has to be written with all its values."""
-        thing.revision += 1
-        self.mark(thing)
+        tracked.revision += 1
+        self.mark(tracked)
 
     def take_dirty(self) -> list[T]:
         """Hand over what has to be written, each thing once."""
         taken, self._dirty = self._dirty, []
-        for thing in taken:
-            thing.dirty = False
-        return [thing for thing in taken if not thing.gone]
+        for tracked in taken:
+            tracked.dirty = False
+        return [tracked for tracked in taken if not tracked.gone]
 
     @property
     def dirty_count(self) -> int:
@@ -194,65 +194,65 @@ class Engine(Generic[T]):
     def take_booked(self) -> list[T]:
         """Hand over what booked a second since the last call, each thing once."""
         taken, self._booked = self._booked, []
-        for thing in taken:
-            thing.booked = False
+        for tracked in taken:
+            tracked.booked = False
         return taken
 
     # --- private ------------------------------------------------------------------------
 
-    def _book(self, thing: T, booked: Booked) -> None:
-        due_us = thing.meter.due_at_us
+    def _book(self, tracked: T, booked: Booked) -> None:
+        due_us = tracked.meter.due_at_us
         if due_us is None:
             raise AssertionError("only a running meter books")
-        thing.last_booked_us = due_us - SECOND_US
+        tracked.last_booked_us = due_us - SECOND_US
         active, idle = booked
         if active:
-            if thing.run is not Kind.ACTIVE:
-                self._begin_run(thing, Kind.ACTIVE, due_us - (active + idle + 1) * SECOND_US)
-            thing.active += active
+            if tracked.run is not Kind.ACTIVE:
+                self._begin_run(tracked, Kind.ACTIVE, due_us - (active + idle + 1) * SECOND_US)
+            tracked.active += active
         if idle:
-            if thing.run is not Kind.IDLE:
-                self._begin_run(thing, Kind.IDLE, due_us - (idle + 1) * SECOND_US)
-            thing.idle += idle
+            if tracked.run is not Kind.IDLE:
+                self._begin_run(tracked, Kind.IDLE, due_us - (idle + 1) * SECOND_US)
+            tracked.idle += idle
         if booked.active:
-            thing.last_active_us = thing.last_booked_us - booked.idle * SECOND_US
+            tracked.last_active_us = tracked.last_booked_us - booked.idle * SECOND_US
         idle_now = booked.idle > 0
-        if idle_now != thing.idle_now:
-            thing.idle_now = idle_now
-            thing.state_changed = True
-        if not thing.booked:
-            thing.booked = True
-            self._booked.append(thing)
-        self.mark(thing)
+        if idle_now != tracked.idle_now:
+            tracked.idle_now = idle_now
+            tracked.state_changed = True
+        if not tracked.booked:
+            tracked.booked = True
+            self._booked.append(tracked)
+        self.mark(tracked)
 
-    def _begin_run(self, thing: T, kind: Kind, start_us: int) -> None:
-        if thing.begin_run(kind, start_us):
-            self.changed(thing)
+    def _begin_run(self, tracked: T, kind: Kind, start_us: int) -> None:
+        if tracked.begin_run(kind, start_us):
+            self.changed(tracked)
 
-    def _run(self, thing: T, now_us: int) -> None:
-        thing.meter.run(now_us)
-        due_us = thing.meter.due_at_us
+    def _run(self, tracked: T, now_us: int) -> None:
+        tracked.meter.run(now_us)
+        due_us = tracked.meter.due_at_us
         if due_us is None:
             raise AssertionError("a running meter has a due moment")
         # Said beforehand, it is written with what made it run, and not once more.
-        self._begin_run(thing, Kind.ACTIVE, due_us - SECOND_US)
-        thing.phase = -(-due_us // SLOT_US) % SLOTS_PER_SECOND
-        self._wheel[thing.phase][thing] = None
+        self._begin_run(tracked, Kind.ACTIVE, due_us - SECOND_US)
+        tracked.phase = -(-due_us // SLOT_US) % SLOTS_PER_SECOND
+        self._wheel[tracked.phase][tracked] = None
 
-    def _hold(self, thing: T, now_us: int) -> None:
-        self.settle(thing, now_us)
-        thing.meter.hold(now_us)
-        thing.run = None
-        self._take_off(thing)
+    def _hold(self, tracked: T, now_us: int) -> None:
+        self.settle(tracked, now_us)
+        tracked.meter.hold(now_us)
+        tracked.run = None
+        self._take_off(tracked)
 
-    def _take_off(self, thing: T) -> None:
-        if thing.phase is not None:
-            self._wheel[thing.phase].pop(thing, None)
-            thing.phase = None
+    def _take_off(self, tracked: T) -> None:
+        if tracked.phase is not None:
+            self._wheel[tracked.phase].pop(tracked, None)
+            tracked.phase = None
 
-    def _end_pause(self, thing: T, now_us: int) -> None:
-        if thing.paused_since_us is not None:
-            length_us = max(0, now_us - thing.paused_since_us)
-            thing.pause_ended(length_us)
-            thing.paused_us += length_us
-            thing.paused_since_us = None
+    def _end_pause(self, tracked: T, now_us: int) -> None:
+        if tracked.paused_since_us is not None:
+            length_us = max(0, now_us - tracked.paused_since_us)
+            tracked.pause_ended(length_us)
+            tracked.paused_us += length_us
+            tracked.paused_since_us = None

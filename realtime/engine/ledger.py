@@ -18,7 +18,7 @@ What must always hold:
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal
 
 import structlog
 
@@ -28,8 +28,8 @@ from realtime.engine.clock import Clock
 from realtime.engine.engine import Engine
 from realtime.engine.metrics import Figures
 from realtime.engine.statements import Statement, compose
-from realtime.engine.tracked import T, Tracked
-from scoring.timeline import Counts
+from realtime.engine.store import Store
+from realtime.engine.tracked import T
 
 READ_CHUNK = INSERT_CHUNK = 250
 RETRY_AFTER_S = 0.25
@@ -47,45 +47,11 @@ log = structlog.get_logger(__name__)
 Loss = Literal["deleted", "superseded", "ended"]
 
 
-Kind_contra = TypeVar("Kind_contra", bound=Tracked, contravariant=True)
-
-
-class Book(Protocol[Kind_contra]):
-    """Where counted seconds are kept: one collection's queries and document shape.
-
-    Every call raises `StorageUnavailable` when the outcome is unknown, and
-    `StatementRefused` when the database answered with a refusal.
-    """
-
-    async def insert(self, things: Sequence[Kind_contra], /) -> set[Any]:
-        """Store for the first time what was begun here, as it was then; to do so again
-        changes nothing. Gives the ids that the database refuses."""
-        ...
-
-    async def write(self, ids: list[Any], pipeline: list[dict[str, Any]]) -> int: ...
-    async def read(self, ids: list[Any]) -> dict[Any, dict[str, Any]]: ...
-    def absolute(self, thing: Kind_contra) -> dict[str, Any]:
-        """All that the engine knows of a thing, by the names of its fields."""
-        ...
-
-    def increments(self, increase: Counts) -> dict[str, int]: ...
-    def counted(self, increase: Counts, at_us: int) -> dict[str, Any]:
-        """What is set when the counters are increased."""
-        ...
-
-    def totals(self, document: dict[str, Any]) -> Counts:
-        """Raises LookupError, TypeError or ValueError if they can't be read."""
-        ...
-
-    def matches(self, thing: Kind_contra, document: dict[str, Any]) -> bool: ...
-    def ended(self, document: dict[str, Any]) -> bool: ...
-
-
 class Ledger(Generic[T]):
     def __init__(
         self,
         engine: Engine[T],
-        book: Book[T],
+        store: Store[T],
         clock: Clock,
         stamps: Stamps,
         *,
@@ -94,7 +60,7 @@ class Ledger(Generic[T]):
     ) -> None:
         self.figures = Figures()
         self._engine = engine
-        self._book = book
+        self._store = store
         self._clock = clock
         self._stamps = stamps
         self._on_lost = on_lost
@@ -135,30 +101,30 @@ class Ledger(Generic[T]):
         if since_us is not None and now_us - since_us >= TROUBLE_AFTER_US:
             self._tell(trouble=True)
 
-    async def saved(self, thing: T) -> None:
+    async def saved(self, tracked: T) -> None:
         """Until the database has acknowledged the thing as it is now.
 
-        Returns as well if it is lost to this process meanwhile (`thing.gone`).
+        Returns as well if it is lost to this process meanwhile (`tracked.gone`).
         """
-        if thing.gone or thing.saved_revision >= thing.revision:
+        if tracked.gone or tracked.saved_revision >= tracked.revision:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(thing, []).append((thing.revision, future))
+        self._waiting.setdefault(tracked, []).append((tracked.revision, future))
         self.wake()
         await future
 
-    def look(self, thing: T) -> None:
+    def look(self, tracked: T) -> None:
         """Read its document before the next write: somebody else may have changed it."""
-        thing.doubt = True
-        self._engine.mark(thing)
+        tracked.doubt = True
+        self._engine.mark(tracked)
         self.wake()
 
-    def lose(self, thing: T, loss: Loss) -> None:
+    def lose(self, tracked: T, loss: Loss) -> None:
         """The thing is no longer ours to count: forget it, and tell who waits or watches."""
-        log.info("lost", thing=str(thing.thing_id), reason=loss)
-        self._engine.drop(thing)
-        self._answer(thing)
-        self._on_lost(thing, loss)
+        log.info("lost", tracked=str(tracked.tracked_id), reason=loss)
+        self._engine.drop(tracked)
+        self._answer(tracked)
+        self._on_lost(tracked, loss)
 
     async def run(self) -> None:
         """Flush whenever woken, for as long as the task lives."""
@@ -171,8 +137,8 @@ class Ledger(Generic[T]):
 
     async def drain(self) -> None:
         """Until everything is written. For stopping; the caller sets the limit."""
-        for thing in self._engine.things.values():
-            thing.quarantined_until_us = 0  # one last try
+        for tracked in self._engine.all_tracked.values():
+            tracked.quarantined_until_us = 0  # one last try
         while self._engine.dirty_count or self._flushing.locked():
             before = self._engine.dirty_count
             if not await self.flush() or self._engine.dirty_count >= before:
@@ -187,27 +153,31 @@ class Ledger(Generic[T]):
 
     async def _flush(self) -> bool:
         started_us = self._clock.now_us()
-        things = self._engine.take_dirty()
-        if not things:
+        batch = self._engine.take_dirty()
+        if not batch:
             self._current_us = started_us
             return True
-        self.in_flight = len(things)
+        self.in_flight = len(batch)
         statements: list[Statement[T]] = []
         unborn: list[T] = []
         answered = False
         self._refused = self._quarantined = 0
         try:
-            ready = [thing for thing in things if thing.quarantined_until_us <= started_us]
-            unborn = [thing for thing in ready if thing.unborn]
+            ready = [tracked for tracked in batch if tracked.quarantined_until_us <= started_us]
+            unborn = [tracked for tracked in ready if tracked.unborn]
             answered = await self._bring_in(unborn) and await self._resolve(
-                [thing for thing in ready if thing.doubt]
+                [tracked for tracked in ready if tracked.doubt]
             )
-            certain = [thing for thing in ready if not (thing.unborn or thing.doubt or thing.gone)]
+            certain = [
+                tracked
+                for tracked in ready
+                if not (tracked.unborn or tracked.doubt or tracked.gone)
+            ]
             statements = compose(
                 certain,
                 stamp=self._stamps.fresh(),
-                absolute=self._book.absolute,
-                counted=lambda increase: self._book.counted(increase, started_us),
+                absolute=self._store.absolute,
+                counted=lambda increase: self._store.counted(increase, started_us),
             )
             for statement in statements:
                 if not answered:
@@ -219,8 +189,8 @@ class Ledger(Generic[T]):
                 log.exception("flush_failed")
             answered = False
         finally:
-            for thing in things:
-                self._settle_account(thing)
+            for tracked in batch:
+                self._settle_account(tracked)
             self.in_flight = 0
         if statements or unborn or not answered:
             self.figures.flushed(len(statements), self._clock.now_us() - started_us)
@@ -236,153 +206,153 @@ class Ledger(Generic[T]):
         """Run one statement; False if its outcome is unknown."""
         increments = None
         if statement.increase is not None:
-            increments = self._book.increments(statement.increase)
+            increments = self._store.increments(statement.increase)
         pipeline = fenced(
             statement.expected, statement.stamp, values=statement.values, increments=increments
         )
-        things = statement.things
+        batch = statement.batch
         self._asked_us = self._clock.now_us()
         try:
-            changed = await self._book.write([thing.thing_id for thing in things], pipeline)
+            changed = await self._store.write([tracked.tracked_id for tracked in batch], pipeline)
         except StorageUnavailable as error:
-            log.warning("write_in_doubt", things=len(things), reason=error.code)
-            self._doubt(things)
+            log.warning("write_in_doubt", count=len(batch), reason=error.code)
+            self._doubt(batch)
             return False
         except StatementRefused as error:
-            self._doubt(things)
+            self._doubt(batch)
             self._refused += 1
-            self._split(things, error)
+            self._split(batch, error)
             return True
         except BaseException:
-            self._doubt(things)
+            self._doubt(batch)
             raise
         finally:
             self._asked_us = None
-        if changed != len(things):
-            self._doubt(things)
+        if changed != len(batch):
+            self._doubt(batch)
             return True
-        for thing in things:
-            self._acknowledge(thing)
+        for tracked in batch:
+            self._acknowledge(tracked)
         return True
 
-    async def _bring_in(self, things: list[T]) -> bool:
+    async def _bring_in(self, batch: list[T]) -> bool:
         """Store what was begun here; False if unanswered."""
-        for at in range(0, len(things), INSERT_CHUNK):
-            chunk = things[at : at + INSERT_CHUNK]
+        for at in range(0, len(batch), INSERT_CHUNK):
+            chunk = batch[at : at + INSERT_CHUNK]
             self._asked_us = self._clock.now_us()
             try:
-                refused = await self._book.insert(chunk)
+                refused = await self._store.insert(chunk)
             except StorageUnavailable as error:
-                log.warning("insert_in_doubt", things=len(chunk), reason=error.code)
+                log.warning("insert_in_doubt", count=len(chunk), reason=error.code)
                 return False
             finally:
                 self._asked_us = None
-            for thing in chunk:
-                if thing.thing_id in refused:
-                    self._quarantine(thing, "refused when it was to be stored first")
+            for tracked in chunk:
+                if tracked.tracked_id in refused:
+                    self._quarantine(tracked, "refused when it was to be stored first")
                 else:
-                    thing.unborn = False
+                    tracked.unborn = False
         return True
 
-    async def _resolve(self, things: list[T]) -> bool:
+    async def _resolve(self, batch: list[T]) -> bool:
         """Read the things in doubt and adopt what is stored; False if unanswered."""
-        for at in range(0, len(things), READ_CHUNK):
-            chunk = things[at : at + READ_CHUNK]
+        for at in range(0, len(batch), READ_CHUNK):
+            chunk = batch[at : at + READ_CHUNK]
             self._asked_us = self._clock.now_us()
             try:
-                documents = await self._book.read([thing.thing_id for thing in chunk])
+                documents = await self._store.read([tracked.tracked_id for tracked in chunk])
             except StorageUnavailable:
                 return False
             finally:
                 self._asked_us = None
-            for thing in chunk:
+            for tracked in chunk:
                 try:
-                    self._adopt(thing, documents.get(thing.thing_id))
+                    self._adopt(tracked, documents.get(tracked.tracked_id))
                 except (AttributeError, LookupError, TypeError, ValueError) as error:
-                    thing.doubt = True
-                    self._quarantine(thing, f"unreadable: {error!r}")
+                    tracked.doubt = True
+                    self._quarantine(tracked, f"unreadable: {error!r}")
         return True
 
-    def _adopt(self, thing: T, document: dict[str, Any] | None) -> None:
+    def _adopt(self, tracked: T, document: dict[str, Any] | None) -> None:
         if document is None:
-            self.lose(thing, "deleted")
+            self.lose(tracked, "deleted")
             return
-        stamp, stored = document["stamp"], self._book.totals(document)
-        thing.doubt = False
-        attempt = thing.attempt
+        stamp, stored = document["stamp"], self._store.totals(document)
+        tracked.doubt = False
+        attempt = tracked.attempt
         if attempt is not None and stamp == attempt.stamp:
-            self._acknowledge(thing)
+            self._acknowledge(tracked)
         elif not self._stamps.ours(stamp):
-            self.lose(thing, "ended" if self._book.ended(document) else "superseded")
+            self.lose(tracked, "ended" if self._store.ended(document) else "superseded")
         else:
-            self.figures.stored(thing.stored, stored)
-            thing.stamp = stamp
-            thing.stored = stored
-            if not self._book.matches(thing, document):
-                thing.saved_revision = min(thing.saved_revision, thing.revision - 1)
+            self.figures.stored(tracked.stored, stored)
+            tracked.stamp = stamp
+            tracked.stored = stored
+            if not self._store.matches(tracked, document):
+                tracked.saved_revision = min(tracked.saved_revision, tracked.revision - 1)
 
     # --- bookkeeping ------------------------------------------------------------------
 
-    def _doubt(self, things: Sequence[T]) -> None:
-        self.figures.doubts += len(things)
-        for thing in things:
-            thing.doubt = True
+    def _doubt(self, batch: Sequence[T]) -> None:
+        self.figures.doubts += len(batch)
+        for tracked in batch:
+            tracked.doubt = True
 
-    def _split(self, things: list[T], error: StatementRefused) -> None:
+    def _split(self, batch: list[T], error: StatementRefused) -> None:
         """Keep the two halves of a refused statement apart from now on."""
-        if len(things) == 1:
-            self._quarantine(things[0], str(error))
-        for thing in things[len(things) // 2 :]:
-            thing.cell = self._next_cell
+        if len(batch) == 1:
+            self._quarantine(batch[0], str(error))
+        for tracked in batch[len(batch) // 2 :]:
+            tracked.cell = self._next_cell
         self._next_cell += 1
 
-    def _quarantine(self, thing: T, reason: str) -> None:
+    def _quarantine(self, tracked: T, reason: str) -> None:
         """Leave it alone for a while: what is wrong with it must not keep the others."""
-        thing.quarantined_until_us = self._clock.now_us() + QUARANTINE_US
+        tracked.quarantined_until_us = self._clock.now_us() + QUARANTINE_US
         self._quarantined += 1
         self.figures.quarantines += 1
         if self._quarantined <= QUARANTINES_LOGGED:
-            log.error("quarantined", thing=str(thing.thing_id), reason=reason)
+            log.error("quarantined", tracked=str(tracked.tracked_id), reason=reason)
 
-    def _acknowledge(self, thing: T) -> None:
-        attempt = thing.attempt
+    def _acknowledge(self, tracked: T) -> None:
+        attempt = tracked.attempt
         if attempt is None:
             raise AssertionError("only an attempt is acknowledged")
-        self.figures.stored(thing.stored, attempt.totals)
-        thing.stamp = attempt.stamp
-        thing.stored = attempt.totals
-        thing.saved_revision = max(thing.saved_revision, attempt.revision)
-        thing.attempt = None
-        thing.cell = 0  # it can be written: it may be written with all others again
+        self.figures.stored(tracked.stored, attempt.totals)
+        tracked.stamp = attempt.stamp
+        tracked.stored = attempt.totals
+        tracked.saved_revision = max(tracked.saved_revision, attempt.revision)
+        tracked.attempt = None
+        tracked.cell = 0  # it can be written: it may be written with all others again
 
-    def _settle_account(self, thing: T) -> None:
+    def _settle_account(self, tracked: T) -> None:
         """After a flush: keep what is not yet saved, forget what is saved and left."""
-        if thing.gone:
-            self._answer(thing)
+        if tracked.gone:
+            self._answer(tracked)
             return
-        totals = (thing.active, thing.idle, thing.tab_switches)
-        unsaved = thing.unborn or thing.doubt
-        if unsaved or thing.revision != thing.saved_revision or totals != thing.stored:
-            self._engine.mark(thing)
-        elif not thing.viewers or thing.ended_at_us is not None:
-            self._engine.drop(thing)
+        totals = (tracked.active, tracked.idle, tracked.tab_switches)
+        unsaved = tracked.unborn or tracked.doubt
+        if unsaved or tracked.revision != tracked.saved_revision or totals != tracked.stored:
+            self._engine.mark(tracked)
+        elif not tracked.viewers or tracked.ended_at_us is not None:
+            self._engine.drop(tracked)
         if self._waiting:
-            self._answer(thing)
+            self._answer(tracked)
 
-    def _answer(self, thing: T) -> None:
+    def _answer(self, tracked: T) -> None:
         """Tell those who wait for the thing to be saved."""
-        waiting = self._waiting.pop(thing, None)
+        waiting = self._waiting.pop(tracked, None)
         if waiting is None:
             return
         rest = []
         for revision, future in waiting:
-            if thing.gone or thing.saved_revision >= revision:
+            if tracked.gone or tracked.saved_revision >= revision:
                 if not future.done():
                     future.set_result(None)
             else:
                 rest.append((revision, future))
         if rest:
-            self._waiting[thing] = rest
+            self._waiting[tracked] = rest
 
     def _watch_answers(self, started_us: int, *, answered: bool) -> None:
         """Tell once when the database has been failing for a while, and once when it is back."""

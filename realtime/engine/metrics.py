@@ -79,7 +79,7 @@ class Figures:
         self.last_flush_ms = took_us / 1000
 
 
-class SocketFigures:
+class SocketMetrics:
     """The sockets of one kind: how many are in which state, and how those before them ended."""
 
     def __init__(self) -> None:

@@ -30,7 +30,7 @@ FEW = 10
 
 @dataclass(frozen=True, slots=True)
 class Statement(Generic[T]):
-    things: list[T]
+    batch: list[T]
     expected: str | PerDocument
     """The stamps that these documents are believed to carry."""
     stamp: str
@@ -40,7 +40,7 @@ class Statement(Generic[T]):
 
 
 def compose(
-    things: Iterable[T],
+    batch: Iterable[T],
     *,
     stamp: str,
     absolute: Callable[[T], dict[str, Any]],
@@ -53,23 +53,23 @@ def compose(
     """
     changed: dict[tuple[frozenset[str], int], list[tuple[T, dict[str, Any]]]] = {}
     increased: defaultdict[tuple[str, int, int, int, int], list[T]] = defaultdict(list)
-    for thing in things:
-        totals = Counts(thing.active, thing.idle, thing.tab_switches)
-        if thing.revision != thing.saved_revision:
-            values = absolute(thing)
-            changed.setdefault((frozenset(values), thing.cell), []).append((thing, values))
-        elif totals != thing.stored:
-            active, idle, tab_switches = thing.stored
+    for tracked in batch:
+        totals = Counts(tracked.active, tracked.idle, tracked.tab_switches)
+        if tracked.revision != tracked.saved_revision:
+            values = absolute(tracked)
+            changed.setdefault((frozenset(values), tracked.cell), []).append((tracked, values))
+        elif totals != tracked.stored:
+            active, idle, tab_switches = tracked.stored
             increased[
-                thing.stamp,
+                tracked.stamp,
                 totals[0] - active,
                 totals[1] - idle,
                 totals[2] - tab_switches,
-                thing.cell,
-            ].append(thing)
+                tracked.cell,
+            ].append(tracked)
         else:
             continue
-        thing.attempt = Attempt(stamp, totals, thing.revision)
+        tracked.attempt = Attempt(stamp, totals, tracked.revision)
     statements = [
         _absolute(part, stamp) for pairs in changed.values() for part in _parts(pairs, MIXED_SIZE)
     ]
@@ -94,16 +94,16 @@ def compose(
 
 
 def _absolute(pairs: list[tuple[T, dict[str, Any]]], stamp: str) -> Statement[T]:
-    things = [thing for thing, _ in pairs]
+    batch = [tracked for tracked, _ in pairs]
     values = {
-        name: PerDocument((thing.thing_id, own[name]) for thing, own in pairs)
+        name: PerDocument((tracked.tracked_id, own[name]) for tracked, own in pairs)
         for name in pairs[0][1]
     }
-    return Statement(things, _stamps(things), stamp, None, values)
+    return Statement(batch, _stamps(batch), stamp, None, values)
 
 
-def _stamps(things: list[T]) -> PerDocument:
-    return PerDocument((thing.thing_id, thing.stamp) for thing in things)
+def _stamps(batch: list[T]) -> PerDocument:
+    return PerDocument((tracked.tracked_id, tracked.stamp) for tracked in batch)
 
 
 def _parts(items: list[Item], size: int) -> Iterator[list[Item]]:

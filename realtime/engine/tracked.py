@@ -41,7 +41,7 @@ class Viewer(Protocol):
         """Send what is waiting, then close."""
         ...
 
-    def released(self, thing: "Tracked", *, ended: bool) -> None:
+    def released(self, tracked: "Tracked", *, ended: bool) -> None:
         """The thing is tracked no more; the connection stays open."""
         ...
 
@@ -85,7 +85,7 @@ class Tracked:
         "status",
         "stored",
         "tab_switches",
-        "thing_id",
+        "tracked_id",
         "unborn",
         "viewers",
     )
@@ -93,7 +93,7 @@ class Tracked:
     def __init__(
         self,
         *,
-        thing_id: Hashable,
+        tracked_id: Hashable,
         status: str,
         totals: Counts,
         meter: Meter,
@@ -102,7 +102,7 @@ class Tracked:
         paused_since_us: int | None = None,
         unborn: bool = False,
     ) -> None:
-        self.thing_id = thing_id
+        self.tracked_id = tracked_id
         self.status = status
         self.meter = meter
         self.viewers: set[Viewer] = set()
@@ -202,7 +202,7 @@ class TrackedSession(Tracked):
     def __init__(
         self,
         *,
-        thing_id: Hashable,
+        tracked_id: Hashable,
         user_id: str,
         status: str,
         totals: Counts,
@@ -219,7 +219,7 @@ class TrackedSession(Tracked):
         """`origin_us` is when it was started, for its timeline; `by_hand` is what was entered
         by hand before, as it is stored."""
         super().__init__(
-            thing_id=thing_id,
+            tracked_id=tracked_id,
             status=status,
             totals=totals,
             meter=meter,

@@ -16,7 +16,7 @@ EVERY_S = 600.0
 log = structlog.get_logger(__name__)
 
 
-class Remembering:
+class DashboardWarmup:
     def __init__(self, dashboard: Dashboard, now: Callable[[], datetime]) -> None:
         self._dashboard = dashboard
         self._now = now

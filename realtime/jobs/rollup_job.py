@@ -20,7 +20,7 @@ FIRST_AFTER_S = 15.0
 log = structlog.get_logger(__name__)
 
 
-class RollingUp:
+class RollupJob:
     def __init__(
         self,
         periods: Periods,

@@ -17,7 +17,7 @@ SETTLES_AFTER_S = 600.0
 brought it was not stored either, or the name was pruned."""
 
 
-class PageNames:
+class PageLimit:
     def __init__(self, *, most: int, most_of_visitor: int, most_of_address: int) -> None:
         self.overflowed = 0
         """Views that were counted under `OVERFLOW`."""

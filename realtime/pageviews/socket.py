@@ -13,7 +13,7 @@ from models.pageviews.visitors import GAP, Arrival
 from models.tokens.access_tokens import Identity
 from realtime.engine.tracked import Tracked
 from realtime.pageviews.store import TrackedView
-from realtime.pageviews.tracking import PageService
+from realtime.pageviews.tracking import PageViewTracking
 from realtime.protocol.client_messages import Auth, ClientMessage
 from realtime.protocol.page_messages import (
     Hidden,
@@ -27,8 +27,8 @@ from realtime.protocol.page_messages import (
 )
 from realtime.protocol.server_messages import Authenticated
 from realtime.sessions.socket import SocketSettings
-from realtime.sockets.connection import Conversation
-from realtime.sockets.transport import Wire
+from realtime.sockets.connection import SocketConnection
+from realtime.sockets.transport import SocketTransport
 
 GAP_US = round(GAP.total_seconds() * 1_000_000)
 
@@ -46,13 +46,17 @@ class Visiting:
     """The network of the client, for what one address may do."""
 
 
-class PageSocket(Conversation[TrackedView]):
+class PageSocket(SocketConnection[TrackedView]):
     def __init__(
-        self, wire: Wire, visiting: Visiting, service: PageService, settings: SocketSettings
+        self,
+        wire: SocketTransport,
+        visiting: Visiting,
+        service: PageViewTracking,
+        settings: SocketSettings,
     ) -> None:
         super().__init__(
             wire,
-            hub=service.hub,
+            registry=service.registry,
             member=visiting.visitor_id,
             engine=service.engine,
             clock=service.clock,
@@ -78,8 +82,8 @@ class PageSocket(Conversation[TrackedView]):
     def identity(self) -> Identity | None:
         return self._identity
 
-    def released(self, thing: Tracked, *, ended: bool) -> None:
-        if self._thing is thing and ended:
+    def released(self, tracked: Tracked, *, ended: bool) -> None:
+        if self._thing is tracked and ended:
             self._previous, self._thing = self._thing, None
             self._expect_begin()
 
@@ -102,10 +106,10 @@ class PageSocket(Conversation[TrackedView]):
                 self._engine.pause(self._viewed(), now_us)
                 self.hidden_since_us = now_us
             case Leave():
-                thing = self._viewed()
+                tracked = self._viewed()
                 self._let_go(now_us)
                 self._expect_begin()
-                self._occupy(message, self._left(message, thing))
+                self._occupy(message, self._left(message, tracked))
 
     def _admit(self, message: View, now_us: int) -> None:
         try:
@@ -143,7 +147,7 @@ class PageSocket(Conversation[TrackedView]):
             raise AssertionError("nobody has arrived")
         self.updates = message.updates
         previous = self._previous
-        thing = self._service.begin(
+        tracked = self._service.begin(
             self,
             arrival._replace(user_id=self._user_id),
             message,
@@ -151,32 +155,32 @@ class PageSocket(Conversation[TrackedView]):
             previous_view_id=(arrival.last_view_id if previous is None else previous.begun["_id"]),
             address=self._visiting.address,
         )
-        thing.of_token = self._identity is not None
-        self._adopt(thing)
+        tracked.of_token = self._identity is not None
+        self._adopt(tracked)
         if self._left_us is not None:
             return
         self._expect_begin()
         answer = Viewing(
             id=message.id,
-            view_id=str(thing.thing_id),
+            view_id=str(tracked.tracked_id),
             visitor_id=arrival.visitor_id,
             visitor=self._visiting.key,
             browser_session_id=str(arrival.browser_session_id),
-            page=thing.begun["page"],
-            attention_coefficient=thing.begun["attentionCoefficient"],
-            idle_threshold_seconds=thing.meter.idle_after_us / 1_000_000,
-            next_second_in_ms=thing.next_second_in_ms(self._clock.now_us()),
+            page=tracked.begun["page"],
+            attention_coefficient=tracked.begun["attentionCoefficient"],
+            idle_threshold_seconds=tracked.meter.idle_after_us / 1_000_000,
+            next_second_in_ms=tracked.next_second_in_ms(self._clock.now_us()),
             server_time=self._server_time(),
         )
         self.push(answer.text())
 
-    async def _left(self, message: Leave, thing: TrackedView) -> None:
-        await self._service.ledger.saved(thing)
+    async def _left(self, message: Leave, tracked: TrackedView) -> None:
+        await self._service.ledger.saved(tracked)
         answer = Left(
             id=message.id,
-            view_id=str(thing.thing_id),
-            visible_seconds=thing.elapsed,
-            engaged_seconds=thing.active,
+            view_id=str(tracked.tracked_id),
+            visible_seconds=tracked.elapsed,
+            engaged_seconds=tracked.active,
             server_time=self._server_time(),
         )
         self.push(answer.text())
@@ -186,7 +190,7 @@ class PageSocket(Conversation[TrackedView]):
         before, self._identity = self._identity, identity
         is_another = self._user_id not in (None, identity.user_id)
         self._user_id = identity.user_id
-        self._hub.renewed(self, before)
+        self._registry.renewed(self, before)
         if self._arrival is not None:
             self._service.join(
                 self._arrival.visitor_id, self._arrival.browser_session_id, identity.user_id
@@ -217,7 +221,7 @@ class PageSocket(Conversation[TrackedView]):
         return now_us - previous.ended_at_us > GAP_US
 
     def _let_go(self, at_us: int) -> None:
-        thing, self._thing = self._thing, None
-        if thing is not None:
-            self._previous = thing
-            self._service.end(thing, self, at_us)
+        tracked, self._thing = self._thing, None
+        if tracked is not None:
+            self._previous = tracked
+            self._service.end(tracked, self, at_us)

@@ -30,7 +30,7 @@ class TrackedView(Tracked):
     def __init__(self, begun: Document, *, idle_after_us: int) -> None:
         """`begun` is its document, which is not stored yet."""
         super().__init__(
-            thing_id=begun["_id"],
+            tracked_id=begun["_id"],
             status=RUNNING if begun["status"] == "visible" else PAUSED,
             totals=Counts(0, 0, 0),
             meter=Meter(idle_after_us=idle_after_us),
@@ -43,16 +43,16 @@ class TrackedView(Tracked):
         """Whether a token has named its user, and not the visitor alone."""
 
 
-class PageBook:
+class PageViewStore:
     def __init__(self, db: Database, clock: Clock, process: str) -> None:
         self._db = db
         self._clock = clock
         self._process = process
         self._pages = NotedPages(db)
 
-    async def insert(self, things: Sequence[TrackedView], /) -> set[Any]:
+    async def insert(self, batch: Sequence[TrackedView], /) -> set[Any]:
         now = self._clock.wall(self._clock.now_us())
-        views = [thing.begun for thing in things]
+        views = [tracked.begun for tracked in batch]
         latest = {
             view["visitorId"]: LatestView(view["_id"], view["browserSessionId"]) for view in views
         }
@@ -70,20 +70,20 @@ class PageBook:
         async with answered_within(ANSWER_WITHIN_S):
             return await read_fields(page_views(self._db), ids, _READ)
 
-    def absolute(self, thing: TrackedView) -> dict[str, Any]:
+    def absolute(self, tracked: TrackedView) -> dict[str, Any]:
         clock = self._clock
         values: dict[str, Any] = {
-            "status": _STATUS[thing.status],
-            "visibleSeconds": thing.elapsed,
-            "engagedSeconds": thing.active,
-            "userId": thing.user_id,
-            "owner": self._process if thing.owned else None,
+            "status": _STATUS[tracked.status],
+            "visibleSeconds": tracked.elapsed,
+            "engagedSeconds": tracked.active,
+            "userId": tracked.user_id,
+            "owner": self._process if tracked.owned else None,
             "updatedAt": clock.wall(clock.now_us()),
         }
-        if thing.last_booked_us is not None:
-            values["lastBookedAt"] = clock.wall(thing.last_booked_us)
-        if thing.ended_at_us is not None:
-            values["endedAt"] = clock.wall(thing.ended_at_us)
+        if tracked.last_booked_us is not None:
+            values["lastBookedAt"] = clock.wall(tracked.last_booked_us)
+        if tracked.ended_at_us is not None:
+            values["endedAt"] = clock.wall(tracked.ended_at_us)
         return values
 
     def increments(self, increase: Counts) -> dict[str, int]:
@@ -100,9 +100,9 @@ class PageBook:
             raise ValueError("a counter is no whole number")
         return Counts(engaged, visible - engaged, 0)
 
-    def matches(self, thing: TrackedView, document: Document) -> bool:
-        owner = self._process if thing.owned else None
-        return bool(document["status"] == _STATUS[thing.status] and document["owner"] == owner)
+    def matches(self, tracked: TrackedView, document: Document) -> bool:
+        owner = self._process if tracked.owned else None
+        return bool(document["status"] == _STATUS[tracked.status] and document["owner"] == owner)
 
     def ended(self, document: Document) -> bool:
         return bool(document["status"] == ENDED)

@@ -29,19 +29,19 @@ from models.pageviews.visitors import Arrival, arrive, join_user
 from realtime.engine.clock import Clock
 from realtime.engine.ledger import Loss
 from realtime.engine.tracked import Viewer
-from realtime.pageviews.page_limit import PageNames
-from realtime.pageviews.store import ENDED, PageBook, TrackedView
+from realtime.pageviews.page_limit import PageLimit
+from realtime.pageviews.store import ENDED, PageViewStore, TrackedView
 from realtime.protocol.close_codes import CloseCode
 from realtime.protocol.page_messages import View, page_tick_message
-from realtime.sockets.pipeline import Counting
-from realtime.sockets.registry import Hub
+from realtime.sockets.pipeline import Pipeline
+from realtime.sockets.registry import Registry
 
 ANSWER_WITHIN_S = 5.0
 READ_NAMES_EVERY_S = 60.0
 SECOND_US = 1_000_000
 
 
-class PageService:
+class PageViewTracking:
     def __init__(
         self,
         db: Database,
@@ -53,14 +53,14 @@ class PageService:
         idle_after_s: float,
         max_sockets_per_visitor: int,
         max_sockets: int,
-        names: PageNames,
+        names: PageLimit,
         budget: StorageBudget,
         max_waiting: int,
     ) -> None:
         """`process` is what we are called among the servers; `is_alive` tells whether
         another of them lives."""
         self.clock = clock
-        self.hub = Hub(max_per_user=max_sockets_per_visitor, max_in_all=max_sockets)
+        self.registry = Registry(max_per_user=max_sockets_per_visitor, max_in_all=max_sockets)
         self._db = db
         self._process = process
         self._is_alive = is_alive
@@ -74,9 +74,9 @@ class PageService:
         self._latest: WeakValueDictionary[str, TrackedView] = WeakValueDictionary()
         """What each visitor began to view last; the database learns of it a little later."""
         self._stamps = stamps = Stamps(process + "p")
-        self._book = PageBook(db, clock, process)
-        self.counting = counting = Counting(
-            self._book, clock, stamps, self.hub, announce=self._announce, on_lost=self._lost
+        self._store = PageViewStore(db, clock, process)
+        self.counting = counting = Pipeline(
+            self._store, clock, stamps, self.registry, announce=self._announce, on_lost=self._lost
         )
         self.engine, self.ledger = counting.engine, counting.ledger
         self.keep = counting.keep
@@ -96,10 +96,10 @@ class PageService:
 
     async def _end_all(self) -> None:
         now_us = self.clock.now_us()
-        for thing in list(self.engine.things.values()):
-            for viewer in list(thing.viewers):
-                viewer.released(thing, ended=True)
-                self.end(thing, viewer, now_us)
+        for tracked in list(self.engine.all_tracked.values()):
+            for viewer in list(tracked.viewers):
+                viewer.released(tracked, ended=True)
+                self.end(tracked, viewer, now_us)
 
     async def _read_names(self) -> None:
         """Know the pages that other processes have seen, again and again."""
@@ -119,7 +119,7 @@ class PageService:
 
     @property
     def tracked_count(self) -> int:
-        return len(self.engine.things)
+        return len(self.engine.all_tracked)
 
     # --- for sockets --------------------------------------------------------------------
 
@@ -162,7 +162,7 @@ class PageService:
         Raises TooMany; Busy while too many views that have ended wait for the database.
         """
         # Each socket has one view that has not ended.
-        if len(self.engine.things) - len(self.hub) >= self._max_waiting:
+        if len(self.engine.all_tracked) - len(self.registry) >= self._max_waiting:
             self._budget.refused["views"] += 1
             raise Busy("too_busy", "Too many views wait to be stored; try again shortly.")
         size = size_of(view.page, view.params, view.title)
@@ -201,18 +201,18 @@ class PageService:
             now=self.clock.wall(now_us),
         )
         idle_after_us = round(self._idle_after_s * coefficient * SECOND_US)
-        thing = TrackedView(begun, idle_after_us=idle_after_us)
-        self._latest[arrival.visitor_id] = thing
-        self.engine.add(thing)
-        self.engine.attach(thing, viewer, now_us)
-        self.engine.mark(thing)
+        tracked = TrackedView(begun, idle_after_us=idle_after_us)
+        self._latest[arrival.visitor_id] = tracked
+        self.engine.add(tracked)
+        self.engine.attach(tracked, viewer, now_us)
+        self.engine.mark(tracked)
         self.ledger.wake()
-        return thing
+        return tracked
 
-    def end(self, thing: TrackedView, viewer: Viewer, at_us: int) -> None:
+    def end(self, tracked: TrackedView, viewer: Viewer, at_us: int) -> None:
         """It is viewed no more since `at_us`."""
-        self.engine.end(thing, ENDED, at_us)
-        thing.viewers.discard(viewer)
+        self.engine.end(tracked, ENDED, at_us)
+        tracked.viewers.discard(viewer)
         self.ledger.wake()
 
     def join(self, visitor_id: str, session_id: ObjectId, user_id: str) -> None:
@@ -221,11 +221,11 @@ class PageService:
 
     def forget_user(self, user_id: str) -> None:
         """They have left: what they view now is nobody's, and ends."""
-        for thing in self.engine.things.values():
-            if thing.user_id == user_id:
-                thing.user_id = None
-                thing.begun.update(NAMELESS_VIEW)
-        self.hub.close_of(user_id, CloseCode.DELETED, "the user has left")
+        for tracked in self.engine.all_tracked.values():
+            if tracked.user_id == user_id:
+                tracked.user_id = None
+                tracked.begun.update(NAMELESS_VIEW)
+        self.registry.close_of(user_id, CloseCode.DELETED, "the user has left")
 
     # --- private ------------------------------------------------------------------------
 
@@ -235,27 +235,27 @@ class PageService:
 
     def _is_open(self, view: Document) -> bool:
         owner = view["owner"]
-        return view["_id"] in self.engine.things or (
+        return view["_id"] in self.engine.all_tracked or (
             view["endedAt"] is None and owner is not None and self._is_alive(owner)
         )
 
-    def _announce(self, things: Iterable[TrackedView]) -> None:
-        for thing in things:
+    def _announce(self, batch: Iterable[TrackedView]) -> None:
+        for tracked in batch:
             text = None
-            for viewer in thing.viewers:
+            for viewer in tracked.viewers:
                 if viewer.updates == "tick":
-                    text = text or _tick_text(thing)
+                    text = text or _tick_text(tracked)
                     viewer.push_count(text)
 
-    def _lost(self, thing: TrackedView, loss: Loss) -> None:
+    def _lost(self, tracked: TrackedView, loss: Loss) -> None:
         code = CloseCode.DELETED if loss == "deleted" else CloseCode.TAKEN_OVER
-        self.hub.lost(thing, code, f"the view was {loss}")
+        self.registry.lost(tracked, code, f"the view was {loss}")
 
 
-def _tick_text(thing: TrackedView) -> str:
+def _tick_text(tracked: TrackedView) -> str:
     return page_tick_message(
-        view_id=str(thing.thing_id),
-        visible_seconds=thing.elapsed,
-        engaged_seconds=thing.active,
-        engaged=not thing.idle_now,
+        view_id=str(tracked.tracked_id),
+        visible_seconds=tracked.elapsed,
+        engaged_seconds=tracked.active,
+        engaged=not tracked.idle_now,
     )

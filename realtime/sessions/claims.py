@@ -23,7 +23,7 @@ from realtime.engine.clock import Clock
 from realtime.engine.engine import Engine
 from realtime.engine.ledger import Ledger
 from realtime.engine.tracked import TrackedSession
-from realtime.sessions.store import SessionBook
+from realtime.sessions.store import SessionStore
 
 CLAIM_WITHIN_S = 10.0
 ATTEND_WITHIN_S = 1.0
@@ -38,7 +38,7 @@ class Claims:
         *,
         engine: Engine[TrackedSession],
         ledger: Ledger[TrackedSession],
-        book: SessionBook,
+        store: SessionStore,
         clock: Clock,
         stamps: Stamps,
         peers: Peers,
@@ -52,7 +52,7 @@ class Claims:
         self._first_start = first_start
         self._engine = engine
         self._ledger = ledger
-        self._book = book
+        self._store = store
         self._clock = clock
         self._stamps = stamps
         self._under_way: dict[tuple[ObjectId, str], asyncio.Task[Claim]] = {}
@@ -105,9 +105,11 @@ class Claims:
                 now=self._clock.wall(now_us),
                 first_start=self._first_start,
             )
-            thing = self._book.tracked(claim, now_us)
-            self._engine.add(thing)
-            asyncio.get_running_loop().call_later(ATTEND_WITHIN_S, self._release_unattended, thing)
+            tracked = self._store.tracked(claim, now_us)
+            self._engine.add(tracked)
+            asyncio.get_running_loop().call_later(
+                ATTEND_WITHIN_S, self._release_unattended, tracked
+            )
             if claim.former_owner is not None:
                 await self._peers.tell(claim.former_owner, claim.document["_id"])
             await noted
@@ -118,7 +120,7 @@ class Claims:
         if not task.cancelled():
             task.exception()  # told to those who waited, if anybody still did
 
-    def _release_unattended(self, thing: TrackedSession) -> None:
-        if not thing.viewers and not thing.gone:
-            self._engine.release(thing)
+    def _release_unattended(self, tracked: TrackedSession) -> None:
+        if not tracked.viewers and not tracked.gone:
+            self._engine.release(tracked)
             self._ledger.wake()

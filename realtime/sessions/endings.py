@@ -20,7 +20,7 @@ from realtime.engine.ledger import Ledger
 from realtime.engine.tracked import TrackedSession, Viewer
 from realtime.protocol.client_messages import MessageId
 from realtime.protocol.server_messages import Stopped
-from realtime.sockets.registry import Hub
+from realtime.sockets.registry import Registry
 
 READ_WITHIN_S = 5.0
 READ_AGAIN_AFTER_S = 0.25
@@ -55,7 +55,7 @@ class Endings:
     def __init__(
         self,
         ledger: Ledger[TrackedSession],
-        hub: Hub,
+        registry: Registry,
         read: Read,
         *,
         read_stats: ReadStats,
@@ -63,65 +63,65 @@ class Endings:
     ) -> None:
         """`on_ended` is told of each end that is stored."""
         self._ledger = ledger
-        self._hub = hub
+        self._registry = registry
         self._read = read
         self._read_stats = read_stats
         self._on_ended = on_ended
         self._reading = asyncio.Semaphore(STATS_AT_ONCE)
         self._under_way: dict[TrackedSession, Ending] = {}
 
-    async def stored(self, thing: TrackedSession, *, by: Viewer | None) -> Ended:
+    async def stored(self, tracked: TrackedSession, *, by: Viewer | None) -> Ended:
         """Until the end of this thing, which the engine has ended, is stored.
 
         Raises NotFound, or Conflict "superseded" if another process took it before.
         """
-        ending = self._under_way.get(thing)
+        ending = self._under_way.get(tracked)
         if ending is None:
-            ending = self._under_way[thing] = Ending()
+            ending = self._under_way[tracked] = Ending()
             # Whoever asked may have a time limit; the end has none.
-            ending.task = asyncio.create_task(self._finish(thing, ending), context=Context())
+            ending.task = asyncio.create_task(self._finish(tracked, ending), context=Context())
             ending.task.add_done_callback(lambda task: task.cancelled() or task.exception())
         if by is not None:
             ending.askers.add(by)
         return await asyncio.shield(ending.task)
 
-    async def ended_elsewhere(self, thing: TrackedSession) -> None:
+    async def ended_elsewhere(self, tracked: TrackedSession) -> None:
         """Tell the viewers of a thing that another process has ended."""
-        session = await self.read_again(thing)
-        ended = Ended(session, await self._stats_of(thing))
-        self._hub.ended(thing, stopped_text(ended))
+        session = await self.read_again(tracked)
+        ended = Ended(session, await self._stats_of(tracked))
+        self._registry.ended(tracked, stopped_text(ended))
 
-    async def read_again(self, thing: TrackedSession) -> SessionView:
+    async def read_again(self, tracked: TrackedSession) -> SessionView:
         """The session as stored, however long the database takes. Raises NotFound."""
         while True:
             try:
                 async with answered_within(READ_WITHIN_S):
-                    return await self._read(thing)
+                    return await self._read(tracked)
             except StorageUnavailable:
                 await asyncio.sleep(READ_AGAIN_AFTER_S)
 
-    async def _stats_of(self, thing: TrackedSession) -> UserStats | None:
+    async def _stats_of(self, tracked: TrackedSession) -> UserStats | None:
         try:
             async with answered_within(STATS_WITHIN_S), self._reading:
-                return await self._read_stats(thing.user_id)
+                return await self._read_stats(tracked.user_id)
         except (StorageUnavailable, StatementRefused):
             return None
         except Exception:
             log.exception("stats_not_read")
             return None
 
-    async def _finish(self, thing: TrackedSession, ending: Ending) -> Ended:
+    async def _finish(self, tracked: TrackedSession, ending: Ending) -> Ended:
         try:
-            await self._ledger.saved(thing)
-            session = await self.read_again(thing)
+            await self._ledger.saved(tracked)
+            session = await self.read_again(tracked)
             if session.status not in FINAL:
                 raise taken_over()
-            ended = Ended(session, await self._stats_of(thing))
-            self._hub.ended(thing, stopped_text(ended), but=ending.askers)
-            self._on_ended(thing)
+            ended = Ended(session, await self._stats_of(tracked))
+            self._registry.ended(tracked, stopped_text(ended), but=ending.askers)
+            self._on_ended(tracked)
             return ended
         finally:
-            del self._under_way[thing]
+            del self._under_way[tracked]
 
 
 def taken_over() -> Conflict:

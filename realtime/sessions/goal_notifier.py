@@ -15,11 +15,11 @@ import structlog
 
 from models.base.driver_errors import StatementRefused, answered_within
 from models.base.errors import StorageUnavailable
-from models.study.service import Learning
+from models.study.service import StudyService
 from models.study.statistics import PeriodProgress, Progress, UserStats
 from realtime.engine.tracked import TrackedSession
 from realtime.protocol.server_messages import GoalName, GoalReached
-from realtime.sockets.registry import Hub
+from realtime.sockets.registry import Registry
 
 LOOK_EVERY_S = 1.0
 ANSWER_WITHIN_S = 5.0
@@ -30,14 +30,14 @@ goals may have been changed through another server."""
 log = structlog.get_logger(__name__)
 
 
-class GoalWatch:
+class GoalNotifier:
     def __init__(
         self,
-        hub: Hub,
-        learning: Learning,
+        registry: Registry,
+        learning: StudyService,
         now: Callable[[], datetime],
     ) -> None:
-        self._hub = hub
+        self._registry = registry
         self._learning = learning
         self._now = now
         self._look_at: dict[TrackedSession, int] = {}
@@ -45,27 +45,27 @@ class GoalWatch:
         self._worth_it: dict[str, None] = {}
         """Learners to be looked at with the next round."""
 
-    def began(self, thing: TrackedSession) -> None:
+    def began(self, tracked: TrackedSession) -> None:
         """A session is tracked here from now on."""
-        self._look_at.setdefault(thing, 0)
+        self._look_at.setdefault(tracked, 0)
 
-    def ended(self, thing: TrackedSession) -> None:
+    def ended(self, tracked: TrackedSession) -> None:
         """It has ended, and that is stored."""
-        self._look_at.pop(thing, None)
-        self._worth_it[thing.user_id] = None
+        self._look_at.pop(tracked, None)
+        self._worth_it[tracked.user_id] = None
 
     def look(self, user_id: str) -> None:
         """The goals of this learner were changed."""
-        for thing in self._look_at:
-            if thing.user_id == user_id:
-                self._look_at[thing] = 0
+        for tracked in self._look_at:
+            if tracked.user_id == user_id:
+                self._look_at[tracked] = 0
 
     async def run(self) -> None:
         """Look at whoever is worth it, again and again, for as long as the task lives."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            for thing in self._due():
-                self._worth_it.setdefault(thing.user_id)
+            for tracked in self._due():
+                self._worth_it.setdefault(tracked.user_id)
             users, self._worth_it = list(self._worth_it), {}
             for user_id in await self._with_goals(users):
                 await self._look_safely(user_id)
@@ -84,12 +84,12 @@ class GoalWatch:
 
     def _due(self) -> list[TrackedSession]:
         due = []
-        for thing, at in list(self._look_at.items()):
-            if thing.gone or thing.ended:
-                del self._look_at[thing]
-            elif thing.active >= at:
-                self._look_at[thing] = thing.active + LOOK_AGAIN_S
-                due.append(thing)
+        for tracked, at in list(self._look_at.items()):
+            if tracked.gone or tracked.ended:
+                del self._look_at[tracked]
+            elif tracked.active >= at:
+                self._look_at[tracked] = tracked.active + LOOK_AGAIN_S
+                due.append(tracked)
         return due
 
     async def _look_safely(self, user_id: str) -> None:
@@ -117,10 +117,10 @@ class GoalWatch:
                 reached = GoalReached(
                     goal=name, value=progress.goal, done=progress.done, date=period.date
                 )
-                self._hub.push_to(user_id, reached.text())
-        for thing in self._look_at:
-            if thing.user_id == user_id:
-                self._look_at[thing] = thing.active + left_s
+                self._registry.push_to(user_id, reached.text())
+        for tracked in self._look_at:
+            if tracked.user_id == user_id:
+                self._look_at[tracked] = tracked.active + left_s
 
 
 def goals_of(stats: UserStats) -> tuple[tuple[GoalName, PeriodProgress, Progress], ...]:

@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 from bson import ObjectId
 
-from models.accounts.user_directory import KnownUsers
+from models.accounts.user_directory import UserDirectory
 from models.base.database import Database, Document
 from models.base.errors import Conflict, StorageUnavailable
 from models.cluster.processes import Notice, leave_notice
-from models.sessions import queries as store
+from models.sessions import queries
 from models.sessions.entity_tags import (
     ANY,
     LABELS,
@@ -37,9 +37,9 @@ from models.sessions.session import (
     ended_fields,
 )
 from models.sessions.timeline_view import TimelineView, timeline_view
-from models.study.service import Learning
+from models.study.service import StudyService
 from realtime.engine.tracked import PAUSED, TrackedSession
-from realtime.sessions.tracking import SessionService
+from realtime.sessions.tracking import SessionTracking
 
 T = TypeVar("T")
 
@@ -51,18 +51,18 @@ class _NowTrackedError(Exception):
     """A session turned out to be tracked here after all."""
 
 
-class SessionRecords:
+class SessionService:
     def __init__(
         self,
         db: Database,
-        tracking: SessionService,
-        learning: Learning,
+        tracking: SessionTracking,
+        learning: StudyService,
     ) -> None:
         self._db = db
         self._learning = learning
         self._periods = learning.periods
         self._tracking = tracking
-        self._known = KnownUsers(db)
+        self._known = UserDirectory(db)
         self._peers = tracking.peers
 
     async def create(
@@ -75,13 +75,13 @@ class SessionRecords:
         await self._known.note(user_id, now)
         zone = body.time_zone or await self._learning.zone(user_id)
         stamp = tracking.direct_stamps.fresh()
-        document = await store.insert_session(
+        document = await queries.insert_session(
             self._db, user_id, body, stamp=stamp, now=now, zone=zone, reserved=id_
         )
         return tracking.view(document)
 
     async def get(self, user_id: str, session_id: str) -> SessionView:
-        return self._tracking.view(await store.find_session(self._db, session_id, user_id))
+        return self._tracking.view(await queries.find_session(self._db, session_id, user_id))
 
     async def page(self, user_id: str, asked: DatedQuery) -> tuple[list[SessionView], str | None]:
         learner = await self._learning.learners.find(user_id)
@@ -90,7 +90,7 @@ class SessionRecords:
         return [self._tracking.view(document) for document in documents], cursor
 
     async def timeline(self, user_id: str, session_id: str) -> TimelineView:
-        found = await store.find_session(self._db, session_id, user_id)
+        found = await queries.find_session(self._db, session_id, user_id)
         document, tracked = self._tracking.known(found)
         now = self._tracking.now()
         return await asyncio.to_thread(timeline_view, document, now=now, tracked=tracked)
@@ -104,15 +104,15 @@ class SessionRecords:
         PreconditionFailed.
         """
         given = change.given()
-        document = await store.find_session(self._db, session_id, user_id)
+        document = await queries.find_session(self._db, session_id, user_id)
         await self._periods.touch(document, self._tracking.now())
-        thing = await self._present(user_id, session_id)
-        if thing is not None and thing.ended:
-            await _stored(self._tracking.ledger.saved(thing))
-            thing = None
-        if thing is not None:
-            return await self._update_tracked(thing, given, expected)
-        document = await store.find_session(self._db, session_id, user_id)
+        tracked = await self._present(user_id, session_id)
+        if tracked is not None and tracked.ended:
+            await _stored(self._tracking.ledger.saved(tracked))
+            tracked = None
+        if tracked is not None:
+            return await self._update_tracked(tracked, given, expected)
+        document = await queries.find_session(self._db, session_id, user_id)
         self._check(document, expected)
         if self._peers.others_track(document["owner"]):
             given = await self._let_others_update(document, given)
@@ -127,10 +127,10 @@ class SessionRecords:
         if given:
             only_if = None if expected == ANY else document
             await self._set_labels(document["_id"], given, only_if)
-            thing = self._tracking.tracked(session_id)
-            if thing is not None and "targetMinutes" in given:  # claimed meanwhile
-                self._tracking.hub.retarget(thing, given["targetMinutes"])
-        document = await store.find_session(self._db, session_id, user_id)
+            tracked = self._tracking.tracked(session_id)
+            if tracked is not None and "targetMinutes" in given:  # claimed meanwhile
+                self._tracking.registry.retarget(tracked, given["targetMinutes"])
+        document = await queries.find_session(self._db, session_id, user_id)
         if _needs_fence(document, given):  # it ended meanwhile, with the old target
             return await self.update(user_id, session_id, change)
         return self._tracking.view(document)
@@ -144,13 +144,13 @@ class SessionRecords:
         PreconditionFailed.
         """
         now = self._tracking.now
-        document = await store.find_session(self._db, session_id, user_id)
+        document = await queries.find_session(self._db, session_id, user_id)
         await self._periods.touch(document, now())
-        thing = await self._present(user_id, session_id)
-        if thing is not None and not thing.ended:
+        tracked = await self._present(user_id, session_id)
+        if tracked is not None and not tracked.ended:
             raise not_ended()
-        if thing is not None:
-            await _stored(self._tracking.ledger.saved(thing))
+        if tracked is not None:
+            await _stored(self._tracking.ledger.saved(tracked))
         return await self._change(
             user_id, session_id, lambda found: reassigned(found, body, now()), expected
         )
@@ -162,17 +162,17 @@ class SessionRecords:
 
         Raises NotFound, Conflict "session_ended" if it had ended otherwise.
         """
-        document = await store.find_session(self._db, session_id, user_id)
+        document = await queries.find_session(self._db, session_id, user_id)
         self._check(document, expected)
         if document["startedAt"] is None:
             await self._periods.touch(document, self._tracking.now())
-        thing = await self._present(user_id, session_id)
+        tracked = await self._present(user_id, session_id)
 
         async def ended() -> bool:
             return (await self.get(user_id, session_id)).status in FINAL
 
-        if thing is not None:
-            session = (await _stored(self._tracking.end_tracked(thing, status))).session
+        if tracked is not None:
+            session = (await _stored(self._tracking.end_tracked(tracked, status))).session
         elif document["status"] not in FINAL and await self._peers.ask(
             document, "end", status, ended
         ):
@@ -191,13 +191,13 @@ class SessionRecords:
         return session
 
     async def delete(self, user_id: str, session_id: str, expected: Expected = ANY) -> None:
-        document = await store.find_session(self._db, session_id, user_id)
+        document = await queries.find_session(self._db, session_id, user_id)
         self._check(document, expected)
         await self._periods.touch(document, self._tracking.now())
-        document = await store.delete_session(self._db, session_id, user_id)
-        thing = self._tracking.tracked(session_id)
-        if thing is not None:
-            self._tracking.ledger.lose(thing, "deleted")
+        document = await queries.delete_session(self._db, session_id, user_id)
+        tracked = self._tracking.tracked(session_id)
+        if tracked is not None:
+            self._tracking.ledger.lose(tracked, "deleted")
         await self._peers.tell(document["owner"], document["_id"])
 
     def forget_user(self, user_id: str) -> None:
@@ -222,33 +222,35 @@ class SessionRecords:
         is given."""
         fields = {**given, "updatedAt": self._tracking.now()}
         if document is None:
-            await store.set_fields(self._db, id_, fields)
+            await queries.set_fields(self._db, id_, fields)
             return
         former = {name: document[name] for name in LABELS}
-        if not await store.set_fields_if(self._db, id_, former, fields):
+        if not await queries.set_fields_if(self._db, id_, former, fields):
             raise changed_meanwhile()
 
     async def _update_tracked(
-        self, thing: TrackedSession, given: dict[str, Any], expected: Expected
+        self, tracked: TrackedSession, given: dict[str, Any], expected: Expected
     ) -> SessionView:
         tracking, document = self._tracking, None
         if expected != ANY:
-            document = await store.find_session(self._db, str(thing.thing_id), thing.user_id)
+            document = await queries.find_session(
+                self._db, str(tracked.tracked_id), tracked.user_id
+            )
             self._check(document, expected)
-            if thing.ended:
+            if tracked.ended:
                 raise changed_meanwhile()
         _refuse_counters(given)
         status = given.pop("status", None)
-        if status is not None and thing.ended:
-            raise Conflict("session_ended", f"The session has ended ({thing.status}).")
+        if status is not None and tracked.ended:
+            raise Conflict("session_ended", f"The session has ended ({tracked.status}).")
         if "targetMinutes" in given:  # before anything is awaited: it may end meanwhile
-            self._tracking.hub.retarget(thing, given["targetMinutes"])
+            self._tracking.registry.retarget(tracked, given["targetMinutes"])
         if given:
-            id_ = ObjectId(str(thing.thing_id))
+            id_ = ObjectId(str(tracked.tracked_id))
             await self._set_labels(id_, given, document)
         if status is not None:
-            await _stored(tracking.set_paused(thing, status == PAUSED, tracking.clock.now_us()))
-        return await self.get(thing.user_id, str(thing.thing_id))
+            await _stored(tracking.set_paused(tracked, status == PAUSED, tracking.clock.now_us()))
+        return await self.get(tracked.user_id, str(tracked.tracked_id))
 
     async def _let_others_update(self, document: Document, given: dict[str, Any]) -> dict[str, Any]:
         """Ask the process that tracks the session; what is left to be set here."""
@@ -272,13 +274,13 @@ class SessionRecords:
         self,
         user_id: str,
         session_id: str,
-        change: Callable[[Document], store.Changes],
+        change: Callable[[Document], queries.Changes],
         expected: Expected = ANY,
     ) -> SessionView:
         tracking = self._tracking
         former: str | None = None
 
-        def unless_tracked(document: Document) -> store.Changes:
+        def unless_tracked(document: Document) -> queries.Changes:
             nonlocal former
             under_way = tracking.claims.is_under_way(session_id, user_id)
             if under_way or tracking.tracked(session_id) is not None:
@@ -289,7 +291,7 @@ class SessionRecords:
             return {**changes, "owner": None} if changes else {}
 
         try:
-            document = await store.change_session(
+            document = await queries.change_session(
                 self._db, session_id, user_id, unless_tracked, stamps=tracking.direct_stamps
             )
         except _NowTrackedError:

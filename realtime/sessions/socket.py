@@ -31,10 +31,10 @@ from realtime.protocol.client_messages import (
 from realtime.protocol.close_codes import CloseCode
 from realtime.protocol.server_messages import Authenticated, Expiring, Started
 from realtime.sessions.endings import stopped_text
-from realtime.sessions.tracking import SessionService
-from realtime.sockets.connection import Conversation
+from realtime.sessions.tracking import SessionTracking
+from realtime.sockets.connection import SocketConnection
 from realtime.sockets.registry import StatusMessage, status_text
-from realtime.sockets.transport import Wire
+from realtime.sockets.transport import SocketTransport
 
 EXPIRING_BEFORE_S = 30.0
 JOIN_WITHIN_S = 10.0
@@ -51,13 +51,13 @@ class SocketSettings:
     start_within_s: float = 60.0
 
 
-class SessionSocket(Conversation[TrackedSession]):
+class SessionSocket(SocketConnection[TrackedSession]):
     def __init__(
-        self, wire: Wire, identity: Identity, service: SessionService, s: SocketSettings
+        self, wire: SocketTransport, identity: Identity, service: SessionTracking, s: SocketSettings
     ) -> None:
         super().__init__(
             wire,
-            hub=service.hub,
+            registry=service.registry,
             member=identity.user_id,
             engine=service.engine,
             clock=service.clock,
@@ -92,8 +92,8 @@ class SessionSocket(Conversation[TrackedSession]):
     def identity(self) -> Identity:
         return self._identity
 
-    def released(self, thing: Tracked, *, ended: bool) -> None:
-        if self._thing is thing:
+    def released(self, tracked: Tracked, *, ended: bool) -> None:
+        if self._thing is tracked:
             self._thing = None
             self._had_ended = ended
             self._expect_begin()
@@ -112,13 +112,13 @@ class SessionSocket(Conversation[TrackedSession]):
             case Pause() | Resume():
                 self._set_paused(message, now_us)
             case Stop():
-                thing = self._stopping = self._started()
-                self._engine.end(thing, message.status, now_us)
-                self._occupy(message, self._stop(message, thing))
+                tracked = self._stopping = self._started()
+                self._engine.end(tracked, message.status, now_us)
+                self._occupy(message, self._stop(message, tracked))
 
     def _refuse_another(self, message: Start) -> None:
         current = self._thing
-        if current is not None and str(current.thing_id) != message.session_id:
+        if current is not None and str(current.tracked_id) != message.session_id:
             raise Conflict("already_tracking", "Stop the session that this connection tracks.")
 
     async def _start(self, message: Start, now_us: int) -> None:
@@ -132,7 +132,7 @@ class SessionSocket(Conversation[TrackedSession]):
             self._had_ended = True
             raise
         self._had_ended = False
-        self._adopt(joined.thing)
+        self._adopt(joined.tracked)
         if self._left_us is not None:
             return
         self._expect_begin()
@@ -142,14 +142,14 @@ class SessionSocket(Conversation[TrackedSession]):
             session_id=message.session_id,
             session=joined.session,
             resumed=joined.resumed,
-            idle_threshold_seconds=joined.thing.meter.idle_after_us / 1_000_000,
-            next_second_in_ms=joined.thing.next_second_in_ms(self._clock.now_us()),
+            idle_threshold_seconds=joined.tracked.meter.idle_after_us / 1_000_000,
+            next_second_in_ms=joined.tracked.next_second_in_ms(self._clock.now_us()),
             server_time=self._server_time(),
         )
         self.push(answer.text())
 
-    async def _stop(self, message: Stop, thing: TrackedSession) -> None:
-        ended = await self._service.end_tracked(thing, message.status, by=self)
+    async def _stop(self, message: Stop, tracked: TrackedSession) -> None:
+        ended = await self._service.end_tracked(tracked, message.status, by=self)
         if self._telling is not None:  # what came before it is answered before it
             await asyncio.wait({self._telling})
         session = ended.session
@@ -158,15 +158,15 @@ class SessionSocket(Conversation[TrackedSession]):
         self.push(stopped_text(ended, message.id))
 
     def _set_paused(self, message: Pause | Resume, now_us: int) -> None:
-        thing = self._started()
-        stored = self._service.set_paused(thing, isinstance(message, Pause), now_us, by=self)
+        tracked = self._started()
+        stored = self._service.set_paused(tracked, isinstance(message, Pause), now_us, by=self)
 
         async def tell() -> None:
             await stored
-            if thing.ended and self._stopping is not thing:
-                raise Conflict("session_ended", f"The session has ended ({thing.status}).")
+            if tracked.ended and self._stopping is not tracked:
+                raise Conflict("session_ended", f"The session has ended ({tracked.status}).")
             type_: StatusMessage = "paused" if isinstance(message, Pause) else "resumed"
-            self.push(status_text(type_, thing, self._clock, message.id))
+            self.push(status_text(type_, tracked, self._clock, message.id))
 
         self._telling = asyncio.create_task(self._answered(message, tell()))
         self._service.keep(self._telling)
@@ -178,7 +178,7 @@ class SessionSocket(Conversation[TrackedSession]):
             self.close(CloseCode.FORBIDDEN, "the token is for somebody else")
             return
         before, self._identity = self._identity, identity
-        self._hub.renewed(self, before)
+        self._registry.renewed(self, before)
         self._watch_expiry()
         answer = Authenticated(
             id=message.id, expires_at=identity.expires_at, server_time=self._server_time()
@@ -188,17 +188,17 @@ class SessionSocket(Conversation[TrackedSession]):
     # --- helpers --------------------------------------------------------------------------
 
     def _started(self) -> TrackedSession:
-        thing = self._thing
-        if thing is not None and not thing.ended:
-            return thing
-        if thing is not None or self._had_ended:
+        tracked = self._thing
+        if tracked is not None and not tracked.ended:
+            return tracked
+        if tracked is not None or self._had_ended:
             raise Conflict("session_ended", "The session has ended.")
         raise NotFound("not_started", "Send `start` first.")
 
     def _let_go(self, at_us: int) -> None:
-        thing, self._thing = self._thing, None
-        if thing is not None:
-            self._service.leave(self, thing, at_us)
+        tracked, self._thing = self._thing, None
+        if tracked is not None:
+            self._service.leave(self, tracked, at_us)
 
     # --- timers -----------------------------------------------------------------------------
 

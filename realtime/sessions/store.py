@@ -23,7 +23,7 @@ ANSWER_WITHIN_S = 5.0
 """After that a write counts as unanswered; it is in doubt, not lost."""
 
 
-class SessionBook:
+class SessionStore:
     def __init__(
         self,
         db: Database,
@@ -58,7 +58,7 @@ class SessionBook:
         mode = document.get("idleMode", DEFAULT)
         idle_after_us = round(idle_after_s(mode, self._interactive_s) * 1_000_000)
         return TrackedSession(
-            thing_id=document["_id"],
+            tracked_id=document["_id"],
             user_id=document["userId"],
             status=document["status"],
             totals=self.totals(document),
@@ -73,37 +73,37 @@ class SessionBook:
             by_hand=document.get(BY_HAND, ()),
         )
 
-    def absolute(self, thing: TrackedSession) -> dict[str, Any]:
+    def absolute(self, tracked: TrackedSession) -> dict[str, Any]:
         """All that the engine knows of the session.
 
         The remainder of a second is stored only while nothing counts: a crash may lose it,
         and never counts it twice.
         """
-        clock, paused_since_us = self._clock, thing.paused_since_us
+        clock, paused_since_us = self._clock, tracked.paused_since_us
         values: dict[str, Any] = {
-            "status": thing.status,
-            "elapsedSeconds": thing.elapsed,
-            "activeSeconds": thing.active,
-            "idleSeconds": thing.idle,
-            "tabSwitches": thing.tab_switches,
-            "timeline": thing.timeline.pack(),
-            "pausedMs": thing.paused_us / 1000,
+            "status": tracked.status,
+            "elapsedSeconds": tracked.elapsed,
+            "activeSeconds": tracked.active,
+            "idleSeconds": tracked.idle,
+            "tabSwitches": tracked.tab_switches,
+            "timeline": tracked.timeline.pack(),
+            "pausedMs": tracked.paused_us / 1000,
             "pausedAt": None if paused_since_us is None else clock.wall(paused_since_us),
-            "carryMs": 0.0 if thing.meter.running else thing.meter.carry_us(0) / 1000,
-            "owner": self._stamps.process if thing.owned else None,
+            "carryMs": 0.0 if tracked.meter.running else tracked.meter.carry_us(0) / 1000,
+            "owner": self._stamps.process if tracked.owned else None,
             "updatedAt": clock.wall(clock.now_us()),
         }
-        if not thing.viewers and thing.ended_at_us is None:
+        if not tracked.viewers and tracked.ended_at_us is None:
             values["leftAt"] = values["updatedAt"]
-        if thing.last_booked_us is not None:
-            values["lastBookedAt"] = clock.wall(thing.last_booked_us)
-        if thing.last_active_us is not None and thing.active != thing.stored.active:
-            values["lastActiveAt"] = clock.wall(thing.last_active_us)
-        if thing.ended_at_us is not None:
+        if tracked.last_booked_us is not None:
+            values["lastBookedAt"] = clock.wall(tracked.last_booked_us)
+        if tracked.last_active_us is not None and tracked.active != tracked.stored.active:
+            values["lastActiveAt"] = clock.wall(tracked.last_active_us)
+        if tracked.ended_at_us is not None:
             # The target it is scored with goes along, so that the two always fit.
-            values["targetMinutes"] = thing.target_minutes
-            facts = {**values, "startedAt": thing.started_at, BY_HAND: thing.by_hand}
-            values |= ended_fields(facts, thing.status, clock.wall(thing.ended_at_us))
+            values["targetMinutes"] = tracked.target_minutes
+            facts = {**values, "startedAt": tracked.started_at, BY_HAND: tracked.by_hand}
+            values |= ended_fields(facts, tracked.status, clock.wall(tracked.ended_at_us))
         return values
 
     def increments(self, increase: Counts) -> dict[str, int]:
@@ -134,9 +134,9 @@ class SessionBook:
             raise ValueError("a counter is no whole number")
         return totals
 
-    def matches(self, thing: TrackedSession, document: Document) -> bool:
-        owner = self._stamps.process if thing.owned else None
-        return bool(document["status"] == thing.status and document["owner"] == owner)
+    def matches(self, tracked: TrackedSession, document: Document) -> bool:
+        owner = self._stamps.process if tracked.owned else None
+        return bool(document["status"] == tracked.status and document["owner"] == owner)
 
     def ended(self, document: Document) -> bool:
         return document["status"] in FINAL

@@ -20,9 +20,9 @@ from models.base.database import Database, Document
 from models.base.driver_errors import StatementRefused, StorageUnavailable, answered_within
 from models.base.errors import Conflict, NotFound
 from models.cluster.processes import Notice
-from models.sessions import queries as store
+from models.sessions import queries
 from models.sessions.session import SessionView, view
-from models.study.service import Learning
+from models.study.service import StudyService
 from realtime.cluster.peers import Peers
 from realtime.engine.clock import Clock
 from realtime.engine.ledger import Loss
@@ -33,22 +33,22 @@ from realtime.protocol.server_messages import Superseded
 from realtime.sessions.abandonment import Abandonment
 from realtime.sessions.claims import Claims
 from realtime.sessions.endings import Ended, Endings, taken_over
-from realtime.sessions.goal_notifier import GoalWatch
-from realtime.sessions.store import SessionBook
-from realtime.sockets.pipeline import Counting
-from realtime.sockets.registry import Hub, StatusMessage, status_text, tell
+from realtime.sessions.goal_notifier import GoalNotifier
+from realtime.sessions.store import SessionStore
+from realtime.sockets.pipeline import Pipeline
+from realtime.sockets.registry import Registry, StatusMessage, status_text, tell
 
 ANSWER_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    thing: TrackedSession
+    tracked: TrackedSession
     session: SessionView
     resumed: bool
 
 
-class SessionService:
+class SessionTracking:
     def __init__(
         self,
         db: Database,
@@ -58,19 +58,19 @@ class SessionService:
         max_sockets_per_user: int,
         max_sockets: int,
         abandon_after_s: float = 1800.0,
-        learning: Learning,
+        learning: StudyService,
     ) -> None:
         self.clock = clock
-        self.hub = Hub(max_per_user=max_sockets_per_user, max_in_all=max_sockets)
+        self.registry = Registry(max_per_user=max_sockets_per_user, max_in_all=max_sockets)
         self._db = db
         self._stamps = stamps = Stamps()
         # Direct writes carry a mark of their own, so that the ledger never takes them
         # for one of its writes whose reply was lost.
         self.direct_stamps = Stamps(stamps.process + "d")
-        book = SessionBook(db, clock, stamps, interactive_s=idle_after_s)
-        self._book = book
-        self.counting = counting = Counting(
-            book, clock, stamps, self.hub, announce=self.hub.announce, on_lost=self._lost
+        store = SessionStore(db, clock, stamps, interactive_s=idle_after_s)
+        self._store = store
+        self.counting = counting = Pipeline(
+            store, clock, stamps, self.registry, announce=self.registry.announce, on_lost=self._lost
         )
         self.engine, self.ledger, self.ticker = counting.engine, counting.ledger, counting.ticker
         self.keep = counting.keep
@@ -84,7 +84,7 @@ class SessionService:
         )
         self.abandonment = Abandonment(
             db,
-            tracked_here=self.engine.things,
+            tracked_here=self.engine.all_tracked,
             peers=self.peers,
             stamps=self.direct_stamps,
             now=self.now,
@@ -94,17 +94,17 @@ class SessionService:
             db,
             engine=self.engine,
             ledger=self.ledger,
-            book=book,
+            store=store,
             clock=clock,
             stamps=stamps,
             peers=self.peers,
             note=self.abandonment.note,
             first_start=learning.periods.touch,
         )
-        self.goals = GoalWatch(self.hub, learning, self.now)
+        self.goals = GoalNotifier(self.registry, learning, self.now)
         self._endings = Endings(
             self.ledger,
-            self.hub,
+            self.registry,
             self._read,
             read_stats=lambda user_id: learning.stats(user_id, self.now()),
             on_ended=self.goals.ended,
@@ -136,12 +136,12 @@ class SessionService:
 
     def _release_all(self) -> None:
         now_us = self.clock.now_us()
-        for thing in list(self.engine.things.values()):
-            if not thing.viewers and not thing.released:
-                self.engine.release(thing)  # claimed just now
-            for viewer in list(thing.viewers):
-                viewer.released(thing, ended=False)
-                self.engine.detach(thing, viewer, now_us)
+        for tracked in list(self.engine.all_tracked.values()):
+            if not tracked.viewers and not tracked.released:
+                self.engine.release(tracked)  # claimed just now
+            for viewer in list(tracked.viewers):
+                viewer.released(tracked, ended=False)
+                self.engine.detach(tracked, viewer, now_us)
 
     @property
     def process(self) -> str:
@@ -150,7 +150,7 @@ class SessionService:
 
     @property
     def tracked_count(self) -> int:
-        return len(self.engine.things)
+        return len(self.engine.all_tracked)
 
     # --- for sockets --------------------------------------------------------------------
 
@@ -160,69 +160,69 @@ class SessionService:
         Raises NotFound, Conflict "session_ended", StorageUnavailable.
         """
         while True:
-            thing = self.tracked(session_id)
-            if thing is None:
+            tracked = self.tracked(session_id)
+            if tracked is None:
                 claim = await self.claims.claim(session_id, user_id, now_us)
-                thing = self.tracked(session_id)
+                tracked = self.tracked(session_id)
                 document, resumed = claim.document, claim.resumed
             else:
-                document, resumed = await store.find_session(self._db, session_id, user_id), True
-            if thing is None or thing.gone:
+                document, resumed = await queries.find_session(self._db, session_id, user_id), True
+            if tracked is None or tracked.gone:
                 continue  # it went while we waited: claim it anew
-            if thing.ended:
-                await self.ledger.saved(thing)
-                raise Conflict("session_ended", f"The session has ended ({thing.status}).")
+            if tracked.ended:
+                await self.ledger.saved(tracked)
+                raise Conflict("session_ended", f"The session has ended ({tracked.status}).")
             self.claims.refuse_if_closed()
-            self.engine.attach(thing, viewer, now_us)
-            self.goals.began(thing)
-            return Joined(thing, self._live_view(thing, document), resumed)
+            self.engine.attach(tracked, viewer, now_us)
+            self.goals.began(tracked)
+            return Joined(tracked, self._live_view(tracked, document), resumed)
 
-    def leave(self, viewer: Viewer, thing: TrackedSession, at_us: int) -> None:
+    def leave(self, viewer: Viewer, tracked: TrackedSession, at_us: int) -> None:
         """This connection tracks it no more since `at_us`."""
-        if viewer in thing.viewers:
-            self.engine.detach(thing, viewer, at_us)
+        if viewer in tracked.viewers:
+            self.engine.detach(tracked, viewer, at_us)
             self.ledger.wake()
 
     def set_paused(
-        self, thing: TrackedSession, paused: bool, at_us: int, *, by: Viewer | None = None
+        self, tracked: TrackedSession, paused: bool, at_us: int, *, by: Viewer | None = None
     ) -> Awaitable[None]:
         """Pause or resume a tracked session at once; wait for it to be stored, or do not:
         all viewers but the one that asked are told then."""
-        before = thing.status
+        before = tracked.status
         change = self.engine.pause if paused else self.engine.resume
-        change(thing, at_us)
+        change(tracked, at_us)
         type_: StatusMessage | None = None
-        if thing.status != before:
-            type_ = "paused" if thing.status == PAUSED else "resumed"
-        task = asyncio.create_task(self._tell_paused(thing, type_, by), context=Context())
+        if tracked.status != before:
+            type_ = "paused" if tracked.status == PAUSED else "resumed"
+        task = asyncio.create_task(self._tell_paused(tracked, type_, by), context=Context())
         self.keep(task)
         return asyncio.shield(task)
 
     async def _tell_paused(
-        self, thing: TrackedSession, type_: StatusMessage | None, by: Viewer | None
+        self, tracked: TrackedSession, type_: StatusMessage | None, by: Viewer | None
     ) -> None:
-        await self.ledger.saved(thing)
-        if thing.gone and thing.saved_revision < thing.revision:
+        await self.ledger.saved(tracked)
+        if tracked.gone and tracked.saved_revision < tracked.revision:
             raise taken_over()
         if type_ is not None:
-            tell(thing, status_text(type_, thing, self.clock), but=by)
+            tell(tracked, status_text(type_, tracked, self.clock), but=by)
 
     async def end_tracked(
-        self, thing: TrackedSession, status: str, *, by: Viewer | None = None
+        self, tracked: TrackedSession, status: str, *, by: Viewer | None = None
     ) -> Ended:
         """End a tracked session; returns it once that is stored.
 
         Whoever asked may go meanwhile: the end goes on, and all other viewers are told.
         """
-        self.engine.end(thing, status, self.clock.now_us())
-        return await self._endings.stored(thing, by=by)
+        self.engine.end(tracked, status, self.clock.now_us())
+        return await self._endings.stored(tracked, by=by)
 
     def forget_user(self, user_id: str) -> None:
         """They have left: track nothing of theirs, and close what they opened with 4404."""
-        for thing in list(self.engine.things.values()):
-            if thing.user_id == user_id:
-                self.ledger.lose(thing, "deleted")
-        self.hub.close_of(user_id, CloseCode.DELETED, "the user has left")
+        for tracked in list(self.engine.all_tracked.values()):
+            if tracked.user_id == user_id:
+                self.ledger.lose(tracked, "deleted")
+        self.registry.close_of(user_id, CloseCode.DELETED, "the user has left")
 
     # --- private ----------------------------------------------------------------------------
 
@@ -234,84 +234,90 @@ class SessionService:
         """The session as this process tracks it."""
         if not ObjectId.is_valid(session_id):
             return None
-        return self.engine.things.get(ObjectId(session_id))
+        return self.engine.all_tracked.get(ObjectId(session_id))
 
     def view(self, document: Document) -> SessionView:
         """The session as clients see it: never behind what its viewers were told."""
-        thing = self._counted(document)
-        if thing is not None:
-            return self._live_view(thing, document)
-        tracked = self.peers.others_track(document["owner"])
-        return view(document, now=self.now(), tracked=tracked)
+        tracked = self._counted(document)
+        if tracked is not None:
+            return self._live_view(tracked, document)
+        elsewhere = self.peers.others_track(document["owner"])
+        return view(document, now=self.now(), tracked=elsewhere)
 
     def known(self, document: Document) -> tuple[Document, bool]:
         """The document as memory knows it, which may be ahead of what is stored; and
         whether somebody tracks the session."""
-        thing = self._counted(document)
-        if thing is not None:
-            return {**document, **self._book.absolute(thing)}, thing.owned
+        tracked = self._counted(document)
+        if tracked is not None:
+            return {**document, **self._store.absolute(tracked)}, tracked.owned
         return document, self.peers.others_track(document["owner"])
 
     def _counted(self, document: Document) -> TrackedSession | None:
         """The session in memory, if that knows more of it than this document."""
-        thing = self.engine.things.get(document["_id"])
+        tracked = self.engine.all_tracked.get(document["_id"])
         ours = self._stamps.ours(document["stamp"])  # else it was taken, and we know it soon
-        return thing if thing is not None and ours and not thing.gone and not thing.ended else None
+        return (
+            tracked
+            if tracked is not None and ours and not tracked.gone and not tracked.ended
+            else None
+        )
 
-    async def _read(self, thing: TrackedSession) -> SessionView:
-        return self.view(await store.find_session(self._db, str(thing.thing_id), thing.user_id))
+    async def _read(self, tracked: TrackedSession) -> SessionView:
+        return self.view(
+            await queries.find_session(self._db, str(tracked.tracked_id), tracked.user_id)
+        )
 
-    def _live_view(self, thing: TrackedSession, document: Document) -> SessionView:
+    def _live_view(self, tracked: TrackedSession, document: Document) -> SessionView:
         """The session with the counters of memory, which are ahead of the stored ones."""
-        due_at_us = thing.meter.due_at_us
+        due_at_us = tracked.meter.due_at_us
         # Before the first second after a return is booked, the time away is known already.
-        known_us = thing.last_booked_us if due_at_us is None else due_at_us - SECOND_US
+        known_us = tracked.last_booked_us if due_at_us is None else due_at_us - SECOND_US
         live = {
             **document,
-            "elapsedSeconds": thing.elapsed,
-            "activeSeconds": thing.active,
-            "idleSeconds": thing.idle,
-            "tabSwitches": thing.tab_switches,
-            "status": thing.status,
+            "elapsedSeconds": tracked.elapsed,
+            "activeSeconds": tracked.active,
+            "idleSeconds": tracked.idle,
+            "tabSwitches": tracked.tab_switches,
+            "status": tracked.status,
             "lastBookedAt": (
                 document["lastBookedAt"] if known_us is None else self.clock.wall(known_us)
             ),
         }
-        return view(live, now=self.now(), tracked=thing.owned)
+        return view(live, now=self.now(), tracked=tracked.owned)
 
-    def _lost(self, thing: TrackedSession, loss: Loss) -> None:
+    def _lost(self, tracked: TrackedSession, loss: Loss) -> None:
         if loss == "deleted":
-            self.hub.lost(thing, CloseCode.DELETED, "the session was deleted")
+            self.registry.lost(tracked, CloseCode.DELETED, "the session was deleted")
         elif loss == "superseded":
-            text = Superseded(session_id=str(thing.thing_id)).text()
-            self.hub.lost(thing, CloseCode.TAKEN_OVER, "tracked elsewhere", text)
+            text = Superseded(session_id=str(tracked.tracked_id)).text()
+            self.registry.lost(tracked, CloseCode.TAKEN_OVER, "tracked elsewhere", text)
         else:
-            self.keep(asyncio.create_task(self._tell_ended(thing)))
+            self.keep(asyncio.create_task(self._tell_ended(tracked)))
 
     def _on_notice(self, notice: Notice) -> None:
         """Another process has done, or wants, something with a session of ours."""
-        thing = self.engine.things.get(notice.session_id)
-        if thing is None or thing.gone:
+        tracked = self.engine.all_tracked.get(notice.session_id)
+        if tracked is None or tracked.gone:
             return
-        if notice.what == "look" or thing.ended:
-            self.ledger.look(thing)
+        if notice.what == "look" or tracked.ended:
+            self.ledger.look(tracked)
         elif notice.what == "end":
-            self.keep(asyncio.create_task(self.end_tracked(thing, notice.value)))
+            self.keep(asyncio.create_task(self.end_tracked(tracked, notice.value)))
         elif notice.what == "retarget":
-            self.hub.retarget(thing, notice.value)
+            self.registry.retarget(tracked, notice.value)
         else:
-            self.set_paused(thing, notice.what == "pause", self.clock.now_us())
+            self.set_paused(tracked, notice.what == "pause", self.clock.now_us())
 
     def _look_at_paused(self) -> None:
         """Nothing falls due in a session that is paused: no write would tell that it was
         taken."""
-        for thing in self.engine.things.values():
-            if thing.status == PAUSED:
-                self.ledger.look(thing)
+        for tracked in self.engine.all_tracked.values():
+            if tracked.status == PAUSED:
+                self.ledger.look(tracked)
 
-    async def _tell_ended(self, thing: TrackedSession) -> None:
+    async def _tell_ended(self, tracked: TrackedSession) -> None:
         """Somebody else ended the session that our clients tracked."""
         try:
-            await self._endings.ended_elsewhere(thing)
+            await self._endings.ended_elsewhere(tracked)
         except NotFound:
-            self.hub.lost(thing, CloseCode.DELETED, "the session is gone")
+            self.registry.lost(tracked, CloseCode.DELETED, "the session is gone")

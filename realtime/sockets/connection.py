@@ -26,9 +26,9 @@ from realtime.engine.tracked import T, Tracked
 from realtime.protocol.client_messages import Activity, Auth, ClientMessage, Malformed, Ping
 from realtime.protocol.close_codes import CloseCode
 from realtime.protocol.server_messages import Error, Pong
-from realtime.sockets.registry import Hub
-from realtime.sockets.token_bucket import Allowance
-from realtime.sockets.transport import Wire
+from realtime.sockets.registry import Registry
+from realtime.sockets.token_bucket import TokenBucket
+from realtime.sockets.transport import SocketTransport
 
 MALFORMED_LIMIT = 10
 """Malformed messages in a row after which the connection is closed with 4400."""
@@ -41,19 +41,19 @@ INBOX_MESSAGES = 64
 log = structlog.get_logger(__name__)
 
 
-class Conversation(ABC, Generic[T]):
+class SocketConnection(ABC, Generic[T]):
     """A viewer (see `realtime.engine.tracked`) with a client behind it.
 
-    `member` is who counts as one in the hub.
+    `member` is who counts as one in the registry.
     """
 
     updates: Literal["tick", "change", "none"]
 
     def __init__(
         self,
-        wire: Wire,
+        wire: SocketTransport,
         *,
-        hub: Hub,
+        registry: Registry,
         member: str,
         engine: Engine[T],
         clock: Clock,
@@ -65,7 +65,7 @@ class Conversation(ABC, Generic[T]):
         self.push_count = wire.push_count
         self.cut = wire.cut
         self._wire = wire
-        self._hub = hub
+        self._registry = registry
         self._member = member
         self._engine = engine
         self._clock = clock
@@ -86,7 +86,7 @@ class Conversation(ABC, Generic[T]):
         self.hidden_since_us: int | None = None
         """When the user left the page, or None while the page is in front of the user."""
         self._malformed = 0
-        self._allowance = Allowance(FLOOD_BURST, FLOOD_PER_S, clock.now_us() / 1_000_000)
+        self._allowance = TokenBucket(FLOOD_BURST, FLOOD_PER_S, clock.now_us() / 1_000_000)
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._state: SocketState | None = None
         """As it is counted in the figures; None before it is opened and when it is gone."""
@@ -95,7 +95,7 @@ class Conversation(ABC, Generic[T]):
         """Serve the connection from now on, or turn it away."""
         self._wire.listen(self)
         self._enter("waiting")
-        refused = self._hub.admit(self, self._member)
+        refused = self._registry.admit(self, self._member)
         if refused is not None:
             self.close(refused, "too many connections")
             return
@@ -129,7 +129,7 @@ class Conversation(ABC, Generic[T]):
         """Whose token was given last; None if there was none."""
 
     @abstractmethod
-    def released(self, thing: Tracked, *, ended: bool) -> None: ...
+    def released(self, tracked: Tracked, *, ended: bool) -> None: ...
 
     # --- as a viewer ------------------------------------------------------------------
 
@@ -142,7 +142,7 @@ class Conversation(ABC, Generic[T]):
     def gone(self) -> None:
         self._leave()
         self._enter(None)
-        self._hub.dismiss(self, self._member)
+        self._registry.dismiss(self, self._member)
 
     def received(self, text: str) -> None:
         if self._left_us is not None:
@@ -244,11 +244,11 @@ class Conversation(ABC, Generic[T]):
 
     # --- helpers --------------------------------------------------------------------------
 
-    def _adopt(self, thing: T) -> None:
+    def _adopt(self, tracked: T) -> None:
         """Track this from now on, with the sign that was read while it was on its way."""
-        self._thing = thing
+        self._thing = tracked
         if self._sign_us is not None:
-            self._engine.activity(thing, self._sign_us)
+            self._engine.activity(tracked, self._sign_us)
             self._sign_us = None
 
     def _server_time(self) -> datetime:
@@ -274,7 +274,7 @@ class Conversation(ABC, Generic[T]):
 
     def _enter(self, state: SocketState | None) -> None:
         if state != self._state:
-            self._hub.figures.moved(self._state, state)
+            self._registry.figures.moved(self._state, state)
             self._state = state
 
     # --- timers -----------------------------------------------------------------------------

@@ -13,33 +13,34 @@ from typing import Any, Generic
 from models.base.compare_and_set import Stamps
 from realtime.engine.clock import Clock
 from realtime.engine.engine import Engine
-from realtime.engine.ledger import Book, Ledger, Loss
+from realtime.engine.ledger import Ledger, Loss
+from realtime.engine.store import Store
 from realtime.engine.ticker import Ticker
 from realtime.engine.tracked import T
 from realtime.protocol.close_codes import CloseCode
 from realtime.protocol.server_messages import Degraded, Recovered
-from realtime.sockets.registry import Hub
+from realtime.sockets.registry import Registry
 
 CLOSE_AFTER_S = 1.0
 """How long a stop waits for its close frames to leave."""
 
 
-class Counting(Generic[T]):
+class Pipeline(Generic[T]):
     def __init__(
         self,
-        book: Book[T],
+        store: Store[T],
         clock: Clock,
         stamps: Stamps,
-        hub: Hub,
+        registry: Registry,
         *,
         announce: Callable[[Iterable[T]], None],
         on_lost: Callable[[T, Loss], None],
     ) -> None:
         self.clock = clock
-        self.hub = hub
+        self.registry = registry
         self.engine: Engine[T] = Engine()
         self.ledger = Ledger(
-            self.engine, book, clock, stamps, on_lost=on_lost, on_trouble=self._trouble
+            self.engine, store, clock, stamps, on_lost=on_lost, on_trouble=self._trouble
         )
         self.ticker = Ticker(self.engine, self.ledger, clock, announce=announce)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -58,12 +59,12 @@ class Counting(Generic[T]):
             async with asyncio.timeout(within_s):
                 await let_go()
                 await self.ledger.drain()
-        unwritten = list(self.engine.things.values())
-        self.hub.close_all(CloseCode.RESTART, "the server restarts")
+        unwritten = list(self.engine.all_tracked.values())
+        self.registry.close_all(CloseCode.RESTART, "the server restarts")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_AFTER_S):
-                await self.hub.emptied()
-        self.hub.cut_all()
+                await self.registry.emptied()
+        self.registry.cut_all()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -79,4 +80,4 @@ class Counting(Generic[T]):
         """The database has stopped answering the ledger, or answers again."""
         kind = Degraded if begun else Recovered
         now = self.clock.wall(self.clock.now_us())
-        self.hub.push_all(kind(server_time=now).text())
+        self.registry.push_all(kind(server_time=now).text())

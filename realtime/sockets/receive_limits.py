@@ -11,7 +11,7 @@ Invariants:
 import asyncio
 from abc import abstractmethod
 
-from realtime.sockets.token_bucket import Allowance
+from realtime.sockets.token_bucket import TokenBucket
 
 READ_BYTES = 32 * 1024
 READ_WINDOW_S = 0.05
@@ -24,9 +24,9 @@ PIECES_AT_ONCE = 8
 """What is parsed of one peer before all others have their turn."""
 
 
-def shared_reading(now_s: float) -> Allowance:
+def shared_reading(now_s: float) -> TokenBucket:
     """Return what the connections that send much have in common, in bytes."""
-    return Allowance(2 * SHARED_BYTES_PER_S * READ_WINDOW_S, SHARED_BYTES_PER_S, now_s)
+    return TokenBucket(2 * SHARED_BYTES_PER_S * READ_WINDOW_S, SHARED_BYTES_PER_S, now_s)
 
 
 class PacedReader(asyncio.Protocol):
@@ -34,7 +34,7 @@ class PacedReader(asyncio.Protocol):
 
     _transport: asyncio.Transport | None
 
-    def __init__(self, shared: Allowance | None) -> None:
+    def __init__(self, shared: TokenBucket | None) -> None:
         """`shared` is what this connection has in common with others (`shared_reading`)."""
         self._loop = asyncio.get_running_loop()
         self._transport = None

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 from models.tokens.access_tokens import Identity
 from models.tokens.revocations import row_ids
 from realtime.engine.clock import Clock
-from realtime.engine.metrics import SocketFigures
+from realtime.engine.metrics import SocketMetrics
 from realtime.engine.tracked import Tracked, TrackedSession, Viewer
 from realtime.protocol.client_messages import MessageId
 from realtime.protocol.close_codes import CloseCode
@@ -58,9 +58,9 @@ class Room:
         return self._most is not None and self.taken >= self._most
 
 
-class Hub:
+class Registry:
     def __init__(self, *, max_per_user: int, max_in_all: int) -> None:
-        self.figures = SocketFigures()
+        self.figures = SocketMetrics()
         self._max_per_user = max_per_user
         self._max_in_all = max_in_all
         self._by_user: dict[str, set[Socket]] = {}
@@ -181,92 +181,96 @@ class Hub:
                 if not found:
                     self._by_row.pop(row_id, None)
 
-    def announce(self, things: Iterable[TrackedSession]) -> None:
+    def announce(self, batch: Iterable[TrackedSession]) -> None:
         """Tell the viewers of these things what was booked."""
-        for thing in things:
-            changed, thing.state_changed = thing.state_changed, False
+        for tracked in batch:
+            changed, tracked.state_changed = tracked.state_changed, False
             tick = state = None
-            for viewer in thing.viewers:
+            for viewer in tracked.viewers:
                 if viewer.updates == "tick":
-                    tick = tick or count_text("tick", thing)
+                    tick = tick or count_text("tick", tracked)
                     viewer.push_count(tick)
                 elif changed and viewer.updates == "change":
-                    state = state or count_text("state", thing)
+                    state = state or count_text("state", tracked)
                     viewer.push_count(state)
-            self._tell_target(thing)
+            self._tell_target(tracked)
 
-    def retarget(self, thing: TrackedSession, target_minutes: float) -> None:
+    def retarget(self, tracked: TrackedSession, target_minutes: float) -> None:
         """Give a session another target, which it may have reached already."""
-        thing.target_minutes = target_minutes
-        if not thing.ended:
-            self._tell_target(thing)
+        tracked.target_minutes = target_minutes
+        if not tracked.ended:
+            self._tell_target(tracked)
 
     @staticmethod
-    def _tell_target(thing: TrackedSession) -> None:
-        if thing.reaches_target():
-            tell(thing, TargetReached(**counts(thing)).text())
+    def _tell_target(tracked: TrackedSession) -> None:
+        if tracked.reaches_target():
+            tell(tracked, TargetReached(**counts(tracked)).text())
 
     @staticmethod
-    def ended(thing: Tracked, text: str, *, but: Collection[Viewer] = ()) -> None:
+    def ended(tracked: Tracked, text: str, *, but: Collection[Viewer] = ()) -> None:
         """Let every viewer go, and tell the end to all but those who get their own answer."""
-        viewers, thing.viewers = thing.viewers, set()
+        viewers, tracked.viewers = tracked.viewers, set()
         for viewer in viewers:
-            viewer.released(thing, ended=True)
+            viewer.released(tracked, ended=True)
             if viewer not in but:
                 viewer.push(text)
 
     @staticmethod
-    def lost(thing: Tracked, code: CloseCode, reason: str, text: str | None = None) -> None:
+    def lost(tracked: Tracked, code: CloseCode, reason: str, text: str | None = None) -> None:
         """Let every viewer go and close it."""
-        viewers, thing.viewers = thing.viewers, set()
+        viewers, tracked.viewers = tracked.viewers, set()
         for viewer in viewers:
-            viewer.released(thing, ended=True)
+            viewer.released(tracked, ended=True)
             if text is not None:
                 viewer.push(text)
             viewer.close(code, reason)
 
 
-def tell(thing: Tracked, text: str, *, but: Viewer | None = None) -> None:
+def tell(tracked: Tracked, text: str, *, but: Viewer | None = None) -> None:
     """Push to the viewers of a thing, all or all but one."""
-    for viewer in thing.viewers:
+    for viewer in tracked.viewers:
         if viewer is not but:
             viewer.push(text)
 
 
-def counts(thing: TrackedSession) -> dict[str, Any]:
+def counts(tracked: TrackedSession) -> dict[str, Any]:
     """The counters of a tracked session as fields of a message."""
     return {
-        "session_id": str(thing.thing_id),
-        "elapsed_seconds": thing.elapsed,
-        "active_seconds": thing.active,
-        "idle_seconds": thing.idle,
-        "tab_switches": thing.tab_switches,
+        "session_id": str(tracked.tracked_id),
+        "elapsed_seconds": tracked.elapsed,
+        "active_seconds": tracked.active,
+        "idle_seconds": tracked.idle,
+        "tab_switches": tracked.tab_switches,
     }
 
 
 def status_text(
     type_: StatusMessage,
-    thing: TrackedSession,
+    tracked: TrackedSession,
     clock: Clock,
     id_: MessageId | None = None,
 ) -> str:
     """The message `paused` or `resumed`."""
     now_us = clock.now_us()
-    fields = {"id": id_, **counts(thing), "server_time": clock.wall(now_us)}
+    fields = {"id": id_, **counts(tracked), "server_time": clock.wall(now_us)}
     if type_ == "paused":
         return Paused(**fields).text()
-    return Resumed(**fields, next_second_in_ms=thing.next_second_in_ms(now_us)).text()
+    return Resumed(**fields, next_second_in_ms=tracked.next_second_in_ms(now_us)).text()
 
 
-def count_text(type_: Literal["tick", "state"], thing: TrackedSession) -> str:
+def count_text(type_: Literal["tick", "state"], tracked: TrackedSession) -> str:
     return count_message(
         type_,
-        session_id=str(thing.thing_id),
-        active_seconds=thing.active,
-        idle_seconds=thing.idle,
-        tab_switches=thing.tab_switches,
-        idle=thing.idle_now,
+        session_id=str(tracked.tracked_id),
+        active_seconds=tracked.active,
+        idle_seconds=tracked.idle,
+        tab_switches=tracked.tab_switches,
+        idle=tracked.idle_now,
         focus_score=score_points(
-            thing.elapsed, thing.active, thing.idle, thing.tab_switches, thing.target_minutes
+            tracked.elapsed,
+            tracked.active,
+            tracked.idle,
+            tracked.tab_switches,
+            tracked.target_minutes,
         ),
     )

@@ -1,7 +1,7 @@
 """How often something may happen: so many times at once, so many a second after that. Pure."""
 
 
-class Allowance:
+class TokenBucket:
     """A bucket of tokens that refills steadily. The time is an argument, in seconds."""
 
     __slots__ = ("_at_s", "_left", "_most", "_per_s")

@@ -30,10 +30,10 @@ from websockets.frames import Frame, Opcode, apply_mask  # type: ignore[attr-def
 from websockets.protocol import SEND_EOF, Side, State
 from websockets.protocol import Protocol as Framing
 
-from realtime.engine.metrics import LOST, ClosedBy, SocketFigures
+from realtime.engine.metrics import LOST, ClosedBy, SocketMetrics
 from realtime.protocol.close_codes import CloseCode
 from realtime.sockets.receive_limits import PacedReader
-from realtime.sockets.token_bucket import Allowance
+from realtime.sockets.token_bucket import TokenBucket
 
 MAX_MESSAGE_BYTES = 16 * 1024
 PING_EVERY_S = 10.0
@@ -87,11 +87,11 @@ class Frames(Framing):
         super().recv_frame(frame)
 
 
-class Wire(PacedReader):
+class SocketTransport(PacedReader):
     """One connection, after its handshake; `connection_id` names it in the logs."""
 
     def __init__(
-        self, connection_id: str, figures: SocketFigures, shared: Allowance | None = None
+        self, connection_id: str, figures: SocketMetrics, shared: TokenBucket | None = None
     ) -> None:
         """`shared` is what connections that send much have in common."""
         super().__init__(shared)
@@ -111,7 +111,7 @@ class Wire(PacedReader):
         self._pinged_s: float | None = None
         self._texts = TEXTS_AT_ONCE
         self._texts_s = self._window_s
-        self._frames = Allowance(FRAMES_AT_ONCE, FRAMES_PER_S, self._window_s)
+        self._frames = TokenBucket(FRAMES_AT_ONCE, FRAMES_PER_S, self._window_s)
         self._beat: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._full = False

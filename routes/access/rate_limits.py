@@ -30,7 +30,7 @@ CALLER = "caller"
 ADDRESS = "caller_address"
 
 
-class Callers(RateLimiterStoreABC):
+class RateLimitStore(RateLimiterStoreABC):
     """When each caller's allowance is whole again; those unheard of for longest are forgotten."""
 
     def __init__(self, most: int = MAX_CALLERS) -> None:
@@ -65,7 +65,7 @@ def install_rate_limits(
     RateLimiter(
         app,
         key_function=_caller,
-        store=Callers(),
+        store=RateLimitStore(),
         default_limits=[
             RateLimit(per_minute, PERIOD),  # the first of a period is told in `RateLimit-…`
             RateLimit(of_address_per_minute, PERIOD, key_function=_all_of_address),

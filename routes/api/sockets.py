@@ -18,8 +18,8 @@ from models.tokens.access_tokens import Identity
 from realtime.pageviews.socket import PageSocket, Visiting
 from realtime.protocol.close_codes import CloseCode
 from realtime.sessions.socket import SessionSocket
-from realtime.sockets.registry import Hub
-from realtime.sockets.transport import Wire
+from realtime.sockets.registry import Registry
+from realtime.sockets.transport import SocketTransport
 from routes.access.visitor_cookie import presented_visitor, visitor_cookie
 from routes.http.client_address import network_of
 from routes.http.error_codes import CODES
@@ -52,7 +52,7 @@ def offered_token(socket: Websocket) -> str | None:
 async def session_socket() -> None:
     socket: Websocket = websocket._get_current_object()  # type: ignore[attr-defined]
     await services().tokens.learn_key(offered_token(socket))
-    wire = await accepted(socket, services().tracking.hub)
+    wire = await accepted(socket, services().tracking.registry)
     if wire is None:
         return
     try:
@@ -74,7 +74,7 @@ async def page_socket() -> None:
     by_cookie = presented is not None and presented.by_cookie
     cookie = {} if by_cookie else {"Set-Cookie": visitor_cookie(socket, key)}
     await services().tokens.learn_key(offered_token(socket))
-    wire = await accepted(socket, services().pages.hub, cookie)
+    wire = await accepted(socket, services().pages.registry, cookie)
     if wire is None:
         return
     identity = None
@@ -91,9 +91,9 @@ async def page_socket() -> None:
 
 
 async def accepted(
-    socket: Websocket, hub: Hub, headers: dict[str, str] | None = None
-) -> Wire | None:
-    """The connection, ours from now on and one of this hub's; None if its origin may not
+    socket: Websocket, registry: Registry, headers: dict[str, str] | None = None
+) -> SocketTransport | None:
+    """The connection, ours from now on and one of this registry's; None if its origin may not
     have it."""
     connection_id = id_for(socket.headers)
     bind_contextvars(connection=connection_id)
@@ -102,7 +102,7 @@ async def accepted(
         headers={**(headers or {}), REQUEST_ID_HEADER: connection_id},
         subprotocol=SUBPROTOCOL if wanted else None,
     )
-    wire = Wire(connection_id, hub.figures, hub.reading)
+    wire = SocketTransport(connection_id, registry.figures, registry.reading)
     services().take_over(wire)  # nothing may be awaited between the two
     log.debug("socket_opened", route=socket.path)
     if services().origins.admits(socket):

@@ -33,7 +33,7 @@ Answer = TypeVar("Answer", bound=Response | WerkzeugResponse)
 log = structlog.get_logger(__name__)
 
 
-class RequestFigures:
+class RequestMetrics:
     """Requests since the start, by method and route."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ def id_for(headers: Headers) -> str:
 
 
 async def observed(
-    figures: RequestFigures, asked: Request, handle: Callable[[Request], Awaitable[Answer]]
+    figures: RequestMetrics, asked: Request, handle: Callable[[Request], Awaitable[Answer]]
 ) -> Answer:
     """The answer of `handle`, noted; what is logged in this task meanwhile carries the id.
 

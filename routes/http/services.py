@@ -8,8 +8,8 @@ from typing import Protocol, cast
 from quart import Quart, Request, current_app
 
 from models.accounts.idempotency_keys import IdempotencyKeys
-from models.accounts.login_throttle import Attempts
-from models.accounts.service import Accounts
+from models.accounts.login_throttle import LoginThrottle
+from models.accounts.service import AccountService
 from models.admin.dashboard import Dashboard
 from models.base.schema_types import WireModel
 from models.page_statistics.statistics import PageStats
@@ -19,15 +19,15 @@ from models.pageviews.coefficients import Coefficients
 from models.pageviews.storage_budgets import StorageBudget
 from models.pageviews.visitors import VisitorKeys
 from models.privacy.export import Exports
-from models.study.service import Learning
+from models.study.service import StudyService
 from models.tokens.access_tokens import TokenAuthority
-from realtime.cluster.account_deletion import Leavers
-from realtime.cluster.revocation_listener import SignOuts
-from realtime.pageviews.tracking import PageService
-from realtime.sessions.service import SessionRecords
+from realtime.cluster.account_deletion import AccountDeletions
+from realtime.cluster.revocation_listener import RevocationListener
+from realtime.pageviews.tracking import PageViewTracking
+from realtime.sessions.service import SessionService
 from realtime.sessions.socket import SocketSettings
-from realtime.sessions.tracking import SessionService
-from realtime.sockets.transport import Wire
+from realtime.sessions.tracking import SessionTracking
+from realtime.sockets.transport import SocketTransport
 from routes.http.cors import Origins
 from routes.http.reporting import Reporting
 
@@ -63,17 +63,17 @@ class ReadMetrics(Protocol):
 class Services:
     """Everything a handler needs; `now` gives aware UTC datetimes."""
 
-    accounts: Accounts
-    attempts: Attempts
+    accounts: AccountService
+    attempts: LoginThrottle
     tokens: TokenAuthority
-    tracking: SessionService
-    sessions: SessionRecords
+    tracking: SessionTracking
+    sessions: SessionService
     sockets: SocketSettings
-    pages: PageService
+    pages: PageViewTracking
     visitor_keys: VisitorKeys
     reporting: Reporting
     dashboard: Dashboard
-    learning: Learning
+    learning: StudyService
     beacons: Beacons
     budget: StorageBudget
     idempotency: IdempotencyKeys
@@ -81,12 +81,12 @@ class Services:
     page_stats: PageStats
     visitor_stats: VisitorStats
     exports: Exports
-    leavers: Leavers
-    sign_outs: SignOuts
+    leavers: AccountDeletions
+    sign_outs: RevocationListener
     health: HealthChecks
     metrics: ReadMetrics
     origins: Origins
-    take_over: Callable[[Wire], None]
+    take_over: Callable[[SocketTransport], None]
     """Gives a wire the connection of the WebSocket that was accepted just now."""
     now: Callable[[], datetime] = utc_now
 

@@ -24,7 +24,7 @@ from models.base.errors import Forbidden, Unauthorized
 from routes.access.authentication import bearer_token
 from routes.http.client_address import parse_address
 from routes.http.services import services
-from routes.monitoring.process_metrics import ProcessFigures
+from routes.monitoring.process_metrics import ProcessMetrics
 
 LOCALHOST = re.compile(r"localhost(:\d+)?", re.IGNORECASE)
 FORWARDING = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
@@ -44,7 +44,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         for collector in collectors:
             self._registry.register(collector)
-        self._registry.register(ProcessFigures())
+        self._registry.register(ProcessMetrics())
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
 

@@ -14,9 +14,9 @@ from quart_schema import document_response, tag_blueprint
 
 from models.base.driver_errors import StatementRefused, StorageUnavailable, answered_within
 from models.base.schema_types import WireModel
-from realtime.cluster.revocation_listener import SignOuts
-from realtime.pageviews.tracking import PageService
-from realtime.sessions.tracking import SessionService
+from realtime.cluster.revocation_listener import RevocationListener
+from realtime.pageviews.tracking import PageViewTracking
+from realtime.sessions.tracking import SessionTracking
 from routes.http.bodies import answer
 from routes.http.error_codes import document_problems
 from routes.http.services import services
@@ -87,9 +87,9 @@ class Probe(WireModel):
 class HealthCheck:
     version: str
     database: Pinged
-    tracking: SessionService
-    pages: PageService
-    sign_outs: SignOuts
+    tracking: SessionTracking
+    pages: PageViewTracking
+    sign_outs: RevocationListener
     disk: "DiskWatch"
 
     async def __call__(self) -> Health:
@@ -107,7 +107,7 @@ class HealthCheck:
             disk=self.disk.health(),
             tracked_sessions=tracking.tracked_count,
             viewed_pages=pages.tracked_count,
-            sockets=len(tracking.hub) + len(pages.hub),
+            sockets=len(tracking.registry) + len(pages.registry),
             tasks=len(asyncio.all_tasks()),
             tick_lag_ms=round(tracking.ticker.lag_ms, 2),
             flush_ms=round(tracking.ledger.figures.last_flush_ms, 2),

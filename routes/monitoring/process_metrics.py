@@ -23,7 +23,7 @@ DESCRIPTORS = Path("/proc/self/fd")
 MEMORY = Path("/proc/self/statm")
 
 
-class ProcessFigures(Collector):
+class ProcessMetrics(Collector):
     def __init__(self) -> None:
         self._started_s = time.time()
 

@@ -20,13 +20,13 @@ from prometheus_client.registry import Collector
 
 from models.pageviews.storage_budgets import Kind, StorageBudget
 from realtime.engine.metrics import OTHER, ClosedBy, Histogram, SocketState
-from realtime.pageviews.page_limit import PageNames
+from realtime.pageviews.page_limit import PageLimit
 from realtime.protocol.close_codes import CloseCode
-from realtime.sockets.pipeline import Counting
-from routes.http.request_metrics import RequestFigures
+from realtime.sockets.pipeline import Pipeline
+from routes.http.request_metrics import RequestMetrics
 from routes.monitoring.health import DatabaseWatch, DiskWatch
 
-Kinds = Mapping[str, Counting[Any]]
+Kinds = Mapping[str, Pipeline[Any]]
 """What is counted, by its label `kind`."""
 
 
@@ -34,16 +34,16 @@ class Strangers(NamedTuple):
     """What is known of what strangers make the server store."""
 
     budget: StorageBudget
-    names: PageNames
+    names: PageLimit
     disk: DiskWatch
 
 
-class Exposition(Collector):
+class MetricsCollector(Collector):
     def __init__(
         self,
         version: str,
         kinds: Kinds,
-        requests: RequestFigures,
+        requests: RequestMetrics,
         database: DatabaseWatch,
         strangers: Strangers | None = None,
     ) -> None:
@@ -76,7 +76,7 @@ class Exposition(Collector):
         for kind, counting in self._kinds.items():
             running = counting.engine.counting_count
             tracked.add_metric((kind, "counting"), running)
-            tracked.add_metric((kind, "held"), len(counting.engine.things) - running)
+            tracked.add_metric((kind, "held"), len(counting.engine.all_tracked) - running)
             _add(lag, (kind,), counting.ticker.lags)
         return iter((tracked, lag))
 
@@ -128,7 +128,7 @@ class Exposition(Collector):
         # A rate needs the zero before the first one.
         ours: dict[tuple[ClosedBy, int], int] = {("server", int(code)): 0 for code in CloseCode}
         for kind, counting in self._kinds.items():
-            figures = counting.hub.figures
+            figures = counting.registry.figures
             for state in get_args(SocketState):
                 sockets.add_metric((kind, state), figures.by_state[state])
             for (by, code), count in (ours | dict(figures.closes)).items():

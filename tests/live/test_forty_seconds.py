@@ -10,10 +10,10 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models.sessions.queries import find_session
 from models.sessions.session import NewSession
-from models.study.service import Learning
+from models.study.service import StudyService
 from realtime.engine.clock import ManualClock
-from realtime.sessions.service import SessionRecords
-from realtime.sessions.tracking import SessionService
+from realtime.sessions.service import SessionService
+from realtime.sessions.tracking import SessionTracking
 from scoring.focus import focus_score
 from tests.support.live_server import LiveServer
 from tests.support.socket_client import connected, new_session, stored
@@ -66,10 +66,10 @@ async def test_in_real_time_over_a_real_socket(live_server: LiveServer) -> None:
 async def test_with_a_fake_clock_exactly() -> None:
     clock = ManualClock(7_000_123_456, datetime(2026, 3, 1, 12, tzinfo=UTC))
     db: AsyncIOMotorDatabase[dict[str, Any]] = AsyncMongoMockClient(tz_aware=True)["focusup"]
-    service = SessionService(
-        db, clock, idle_after_s=15, max_sockets_per_user=1, max_sockets=1, learning=Learning(db)
+    service = SessionTracking(
+        db, clock, idle_after_s=15, max_sockets_per_user=1, max_sockets=1, learning=StudyService(db)
     )  # never started: this test is the ticker
-    created = await SessionRecords(db, service, Learning(db)).create(
+    created = await SessionService(db, service, StudyService(db)).create(
         "ada", NewSession(target_minutes=1)
     )
     viewer = Tab()
@@ -77,14 +77,14 @@ async def test_with_a_fake_clock_exactly() -> None:
     for step in range(1, 401):
         now_us = clock.advance_s(0.1)
         if step % 10 == 0 and (step <= 100 or step >= 300):
-            service.engine.activity(joined.thing, now_us)
+            service.engine.activity(joined.tracked, now_us)
         if step in {100, 150}:
-            service.engine.tab_switch(joined.thing, now_us)
+            service.engine.tab_switch(joined.tracked, now_us)
         service.ticker.turn(now_us)
         if step % 5 == 0:
             await service.ledger.flush()
     flushing = asyncio.create_task(service.ledger.run())
-    session = (await service.end_tracked(joined.thing, "completed")).session
+    session = (await service.end_tracked(joined.tracked, "completed")).session
     flushing.cancel()
     assert (session.elapsed_seconds, session.active_seconds, session.idle_seconds) == (40, 35, 5)
     assert (session.tab_switches, session.paused_seconds, session.away_seconds) == (2, 0, 0)

@@ -16,7 +16,7 @@ from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorClient
 
 from models.page_statistics.rollup_job import Periods
-from models.privacy.deletions import SETTLED_AFTER, Departures
+from models.privacy.deletions import SETTLED_AFTER, Deletions
 from models.sessions.queries import new_id
 from models.sessions.session import NewSession, ended_fields, new_document
 from models.tokens.access_tokens import Identity
@@ -352,7 +352,7 @@ def test_a_removal_that_was_cut_off_is_finished(tmp_path: Path) -> None:
 
         async def begin() -> None:
             client: AsyncIOMotorClient[Any] = AsyncIOMotorClient(server.mongodb_uri)
-            departures = Departures(client[NAME], SECRET, 3600)
+            departures = Deletions(client[NAME], SECRET, 3600)
             await departures.begin(identity, now - SETTLED_AFTER, had_account=True)
             client.close()
 

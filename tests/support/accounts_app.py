@@ -9,13 +9,13 @@ from argon2 import PasswordHasher
 from motor.motor_asyncio import AsyncIOMotorDatabase
 from quart import Quart
 
-from models.accounts.login_throttle import Attempts
+from models.accounts.login_throttle import LoginThrottle
 from models.accounts.passwords import PasswordHashes
-from models.accounts.service import Accounts
+from models.accounts.service import AccountService
 from models.pageviews.storage_budgets import StorageBudget
 from models.tokens.access_tokens import TokenAuthority
 from models.tokens.revocations import Revocations
-from realtime.cluster.revocation_listener import SignOuts
+from realtime.cluster.revocation_listener import RevocationListener
 from routes.api import auth
 from routes.docs.answer_examples import EXAMPLES
 from routes.docs.asyncapi_html import install_socket_page
@@ -49,9 +49,9 @@ def cheap_hasher() -> PasswordHasher:
     return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
-def accounts_of(db: AsyncIOMotorDatabase[dict[str, Any]]) -> Accounts:
+def accounts_of(db: AsyncIOMotorDatabase[dict[str, Any]]) -> AccountService:
     tokens = TokenAuthority(SECRET, ACCESS_TTL_S)
-    return Accounts(db, tokens, REFRESH_TTL_S, PasswordHashes(cheap_hasher()))
+    return AccountService(db, tokens, REFRESH_TTL_S, PasswordHashes(cheap_hasher()))
 
 
 def accounts_app(db: AsyncIOMotorDatabase[dict[str, Any]], clock: FakeClock) -> Quart:
@@ -60,13 +60,13 @@ def accounts_app(db: AsyncIOMotorDatabase[dict[str, Any]], clock: FakeClock) -> 
     tokens = TokenAuthority(SECRET, ACCESS_TTL_S, is_revoked=revocations.is_revoked)
     given: dict[str, Any] = {
         "accounts": accounts_of(db),
-        "attempts": Attempts(db, SECRET, per_address=PER_ADDRESS),
+        "attempts": LoginThrottle(db, SECRET, per_address=PER_ADDRESS),
         "reporting": SimpleNamespace(proxies=TrustedProxies()),
         "tokens": tokens,
         "budget": StorageBudget(
             bytes_of_address=1e9, bytes_in_all=1e9, views_per_minute=60, clock_s=lambda: 0.0
         ),
-        "sign_outs": SignOuts(revocations, (), clock),
+        "sign_outs": RevocationListener(revocations, (), clock),
         "now": clock,
     }
     # The accounts ask for nothing else of the house.

@@ -11,14 +11,14 @@ from hypercorn.config import Config
 from quart import Quart, websocket
 
 from focusup.asgi import hypercorn_hooks
-from realtime.engine.metrics import SocketFigures
-from realtime.sockets.transport import Wire
+from realtime.engine.metrics import SocketMetrics
+from realtime.sockets.transport import SocketTransport
 
 
 class Echo:
     """A listener that says what it hears."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: SocketTransport) -> None:
         self._wire = wire
 
     def received(self, text: str) -> None:
@@ -34,7 +34,7 @@ def application() -> Quart:
     @app.websocket("/")
     async def echo() -> None:
         await websocket.accept()
-        wire = Wire("echo", SocketFigures())
+        wire = SocketTransport("echo", SocketMetrics())
         hypercorn_hooks.take_over(wire)
         wire.listen(Echo(wire))
 

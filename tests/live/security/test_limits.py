@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from focusup.cli import main
 from models.accounts.login_throttle import FREE, WAITS_S
-from routes.access.rate_limits import PERIOD, Callers
+from routes.access.rate_limits import PERIOD, RateLimitStore
 from tests.support.database_server import Database
 from tests.support.live_server import LiveServer, running_server
 from tests.support.socket_client import connected, new_session
@@ -293,7 +293,7 @@ def test_preflights_are_not_counted(here: Place, user: str) -> None:
 
 
 async def test_a_clock_that_is_set_back_keeps_nobody_out() -> None:
-    callers, now = Callers(), datetime.now(UTC)
+    callers, now = RateLimitStore(), datetime.now(UTC)
     await callers.set("endpoint\0somebody", now + timedelta(hours=1))
     assert await callers.get("endpoint\0somebody", now) == now
     await callers.set("endpoint\0somebody", now + PERIOD)

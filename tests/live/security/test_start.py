@@ -12,11 +12,11 @@ from focusup.app import create_app, prepare
 from focusup.database import OpenedDatabase, open_database
 from focusup.settings import Settings
 from models.base.errors import StorageUnavailable
-from models.privacy.deletions import Departures
+from models.privacy.deletions import Deletions
 from models.tokens.access_tokens import TokenAuthority
 from models.tokens.revocations import Revocations, revoke_logins
 from realtime.cluster import revocation_listener
-from realtime.cluster.revocation_listener import SignOuts
+from realtime.cluster.revocation_listener import RevocationListener
 from routes.http.services import KEY
 from tests.support.database_programs import until
 from tests.support.server import SECRET
@@ -66,8 +66,8 @@ async def test_it_is_read_though_those_who_left_are_not(
     async def later(_: object) -> None:
         """What follows the start is not what is looked at."""
 
-    monkeypatch.setattr(Departures, "read_new", unavailable)
-    monkeypatch.setattr(SignOuts, "run", later)
+    monkeypatch.setattr(Deletions, "read_new", unavailable)
+    monkeypatch.setattr(RevocationListener, "run", later)
     bearer = await signed_out(database)
     async with started(database) as client:
         assert await status(client, "/api/auth/me", bearer) == 401

@@ -11,7 +11,7 @@ from focusup.asgi.admission import (
     PER_S,
     Admission,
 )
-from realtime.sockets.token_bucket import Allowance
+from realtime.sockets.token_bucket import TokenBucket
 from routes.http.client_address import TrustedProxies
 
 PEER, PROXY = "203.0.113.7", "10.0.0.1"
@@ -23,7 +23,7 @@ def admission(*, per_minute: float = 600) -> Admission:
 
 def wait_s(
     of: Admission,
-    own: Allowance | None,
+    own: TokenBucket | None,
     now_s: float,
     *,
     peer: str = PEER,

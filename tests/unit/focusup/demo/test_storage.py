@@ -27,7 +27,7 @@ from models.page_statistics.reports import PagesQuery, PagesReport
 from models.page_statistics.rollup_job import Periods
 from models.page_statistics.statistics import FRESH_FOR, PageStats
 from models.pageviews import page_view
-from models.privacy.deletions import Departures
+from models.privacy.deletions import Deletions
 from models.privacy.erasure import remove_person
 from tests.support.embedded import embedded_database
 from tests.support.study import past_session
@@ -82,8 +82,8 @@ async def make(db: Database, *, seed: int = 1, email: str = EMAIL) -> Made:
     )
 
 
-def gone(db: Database) -> Departures:
-    return Departures(db, SECRET, 3600)
+def gone(db: Database) -> Deletions:
+    return Deletions(db, SECRET, 3600)
 
 
 async def everything(db: Database) -> dict[str, list[Any]]:

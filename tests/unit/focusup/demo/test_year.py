@@ -12,7 +12,7 @@ from focusup.demo.year import first_day, goals_of, sessions_of
 from models.sessions.idle_modes import idle_after_s
 from models.sessions.session import paused_and_away, score_fields, view
 from models.sessions.timeline import counts_in, paused_us_in
-from models.study.day_summary import NO_DATES, Studied, lived_of
+from models.study.day_summary import NO_DATES, DaySummary, lived_of
 from scoring.local_days import date_of, instant_us
 from scoring.streaks import counted_days, streaks
 from scoring.study_days import tally
@@ -86,7 +86,7 @@ def assert_study_goes_on_all_year(sessions: list[dict[str, Any]], now: datetime)
     assert sessions[0]["createdAt"] >= first_day(now) > now - timedelta(days=YEAR_DAYS)
     statuses = {each["status"] for each in sessions}
     assert statuses == {"completed", "abandoned", "cancelled"}
-    studied = Studied()
+    studied = DaySummary()
     studied.add_days(tally(map(lived_of, sessions)), NO_DATES)
     today = date_of(instant_us(now), ZONE)
     days = counted_days(studied.marks.values(), goals_of(now), ZONE)

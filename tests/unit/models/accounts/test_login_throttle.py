@@ -17,7 +17,7 @@ from models.accounts.login_throttle import (
     LONGEST_S,
     PERIOD_S,
     WAITS_S,
-    Attempts,
+    LoginThrottle,
 )
 from models.base.database import Database
 from models.base.errors import TooMany
@@ -40,15 +40,15 @@ async def db(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Da
 
 
 @pytest.fixture
-def attempts(db: Database) -> Attempts:
-    return Attempts(db, SECRET, per_address=PER_ADDRESS)
+def attempts(db: Database) -> LoginThrottle:
+    return LoginThrottle(db, SECRET, per_address=PER_ADDRESS)
 
 
 def after(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-async def wait_of(attempts: Attempts, network: str, account: str, now: datetime) -> float:
+async def wait_of(attempts: LoginThrottle, network: str, account: str, now: datetime) -> float:
     """How long a guess that is refused has to wait, in seconds; 0 if it passes."""
     try:
         await attempts.guess(network, account, now)
@@ -57,7 +57,7 @@ async def wait_of(attempts: Attempts, network: str, account: str, now: datetime)
     return 0
 
 
-async def test_waits_double_up_to_a_quarter_of_an_hour(attempts: Attempts) -> None:
+async def test_waits_double_up_to_a_quarter_of_an_hour(attempts: LoginThrottle) -> None:
     for _ in range(FREE):
         assert await wait_of(attempts, HERE, ADA, NOW) == 0
     at_s, waits = 0.0, []
@@ -69,7 +69,7 @@ async def test_waits_double_up_to_a_quarter_of_an_hour(attempts: Attempts) -> No
     assert waits == [*WAITS_S, *[LONGEST_S] * 3]
 
 
-async def test_a_refused_guess_makes_nobody_wait_longer(attempts: Attempts) -> None:
+async def test_a_refused_guess_makes_nobody_wait_longer(attempts: LoginThrottle) -> None:
     for _ in range(FREE):
         await attempts.guess(HERE, ADA, NOW)
     for _ in range(200):
@@ -78,7 +78,7 @@ async def test_a_refused_guess_makes_nobody_wait_longer(attempts: Attempts) -> N
     assert await wait_of(attempts, HERE, GRACE, after(WAITS_S[0])) == 0  # nor did the address pay
 
 
-async def test_nobody_elsewhere_is_kept_out(attempts: Attempts) -> None:
+async def test_nobody_elsewhere_is_kept_out(attempts: LoginThrottle) -> None:
     for _ in range(FREE):
         await attempts.guess(HERE, ADA, NOW)
     assert await wait_of(attempts, HERE, ADA, NOW) == WAITS_S[0]
@@ -87,7 +87,7 @@ async def test_nobody_elsewhere_is_kept_out(attempts: Attempts) -> None:
 
 
 async def test_an_address_has_so_many_guesses_at_all_accounts_together(
-    attempts: Attempts,
+    attempts: LoginThrottle,
 ) -> None:
     for each in range(PER_ADDRESS):
         assert await wait_of(attempts, HERE, f"{each}@example.com", NOW) == 0
@@ -101,7 +101,7 @@ async def test_an_address_has_so_many_guesses_at_all_accounts_together(
     assert await wait_of(attempts, HERE, ADA, after(10 * module.PERIOD_S)) == every_s
 
 
-async def test_a_right_password_costs_nothing(attempts: Attempts) -> None:
+async def test_a_right_password_costs_nothing(attempts: LoginThrottle) -> None:
     for _ in range(LOGINS // 2):
         await attempts.was_right(await attempts.guess(HERE, ADA, NOW))
     for _ in range(FREE - 1):
@@ -112,7 +112,7 @@ async def test_a_right_password_costs_nothing(attempts: Attempts) -> None:
     assert await wait_of(attempts, HERE, ADA, NOW) == WAITS_S[0]
 
 
-async def test_right_passwords_of_one_account_are_limited_too(attempts: Attempts) -> None:
+async def test_right_passwords_of_one_account_are_limited_too(attempts: LoginThrottle) -> None:
     """Each costs a hash, for which others wait."""
     for _ in range(LOGINS):
         await attempts.was_right(await attempts.guess(HERE, ADA, NOW))
@@ -124,7 +124,7 @@ async def test_right_passwords_of_one_account_are_limited_too(attempts: Attempts
     assert await wait_of(attempts, HERE, ADA, NOW + timedelta(seconds=every_s)) == every_s
 
 
-async def test_what_was_not_judged_was_no_guess(attempts: Attempts) -> None:
+async def test_what_was_not_judged_was_no_guess(attempts: LoginThrottle) -> None:
     for _ in range(5 * PER_ADDRESS):
         await attempts.was_not_judged(await attempts.guess(HERE, ADA, NOW), NOW)
     for _ in range(FREE):
@@ -132,7 +132,7 @@ async def test_what_was_not_judged_was_no_guess(attempts: Attempts) -> None:
     assert await wait_of(attempts, HERE, ADA, NOW) == WAITS_S[0]
 
 
-async def test_guesses_are_forgotten_after_a_day(attempts: Attempts) -> None:
+async def test_guesses_are_forgotten_after_a_day(attempts: LoginThrottle) -> None:
     for _ in range(FREE):
         await attempts.guess(HERE, ADA, NOW)
     day_s = module.FORGOTTEN_AFTER_S + 1
@@ -141,7 +141,7 @@ async def test_guesses_are_forgotten_after_a_day(attempts: Attempts) -> None:
     assert await wait_of(attempts, HERE, ADA, after(day_s)) == WAITS_S[0]
 
 
-async def test_a_clock_that_was_wrong_keeps_nobody_out(attempts: Attempts) -> None:
+async def test_a_clock_that_was_wrong_keeps_nobody_out(attempts: LoginThrottle) -> None:
     ahead = after(365 * 86_400)
     for each in range(PER_ADDRESS):
         await attempts.guess(HERE, f"{each}@example.com", ahead)
@@ -151,7 +151,7 @@ async def test_a_clock_that_was_wrong_keeps_nobody_out(attempts: Attempts) -> No
     assert await wait_of(attempts, THERE, ADA, NOW) == 0
 
 
-async def test_signing_up_has_an_allowance_of_its_own(attempts: Attempts) -> None:
+async def test_signing_up_has_an_allowance_of_its_own(attempts: LoginThrottle) -> None:
     for _ in range(PER_ADDRESS):
         await attempts.sign_up(HERE, NOW)
     with pytest.raises(TooMany):
@@ -163,7 +163,7 @@ async def test_signing_up_has_an_allowance_of_its_own(attempts: Attempts) -> Non
 async def test_of_many_at_once_no_more_pass_than_of_many_one_by_one(tmp_path: Path) -> None:
     async with embedded_database(tmp_path) as db:
         # As several servers do it: they share nothing but the database.
-        servers = [Attempts(db, SECRET, per_address=PER_ADDRESS) for _ in range(4)]
+        servers = [LoginThrottle(db, SECRET, per_address=PER_ADDRESS) for _ in range(4)]
         waits = await asyncio.gather(
             *(wait_of(servers[each % 4], HERE, ADA, NOW) for each in range(60))
         )
@@ -174,7 +174,7 @@ async def test_of_many_at_once_no_more_pass_than_of_many_one_by_one(tmp_path: Pa
         assert waits.count(0) == PER_ADDRESS
 
 
-async def test_rows_tell_neither_address_nor_account(attempts: Attempts, db: Database) -> None:
+async def test_rows_tell_neither_address_nor_account(attempts: LoginThrottle, db: Database) -> None:
     await attempts.sign_up(HERE, NOW)
     await attempts.guess(HERE, ADA, NOW)
     rows = await db[COLLECTION].find().to_list(None)
@@ -182,13 +182,13 @@ async def test_rows_tell_neither_address_nor_account(attempts: Attempts, db: Dat
     for row in rows:
         assert row["expiresAt"] > NOW
         assert not {HERE, ADA} & {str(value) for value in row.values()}
-    other = Attempts(db, SECRET + "!", per_address=PER_ADDRESS)
+    other = LoginThrottle(db, SECRET + "!", per_address=PER_ADDRESS)
     await other.guess(HERE, ADA, NOW)
     assert await db[COLLECTION].count_documents({}) == 5  # without the secret they are others
 
 
 async def test_switched_off_nothing_is_written(db: Database) -> None:
-    attempts = Attempts(db, SECRET, per_address=1, enabled=False)
+    attempts = LoginThrottle(db, SECRET, per_address=1, enabled=False)
     for _ in range(20):
         await attempts.sign_up(HERE, NOW)
         guess = await attempts.guess(HERE, ADA, NOW)
@@ -208,7 +208,7 @@ class Gone:
 
 
 async def test_without_a_database_nothing_passes_and_a_right_password_is_right() -> None:
-    attempts = Attempts({COLLECTION: Gone()}, SECRET, per_address=PER_ADDRESS)  # type: ignore[arg-type]
+    attempts = LoginThrottle({COLLECTION: Gone()}, SECRET, per_address=PER_ADDRESS)  # type: ignore[arg-type]
     with pytest.raises(ServerSelectionTimeoutError):
         await attempts.guess(HERE, ADA, NOW)
     with pytest.raises(ServerSelectionTimeoutError):

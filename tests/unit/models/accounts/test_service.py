@@ -20,7 +20,7 @@ from models.accounts.operator_actions import (
     unlock,
 )
 from models.accounts.passwords import PasswordHashes, Verdict, common_passwords, refuse_common
-from models.accounts.service import Accounts, SignedIn
+from models.accounts.service import AccountService, SignedIn
 from models.accounts.users import (
     Credentials,
     PasswordChange,
@@ -45,14 +45,14 @@ async def db(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Da
 
 
 @pytest.fixture
-async def accounts(db: Database) -> AsyncIterator[Accounts]:
+async def accounts(db: Database) -> AsyncIterator[AccountService]:
     found = accounts_of(db)
     yield found
     found.close()
 
 
 @pytest.fixture
-async def ada(accounts: Accounts) -> SignedIn:
+async def ada(accounts: AccountService) -> SignedIn:
     return await accounts.signup(Signup(email=EMAIL, password=PASSWORD), NOW)
 
 
@@ -61,7 +61,7 @@ def identity(signed_in: SignedIn, issued_at: datetime = NOW) -> Identity:
     return Identity(signed_in.user.id, issued_at + HOUR, issued_at, login_id, signed_in.user.role)
 
 
-async def sign_in(accounts: Accounts, password: str, now: datetime = NOW) -> SignedIn:
+async def sign_in(accounts: AccountService, password: str, now: datetime = NOW) -> SignedIn:
     return await accounts.login(Credentials(email=EMAIL, password=password), now)
 
 
@@ -86,7 +86,7 @@ async def heard(db: Database, now: datetime) -> Revocations:
 
 
 async def test_a_changed_password_ends_all_other_logins(
-    db: Database, accounts: Accounts, ada: SignedIn
+    db: Database, accounts: AccountService, ada: SignedIn
 ) -> None:
     other, later = await sign_in(accounts, PASSWORD), NOW + MINUTE
     await accounts.change_password(identity(ada), change(), later)
@@ -99,7 +99,7 @@ async def test_a_changed_password_ends_all_other_logins(
     assert await sign_in(accounts, OTHER, later)
 
 
-async def test_the_old_password_is_needed(accounts: Accounts, ada: SignedIn) -> None:
+async def test_the_old_password_is_needed(accounts: AccountService, ada: SignedIn) -> None:
     wrong = accounts.change_password(identity(ada), change(current="wrong"), NOW)
     assert await code_of(wrong) == "password_wrong"
     stranger = Identity("their user 7", NOW + HOUR, NOW)
@@ -107,7 +107,7 @@ async def test_the_old_password_is_needed(accounts: Accounts, ada: SignedIn) -> 
     assert await sign_in(accounts, PASSWORD)
 
 
-async def test_of_two_changes_at_once_one_is_made(accounts: Accounts, ada: SignedIn) -> None:
+async def test_of_two_changes_at_once_one_is_made(accounts: AccountService, ada: SignedIn) -> None:
     news = ("the first new one", "the second new one")
     results = await asyncio.gather(
         *(accounts.change_password(identity(ada), change(new=new), NOW) for new in news),
@@ -116,7 +116,7 @@ async def test_of_two_changes_at_once_one_is_made(accounts: Accounts, ada: Signe
     assert sorted(isinstance(each, Forbidden) for each in results) == [False, True]
 
 
-ENDINGS: dict[str, Callable[[Database, Accounts, SignedIn], Coroutine[Any, Any, Any]]] = {
+ENDINGS: dict[str, Callable[[Database, AccountService, SignedIn], Coroutine[Any, Any, Any]]] = {
     "password": lambda _, accounts, ada: accounts.change_password(identity(ada), change(), NOW),
     "everywhere": lambda _, accounts, ada: accounts.logout_everywhere(identity(ada), NOW),
     "lock": lambda db, *_: of_account(db, lambda user: lock(db, user, NOW, NOW + HOUR)),
@@ -152,7 +152,11 @@ async def test_a_login_under_way_does_not_slip_through(
 
 @pytest.mark.parametrize("ending", ENDINGS)
 async def test_a_refresh_is_refused_even_where_ending_all_logins_broke_off(
-    db: Database, accounts: Accounts, ada: SignedIn, ending: str, monkeypatch: pytest.MonkeyPatch
+    db: Database,
+    accounts: AccountService,
+    ada: SignedIn,
+    ending: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     other = await sign_in(accounts, PASSWORD)
 
@@ -171,7 +175,7 @@ async def test_a_refresh_is_refused_even_where_ending_all_logins_broke_off(
 
 
 async def test_a_reset_password_is_good_for_a_day_and_until_it_is_changed(
-    db: Database, accounts: Accounts, ada: SignedIn
+    db: Database, accounts: AccountService, ada: SignedIn
 ) -> None:
     user = (await find_account(db, EMAIL)).user
     hashes = PasswordHashes(cheap_hasher())
@@ -190,7 +194,7 @@ async def test_a_reset_password_is_good_for_a_day_and_until_it_is_changed(
 
 
 async def test_who_is_locked_is_out_until_unlocked(
-    db: Database, accounts: Accounts, ada: SignedIn
+    db: Database, accounts: AccountService, ada: SignedIn
 ) -> None:
     user = (await find_account(db, EMAIL)).user
     await lock(db, user, NOW, NOW + HOUR)
@@ -204,7 +208,7 @@ async def test_who_is_locked_is_out_until_unlocked(
 
 
 async def test_a_removed_admin_is_none_for_tokens_that_are_out(
-    db: Database, accounts: Accounts, ada: SignedIn
+    db: Database, accounts: AccountService, ada: SignedIn
 ) -> None:
     user = (await find_account(db, EMAIL)).user
     await give_role(db, user, "admin", NOW)
@@ -218,7 +222,7 @@ async def test_a_removed_admin_is_none_for_tokens_that_are_out(
 
 
 async def test_signing_out_everybody_ends_what_a_backup_brings_back(
-    db: Database, accounts: Accounts, ada: SignedIn
+    db: Database, accounts: AccountService, ada: SignedIn
 ) -> None:
     backup = await db["logins"].find({}).to_list(None)
     await accounts.logout(ada.refresh_token, None, NOW)
@@ -235,7 +239,9 @@ async def test_an_account_that_is_not_there(db: Database) -> None:
         await find_account(db, EMAIL)
 
 
-async def test_a_user_has_fifty_logins(db: Database, accounts: Accounts, ada: SignedIn) -> None:
+async def test_a_user_has_fifty_logins(
+    db: Database, accounts: AccountService, ada: SignedIn
+) -> None:
     for minute in range(1, refresh_tokens.MAX_LOGINS + 1):
         await sign_in(accounts, PASSWORD, NOW + minute * MINUTE)
     assert await db["logins"].count_documents({}) == refresh_tokens.MAX_LOGINS
@@ -254,7 +260,9 @@ async def test_a_user_has_fifty_logins(db: Database, accounts: Accounts, ada: Si
         *(EMAIL, EMAIL.upper()),
     ],
 )
-async def test_what_a_guesser_tries_first_is_refused(accounts: Accounts, password: str) -> None:
+async def test_what_a_guesser_tries_first_is_refused(
+    accounts: AccountService, password: str
+) -> None:
     with pytest.raises(Invalid) as caught:
         await accounts.signup(Signup(email=EMAIL, password=password), NOW)
     assert caught.value.code == "password_too_common"
@@ -266,7 +274,7 @@ def test_others_are_taken(password: str) -> None:
     refuse_common(password, EMAIL, "password")
 
 
-async def test_a_new_password_is_looked_at_too(accounts: Accounts, ada: SignedIn) -> None:
+async def test_a_new_password_is_looked_at_too(accounts: AccountService, ada: SignedIn) -> None:
     with pytest.raises(Invalid) as caught:
         await accounts.change_password(identity(ada), change(new="password"), NOW)
     assert [each["field"] for each in caught.value.errors] == ["newPassword"]

@@ -9,7 +9,7 @@ import pytest
 
 from models.accounts.settings import (
     MAX_CHANGES,
-    Learners,
+    SettingsStore,
 )
 from models.base.database import Database
 from models.base.errors import Conflict
@@ -21,13 +21,13 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-async def learners(tmp_path: Path) -> AsyncIterator[tuple[Learners, Database]]:
+async def learners(tmp_path: Path) -> AsyncIterator[tuple[SettingsStore, Database]]:
     async with embedded_database(tmp_path) as db:
-        yield Learners(db), db
+        yield SettingsStore(db), db
 
 
 async def test_who_has_set_nothing_is_in_utc_without_goals(
-    learners: tuple[Learners, Database],
+    learners: tuple[SettingsStore, Database],
 ) -> None:
     found = await learners[0].find("ada")
     assert (found.zone, found.goals, found.goals_now) == ("UTC", (), Goals())
@@ -35,7 +35,7 @@ async def test_who_has_set_nothing_is_in_utc_without_goals(
 
 
 async def test_goals_of_a_date_are_the_last_ones_that_were_set_on_it(
-    learners: tuple[Learners, Database],
+    learners: tuple[SettingsStore, Database],
 ) -> None:
     store, _ = learners
     for hours, minutes in ((0, 10), (2, 20), (24, 30)):
@@ -46,7 +46,7 @@ async def test_goals_of_a_date_are_the_last_ones_that_were_set_on_it(
     )
 
 
-async def test_today_is_the_learners(learners: tuple[Learners, Database]) -> None:
+async def test_today_is_the_learners(learners: tuple[SettingsStore, Database]) -> None:
     store, _ = learners
     await store.set_zone("ada", "Pacific/Kiritimati")  # 14 hours ahead
     await store.set_goals("ada", Goals(10), NOON)
@@ -57,9 +57,9 @@ async def test_today_is_the_learners(learners: tuple[Learners, Database]) -> Non
     assert found.today(NOON) == date(2026, 5, 4)
 
 
-async def test_many_at_once_lose_nothing(learners: tuple[Learners, Database]) -> None:
+async def test_many_at_once_lose_nothing(learners: tuple[SettingsStore, Database]) -> None:
     store, db = learners
-    other = Learners(db)
+    other = SettingsStore(db)
     await asyncio.gather(
         *(store.set_goals("ada", Goals(number + 1), NOON + number * DAY) for number in range(3)),
         *(other.set_zone("ada", zone) for zone in ("Asia/Tokyo", "Europe/Berlin")),
@@ -69,7 +69,7 @@ async def test_many_at_once_lose_nothing(learners: tuple[Learners, Database]) ->
     assert found.goals[-1].goals == Goals(3) or len(found.goals) < 3
 
 
-async def test_goals_are_bounded(learners: tuple[Learners, Database]) -> None:
+async def test_goals_are_bounded(learners: tuple[SettingsStore, Database]) -> None:
     store, db = learners
     rows = [
         {"since": (date(2015, 1, 1) + number * DAY).isoformat(), "goals": [1, None, None]}

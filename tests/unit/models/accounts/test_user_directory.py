@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from models.accounts import user_directory
 from models.accounts.user_directory import (
-    KnownUsers,
+    UserDirectory,
     UsersQuery,
     UserTotals,
     list_users,
@@ -120,7 +120,7 @@ async def test_who_was_noted_stays_as_first_seen(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(user_directory, "REMEMBERED", 2)
-    here, elsewhere = KnownUsers(db), KnownUsers(db)
+    here, elsewhere = UserDirectory(db), UserDirectory(db)
     for user in ("a", "b", "c", "a"):
         await here.note(user, NOW)
     await elsewhere.note("a", NOW + DAY)

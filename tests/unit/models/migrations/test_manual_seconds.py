@@ -16,7 +16,7 @@ from models.sessions.session import paused_and_away
 from models.sessions.timeline import BY_HAND, by_hand_in, counts_in, origin_of, runs_in
 from models.sessions.timeline_view import timeline_view
 from models.study import day_cache
-from models.study.day_cache import StudyPeriods
+from models.study.day_cache import DayCache
 from models.study.day_summary import Dates, lived_of
 from scoring.local_days import MICROSECOND, date_of, instant_us
 from scoring.study_days import tally
@@ -135,7 +135,7 @@ async def test_what_was_remembered_by_the_former_rules_is_not_used(db: Database)
     period = {"userId": "ada", "period": "2026-01", "touchedAt": created, **wrong}
     await db[day_cache.COLLECTION].insert_one({"_id": "2026-01 ada", **period})
     await schema_version.migrate(db)
-    periods, later = StudyPeriods(db), created + timedelta(days=90)
+    periods, later = DayCache(db), created + timedelta(days=90)
     dates = Dates(created.date(), later.date())
     for _ in range(2):
         found = await periods.read(Learner("ada", "UTC", ()), later, dates)

@@ -12,7 +12,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 from models.base.errors import StorageUnavailable
 from models.page_statistics import open_days
 from models.page_statistics.day_tally import LATE
-from models.page_statistics.open_days import LiveDay
+from models.page_statistics.open_days import OpenDay
 from models.pageviews.page_view import page_views
 from scoring.tallies import Breakdown
 from tests.support.embedded import embedded_database
@@ -29,11 +29,11 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
         yield db
 
 
-def live_day(db: Database) -> LiveDay:
-    return LiveDay(db, date(2026, 3, 1), is_alive=lambda owner: owner == "alive")
+def live_day(db: Database) -> OpenDay:
+    return OpenDay(db, date(2026, 3, 1), is_alive=lambda owner: owner == "alive")
 
 
-def counts_of(day: LiveDay) -> tuple[int, int]:
+def counts_of(day: OpenDay) -> tuple[int, int]:
     breakdown = Breakdown()
     day.add_to(breakdown)
     return breakdown.total.counts.views, breakdown.total.counts.visible_seconds

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
-from models.page_statistics.rollup_cache import REMEMBERED, Past
+from models.page_statistics.rollup_cache import REMEMBERED, RollupCache
 from models.page_statistics.rollups import close_period, rollups
 from scoring.tallies import Breakdown, Seen
 from tests.support.embedded import embedded_database
@@ -30,7 +30,7 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 async def test_periods_are_added_up(db: Database) -> None:
-    part = await Past(db).of(DAYS[:3])
+    part = await RollupCache(db).of(DAYS[:3])
     total = part.total()
     assert (total.counts.views, total.counts.visible_seconds) == (6, 90)
     assert (total.visitors.count(), part.users().count()) == (4, 4)
@@ -43,7 +43,7 @@ async def test_periods_are_added_up(db: Database) -> None:
 
 
 async def test_what_is_given_is_nobodys_else(db: Database) -> None:
-    part = await Past(db).of(DAYS[:3])
+    part = await RollupCache(db).of(DAYS[:3])
     for _ in range(2):
         total, pages = part.total(), await part.pages(["/all"])
         assert (total.counts.views, pages["/all"].counts.views) == (6, 3)
@@ -53,7 +53,7 @@ async def test_what_is_given_is_nobodys_else(db: Database) -> None:
 
 
 async def test_a_few_ranges_are_remembered(db: Database) -> None:
-    past = Past(db)
+    past = RollupCache(db)
     first = await past.of(DAYS[:1])
     await first.pages(["/all"])
     for day in DAYS[1:REMEMBERED]:
@@ -67,6 +67,6 @@ async def test_a_few_ranges_are_remembered(db: Database) -> None:
 
 
 async def test_of_no_periods_there_is_nothing(db: Database) -> None:
-    part = await Past(db).of([])
+    part = await RollupCache(db).of([])
     assert (part.total().counts.views, part.users().count(), part.counts) == (0, 0, {})
     assert await part.pages([]) == {}

@@ -13,7 +13,7 @@ from focusup.app import INDEXES
 from models.base.errors import StorageUnavailable
 from models.base.indexes import ensure_indexes
 from models.privacy import erasure
-from models.privacy.deletions import SETTLED_AFTER, Departures
+from models.privacy.deletions import SETTLED_AFTER, Deletions
 from models.privacy.erasure import remove_person
 from models.sessions.queries import new_id
 from models.sessions.session import NewSession, new_document
@@ -118,8 +118,8 @@ async def test_who_was_never_there_may_leave(db: Database) -> None:
 # --- who has left -----------------------------------------------------------------------
 
 
-def departures(db: Database) -> Departures:
-    return Departures(db, SECRET, 3600)
+def departures(db: Database) -> Deletions:
+    return Deletions(db, SECRET, 3600)
 
 
 def token(user: str, issued_at: datetime | None = NOW - MINUTE) -> Identity:

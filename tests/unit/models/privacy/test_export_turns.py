@@ -11,7 +11,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models.base.errors import Busy
 from models.privacy.export import Exports
-from models.study.service import Learning
+from models.study.service import StudyService
 from models.tokens.access_tokens import Identity
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -20,7 +20,7 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 @pytest.fixture
 def exports() -> Exports:
     db: AsyncIOMotorDatabase[dict[str, Any]] = AsyncMongoMockClient(tz_aware=True)["focusup"]
-    return Exports(db, Learning(db).learners, lambda document: document)  # type: ignore[arg-type, return-value]
+    return Exports(db, StudyService(db).learners, lambda document: document)  # type: ignore[arg-type, return-value]
 
 
 def ada() -> Identity:

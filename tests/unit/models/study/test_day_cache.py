@@ -14,8 +14,8 @@ from models.base.indexes import ensure_indexes
 from models.sessions import queries
 from models.sessions.session import FINAL, changed_fields, ended_fields
 from models.study import day_cache
-from models.study.day_cache import SETTLED_AFTER, StudyPeriods
-from models.study.day_summary import Dates, Studied, lived_of
+from models.study.day_cache import SETTLED_AFTER, DayCache
+from models.study.day_summary import Dates, DaySummary, lived_of
 from scoring.study_days import tally
 from tests.support.embedded import embedded_database
 from tests.support.study import past_session, random_session
@@ -38,16 +38,16 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
         yield db
 
 
-async def expected(db: Database, user: str = "ada") -> Studied:
+async def expected(db: Database, user: str = "ada") -> DaySummary:
     """What every session of this user comes to, read now."""
     found = await db[queries.COLLECTION].find({"userId": user}).to_list(None)
-    studied = Studied()
+    studied = DaySummary()
     studied.add_days(tally([lived_of(document) for document in found]), ALL)
     studied.open.update(each["status"] for each in found if each["status"] not in FINAL)
     return studied
 
 
-def assert_same(found: Studied, other: Studied) -> None:
+def assert_same(found: DaySummary, other: DaySummary) -> None:
     assert found.days == other.days
     assert found.marks == other.marks
     assert found.total == other.total
@@ -63,7 +63,7 @@ async def remembered(db: Database) -> dict[str, bool]:
 async def test_it_is_as_if_every_session_were_read_each_time(db: Database, seed: int) -> None:
     """While time goes on, sessions come, end late, are edited and are deleted."""
     chance = random.Random(seed)
-    periods, now = StudyPeriods(db), BEGIN
+    periods, now = DayCache(db), BEGIN
     sessions = db[queries.COLLECTION]
     for _ in range(40):
         now += timedelta(hours=chance.choice([0.2, 5, 70, 300]))
@@ -98,7 +98,7 @@ async def test_it_is_as_if_every_session_were_read_each_time(db: Database, seed:
 
 
 async def test_a_month_is_remembered_once_it_is_settled(db: Database) -> None:
-    periods = StudyPeriods(db)
+    periods = DayCache(db)
     await db[queries.COLLECTION].insert_one(past_session("ada", BEGIN))
     over = datetime(2026, 2, 1, tzinfo=UTC)
     await periods.read(ADA, over + SETTLED_AFTER - timedelta(seconds=1))
@@ -108,7 +108,7 @@ async def test_a_month_is_remembered_once_it_is_settled(db: Database) -> None:
 
 
 async def test_what_is_remembered_is_not_read_again(db: Database) -> None:
-    periods = StudyPeriods(db)
+    periods = DayCache(db)
     await db[queries.COLLECTION].insert_one(past_session("ada", BEGIN))
     later = BEGIN + 60 * DAY
     first = await periods.read(ADA, later, ALL)
@@ -117,7 +117,7 @@ async def test_what_is_remembered_is_not_read_again(db: Database) -> None:
 
 
 async def test_a_change_forgets_the_month_until_it_is_settled_again(db: Database) -> None:
-    periods = StudyPeriods(db)
+    periods = DayCache(db)
     document = past_session("ada", BEGIN)
     await db[queries.COLLECTION].insert_one(document)
     later = BEGIN + 60 * DAY
@@ -135,7 +135,7 @@ async def test_whoever_read_before_a_change_remembers_nothing_of_it(db: Database
     await db[queries.COLLECTION].insert_one(document)
     later = BEGIN + 60 * DAY
 
-    class Slow(StudyPeriods):
+    class Slow(DayCache):
         async def _keep(self, *args: Any) -> None:
             await self.touch(document, later)
             await super()._keep(*args)
@@ -149,7 +149,7 @@ async def test_two_at_once_over_the_end_of_a_month_count_once(db: Database) -> N
     sessions = db[queries.COLLECTION]
     await sessions.insert_one(past_session("ada", end - HOUR / 2, active=3600))
     await sessions.insert_one(past_session("ada", end + HOUR / 4, active=3600))
-    periods = StudyPeriods(db)
+    periods = DayCache(db)
     for now in (end + HOUR, end + 40 * DAY, end + 41 * DAY):
         found = await periods.read(ADA, now, ALL)
         assert sum(day.focused for day in found.days.values()) == 105 * 60
@@ -157,14 +157,14 @@ async def test_two_at_once_over_the_end_of_a_month_count_once(db: Database) -> N
 
 
 async def test_somebody_without_sessions_has_no_days(db: Database) -> None:
-    found = await StudyPeriods(db).read(Learner("nobody", "UTC", ()), BEGIN, ALL)
-    assert_same(found, Studied())
+    found = await DayCache(db).read(Learner("nobody", "UTC", ()), BEGIN, ALL)
+    assert_same(found, DaySummary())
 
 
 async def test_a_change_before_anything_is_remembered_hides_nothing(db: Database) -> None:
     first, second = past_session("ada", BEGIN), past_session("ada", BEGIN + 40 * DAY)
     await db[queries.COLLECTION].insert_many([first, second])
-    periods, now = StudyPeriods(db), BEGIN + 90 * DAY
+    periods, now = DayCache(db), BEGIN + 90 * DAY
     await periods.touch(second, now)
     assert_same(await periods.read(ADA, now, ALL), await expected(db))
 
@@ -175,7 +175,7 @@ async def test_the_days_of_the_present_month_are_remembered_until_the_month_is(
     await db[queries.COLLECTION].insert_many(
         [past_session("ada", BEGIN + number * DAY) for number in range(5)]
     )
-    periods = StudyPeriods(db)
+    periods = DayCache(db)
     await periods.read(ADA, BEGIN + 5 * DAY)
     days = {f"2026-01-{day:02}" for day in range(1, 25)}
     assert await remembered(db) == dict.fromkeys(days, True)
@@ -189,10 +189,10 @@ async def test_what_was_changed_while_it_was_read_is_read_again(db: Database) ->
     document = past_session("ada", BEGIN)
     await db[queries.COLLECTION].insert_one(document)
     later = BEGIN + 60 * DAY
-    await StudyPeriods(db).read(ADA, later)
+    await DayCache(db).read(ADA, later)
     touched = False
 
-    class Slow(StudyPeriods):
+    class Slow(DayCache):
         async def _add_whole(self, *args: Any) -> bool:
             nonlocal touched
             if not touched:
@@ -201,4 +201,4 @@ async def test_what_was_changed_while_it_was_read_is_read_again(db: Database) ->
                 await db[queries.COLLECTION].delete_one({"_id": document["_id"]})
             return await super()._add_whole(*args)
 
-    assert_same(await Slow(db).read(ADA, later, ALL), Studied())
+    assert_same(await Slow(db).read(ADA, later, ALL), DaySummary())

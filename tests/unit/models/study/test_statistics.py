@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from models.accounts.settings import Learner
 from models.base.errors import Invalid
-from models.study.day_summary import Dates, Studied
+from models.study.day_summary import Dates, DaySummary
 from models.study.statistics import (
     MOST_DAYS,
     Series,
@@ -36,8 +36,8 @@ def sums_of(total: Sums) -> dict[str, int]:
     return {name: getattr(total, name) for name in ADDED_UP}
 
 
-def studied_of(days: StudyDays) -> Studied:
-    studied = Studied()
+def studied_of(days: StudyDays) -> DaySummary:
+    studied = DaySummary()
     studied.add_days(days, ALL)
     return studied
 

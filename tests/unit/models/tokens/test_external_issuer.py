@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from models.base.errors import Unauthorized
 from models.tokens.access_tokens import MAX_LIFE_S, Identity, TokenAuthority
-from models.tokens.external_issuer import ForeignIssuer
+from models.tokens.external_issuer import ExternalIssuer
 from models.tokens.jwks import KeySet, OneKey, read_key_set, read_pem
 from tests.support.issuers import (
     KINDS,
@@ -36,7 +36,7 @@ GOOD = {"sub": "ada", "iat": NOW_S, "exp": NOW_S + 600}
 
 
 def by_pem(kind: str, *, issuer: str | None = None, audience: str | None = None) -> TokenAuthority:
-    other = ForeignIssuer(OneKey(read_pem(pem(kind))), issuer, audience)
+    other = ExternalIssuer(OneKey(read_pem(pem(kind))), issuer, audience)
     return TokenAuthority(SECRET, 3600, other=other)
 
 
@@ -50,7 +50,7 @@ def by_key_set(*keys: dict[str, Any]) -> TokenAuthority:
         async def run(self) -> None:
             raise AssertionError("nothing may be fetched")
 
-    return TokenAuthority(SECRET, 3600, other=ForeignIssuer(Fixed(key_set._keys)))
+    return TokenAuthority(SECRET, 3600, other=ExternalIssuer(Fixed(key_set._keys)))
 
 
 def signed(kind: str, name: str = "", **more: Any) -> str:

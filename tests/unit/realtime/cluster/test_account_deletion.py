@@ -10,10 +10,10 @@ from mongomock_motor import AsyncMongoMockClient
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models.base.errors import Forbidden, StorageUnavailable, Unavailable
-from models.privacy.deletions import SETTLED_AFTER, Departures
+from models.privacy.deletions import SETTLED_AFTER, Deletions
 from models.tokens.access_tokens import Identity
 from realtime.cluster import account_deletion
-from realtime.cluster.account_deletion import Leavers
+from realtime.cluster.account_deletion import AccountDeletions
 from tests.support.database_programs import until
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -33,9 +33,9 @@ class World:
         self.failures = 0
         self.gone, self.leavers = self.server()
 
-    def server(self) -> tuple[Departures, Leavers]:
-        gone = Departures(self.db, SECRET, 3600)
-        return gone, Leavers(
+    def server(self) -> tuple[Deletions, AccountDeletions]:
+        gone = Deletions(self.db, SECRET, 3600)
+        return gone, AccountDeletions(
             gone, remove=self.remove, forget=[self.forgotten.append], now=lambda: self.now
         )
 

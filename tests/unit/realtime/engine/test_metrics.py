@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.engine.metrics import Figures, Histogram, SocketFigures
+from realtime.engine.metrics import Figures, Histogram, SocketMetrics
 from scoring.timeline import Counts
 
 
@@ -32,7 +32,7 @@ def test_a_second_that_is_lost_and_written_again_counts_once() -> None:
 
 
 def test_sockets_are_in_one_state_at_a_time() -> None:
-    figures = SocketFigures()
+    figures = SocketMetrics()
     figures.moved(None, "waiting")
     figures.moved(None, "waiting")
     figures.moved("waiting", "tracking")
@@ -44,7 +44,7 @@ def test_sockets_are_in_one_state_at_a_time() -> None:
 
 @given(st.lists(st.integers(1000, 4999)))
 def test_clients_cannot_make_up_labels(codes: list[int]) -> None:
-    figures = SocketFigures()
+    figures = SocketMetrics()
     for code in codes:
         figures.closed("client", code)
     assert len(figures.closes) <= 4

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from models.base.driver_errors import StatementRefused, StorageUnavailable
-from realtime.jobs.rollup_job import RollingUp
+from realtime.jobs.rollup_job import RollupJob
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -33,7 +33,7 @@ class Scripted:
 
 async def events_of(*ends: int | Exception) -> list[str]:
     periods: Any = Scripted(*ends)
-    job = RollingUp(periods, now=lambda: NOW, round_s=0, first_after_s=0)
+    job = RollupJob(periods, now=lambda: NOW, round_s=0, first_after_s=0)
     with structlog.testing.capture_logs() as logs:
         task = asyncio.create_task(job.run())
         async with asyncio.timeout(5):

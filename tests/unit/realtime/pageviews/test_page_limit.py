@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.pageviews.storage_budgets import DAY_S
-from realtime.pageviews.page_limit import OVERFLOW, SETTLES_AFTER_S, PageNames
+from realtime.pageviews.page_limit import OVERFLOW, SETTLES_AFTER_S, PageLimit
 
 MOST, OF_VISITOR, OF_ADDRESS = 6, 3, 4
 ASKED = st.tuples(
@@ -16,8 +16,8 @@ ASKED = st.tuples(
 )
 
 
-def some_names(most: int = MOST) -> PageNames:
-    return PageNames(most=most, most_of_visitor=OF_VISITOR, most_of_address=OF_ADDRESS)
+def some_names(most: int = MOST) -> PageLimit:
+    return PageLimit(most=most, most_of_visitor=OF_VISITOR, most_of_address=OF_ADDRESS)
 
 
 @given(st.lists(ASKED))

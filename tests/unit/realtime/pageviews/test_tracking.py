@@ -16,9 +16,9 @@ from models.pageviews.page_view import page_views
 from models.pageviews.storage_budgets import StorageBudget
 from models.tokens.access_tokens import TokenAuthority
 from realtime.engine.clock import ManualClock
-from realtime.pageviews.page_limit import PageNames
+from realtime.pageviews.page_limit import PageLimit
 from realtime.pageviews.socket import PageSocket, Visiting
-from realtime.pageviews.tracking import PageService
+from realtime.pageviews.tracking import PageViewTracking
 from realtime.protocol.close_codes import CloseCode
 from realtime.sessions.socket import SocketSettings
 from tests.support.embedded import embedded_database
@@ -28,7 +28,7 @@ MINUTE_S = 60
 TOKENS = TokenAuthority("a secret of at least 32 bytes....", 3600)
 
 
-class Wire:
+class SocketTransport:
     """Keeps what is pushed."""
 
     connection_id = "c1"
@@ -57,7 +57,7 @@ class World:
         self.db = db
         self.clock = ManualClock(1_000_000_000, NOW)
         self.alive: set[str | None] = set()
-        self.pages = PageService(
+        self.pages = PageViewTracking(
             db,
             self.clock,
             process="me",
@@ -66,7 +66,7 @@ class World:
             idle_after_s=15,
             max_sockets_per_visitor=2,
             max_sockets=100,
-            names=PageNames(most=100, most_of_visitor=100, most_of_address=100),
+            names=PageLimit(most=100, most_of_visitor=100, most_of_address=100),
             budget=StorageBudget(
                 bytes_of_address=1e9,
                 bytes_in_all=1e9,
@@ -76,8 +76,8 @@ class World:
             max_waiting=20,
         )
 
-    def socket(self, visitor: str = "v") -> tuple[Wire, PageSocket]:
-        wire = Wire()
+    def socket(self, visitor: str = "v") -> tuple[SocketTransport, PageSocket]:
+        wire = SocketTransport()
         visiting = Visiting(visitor, key=None, identity=None, user_agent="Mozilla")
         settings = SocketSettings(tokens=TOKENS, now=lambda: NOW)
         socket = PageSocket(wire, visiting, self.pages, settings)  # type: ignore[arg-type]
@@ -105,7 +105,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         writing.cancel()
 
 
-def _has_more(wire: Wire, before: int) -> bool:
+def _has_more(wire: SocketTransport, before: int) -> bool:
     return len(wire.said) > before
 
 
@@ -115,7 +115,7 @@ async def until(so: Callable[[], Any]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def answered(wire: Wire, count: int) -> None:
+async def answered(wire: SocketTransport, count: int) -> None:
     await until(lambda: len(wire.said) >= count)
 
 
@@ -151,9 +151,9 @@ async def test_a_view_that_another_server_tracks_is_open(world: World) -> None:
     socket.received('{"type":"view","page":"/a","visible":false}')
     await answered(wire, 1)
     await world.pages.ledger.drain()
-    (view,) = world.pages.engine.things.values()
+    (view,) = world.pages.engine.all_tracked.values()
     world.pages.engine.drop(view)
-    await page_views(world.db).update_one({"_id": view.thing_id}, {"$set": {"owner": "other"}})
+    await page_views(world.db).update_one({"_id": view.tracked_id}, {"$set": {"owner": "other"}})
     world.clock.advance_s(60 * MINUTE_S)
     world.alive.add("other")
     same = await world.pages.arrive("v", None, "Mozilla")
@@ -188,8 +188,8 @@ async def test_one_that_goes_before_it_has_arrived_has_viewed_all_the_same(world
     await until(lambda: world.pages.ledger.figures.statements)
     (view,) = await world.views()
     assert (view["status"], view["visibleSeconds"]) == ("ended", 2)
-    assert not world.pages.engine.things
-    assert len(world.pages.hub) == 0
+    assert not world.pages.engine.all_tracked
+    assert len(world.pages.registry) == 0
 
 
 async def test_attention_lasts_as_long_as_the_page_deserves(world: World) -> None:
@@ -235,7 +235,7 @@ async def test_a_deleted_view_closes_its_connection(world: World) -> None:
     await world.pass_time(2)
     await world.pages.ledger.drain()
     assert wire.closed_with == CloseCode.DELETED
-    assert not world.pages.engine.things
+    assert not world.pages.engine.all_tracked
 
 
 async def test_views_that_wait_for_the_database_are_bounded(
@@ -247,7 +247,7 @@ async def test_views_that_wait_for_the_database_are_bounded(
     wire, socket = world.socket()
     socket.received('{"type":"view","page":"/a"}')
     await until(lambda: wire.said)
-    monkeypatch.setattr(world.pages._book, "insert", never)
+    monkeypatch.setattr(world.pages._store, "insert", never)
     refused = 0
     for _ in range(60):
         world.clock.advance_s(1)
@@ -255,7 +255,7 @@ async def test_views_that_wait_for_the_database_are_bounded(
         socket.received('{"type":"view","page":"/a"}')
         await until(partial(_has_more, wire, before))
         refused += '"too_busy"' in wire.said[-1]
-        assert len(world.pages.engine.things) <= 21
+        assert len(world.pages.engine.all_tracked) <= 21
     assert refused >= 39
     monkeypatch.undo()
     await world.pages.ledger.drain()
@@ -288,4 +288,4 @@ async def test_parameters_and_title_are_at_most_two_kilobytes(world: World) -> N
     ):
         socket.received(f'{{"type":"view","page":"/a",{fields}}}')
         assert '"invalid_message"' in wire.said[-1]
-    assert not world.pages.engine.things
+    assert not world.pages.engine.all_tracked

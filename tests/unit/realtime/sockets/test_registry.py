@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from models.tokens.access_tokens import Identity
 from models.tokens.revocations import row_ids
 from realtime.protocol.close_codes import CloseCode
-from realtime.sockets.registry import Hub
+from realtime.sockets.registry import Registry
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -35,12 +35,12 @@ def identity(user: str, login: str | None = None) -> Identity:
     return Identity(user, NOW, NOW, login)
 
 
-def admitted(hub: Hub, count: int) -> list[Socket]:
+def admitted(registry: Registry, count: int) -> list[Socket]:
     """Two sockets of each user, by one login each, and as many of nobody."""
     sockets = [Socket(identity(f"u{n // 2}", f"l{n}")) for n in range(count)]
     nameless = [Socket(None) for _ in range(count)]
     for number, each in enumerate((*sockets, *nameless)):
-        assert hub.admit(each, f"m{number}") is None  # type: ignore[arg-type]
+        assert registry.admit(each, f"m{number}") is None  # type: ignore[arg-type]
         each.looks = 0
     return [*sockets, *nameless]
 
@@ -49,57 +49,57 @@ def closed(sockets: Sequence[Socket]) -> list[int]:
     return [number for number, each in enumerate(sockets) if each.closed]
 
 
-def close(hub: Hub, *row_ids: str, refused: bool = True) -> None:
-    hub.close_if(row_ids, lambda _: refused, CloseCode.UNAUTHORIZED, "signed out")
+def close(registry: Registry, *row_ids: str, refused: bool = True) -> None:
+    registry.close_if(row_ids, lambda _: refused, CloseCode.UNAUTHORIZED, "signed out")
 
 
 def test_only_those_that_may_be_meant_are_looked_at() -> None:
-    hub = Hub(max_per_user=1, max_in_all=1000)
-    sockets = admitted(hub, 100)
-    close(hub, "login:l7", "user:u20", "login:unknown", "user:u7x")
+    registry = Registry(max_per_user=1, max_in_all=1000)
+    sockets = admitted(registry, 100)
+    close(registry, "login:l7", "user:u20", "login:unknown", "user:u7x")
     assert closed(sockets) == [7, 40, 41]
     assert sum(each.looks for each in sockets) == 3
     assert sockets[7].closed == [CloseCode.UNAUTHORIZED]
 
 
 def test_whose_token_is_good_stays() -> None:
-    hub = Hub(max_per_user=1, max_in_all=1000)
-    sockets = admitted(hub, 10)
-    close(hub, "user:u2", refused=False)
+    registry = Registry(max_per_user=1, max_in_all=1000)
+    sockets = admitted(registry, 10)
+    close(registry, "user:u2", refused=False)
     assert closed(sockets) == []
 
 
 def test_a_renewed_token_is_what_counts() -> None:
-    hub = Hub(max_per_user=1, max_in_all=1000)
-    sockets = admitted(hub, 10)
+    registry = Registry(max_per_user=1, max_in_all=1000)
+    sockets = admitted(registry, 10)
     for number, renewed in ((3, identity("u1", "new")), (12, identity("u9"))):
         before, sockets[number].given = sockets[number].given, renewed
-        hub.renewed(sockets[number], before)  # type: ignore[arg-type]
-    close(hub, "login:l3")
+        registry.renewed(sockets[number], before)  # type: ignore[arg-type]
+    close(registry, "login:l3")
     assert closed(sockets) == []
-    close(hub, "login:new", "user:u9")
+    close(registry, "login:new", "user:u9")
     assert closed(sockets) == [3, 12]
 
 
 def test_who_was_turned_away_or_has_gone_is_not_found() -> None:
-    hub = Hub(max_per_user=1, max_in_all=2)
+    registry = Registry(max_per_user=1, max_in_all=2)
     first, second, third = (Socket(identity("ada", "l")) for _ in range(3))
     for number, each in enumerate((first, second, third)):
-        hub.admit(each, f"m{number}")  # type: ignore[arg-type]
+        registry.admit(each, f"m{number}")  # type: ignore[arg-type]
     for number, each in ((0, first), (2, third)):
-        hub.dismiss(each, f"m{number}")  # type: ignore[arg-type]
-    close(hub, *row_ids(identity("ada", "l")))
+        registry.dismiss(each, f"m{number}")  # type: ignore[arg-type]
+    close(registry, *row_ids(identity("ada", "l")))
     assert closed([first, second, third]) == [1]
-    hub.dismiss(second, "m1")  # type: ignore[arg-type]
-    assert not hub._by_row
+    registry.dismiss(second, "m1")  # type: ignore[arg-type]
+    assert not registry._by_row
 
 
 def test_the_page_that_is_hidden_longest_gives_way() -> None:
-    hub = Hub(max_per_user=3, max_in_all=100)
+    registry = Registry(max_per_user=3, max_in_all=100)
     sockets = [Socket(identity("ada", f"l{number}")) for number in range(6)]
 
     def opened(number: int) -> CloseCode | None:
-        return hub.admit(sockets[number], "ada")  # type: ignore[arg-type]
+        return registry.admit(sockets[number], "ada")  # type: ignore[arg-type]
 
     assert [opened(number) for number in range(3)] == [None] * 3
     assert opened(3) is CloseCode.TOO_MANY
@@ -107,29 +107,29 @@ def test_the_page_that_is_hidden_longest_gives_way() -> None:
     assert opened(3) is None
     assert closed(sockets) == [1]
     assert sockets[1].closed == [CloseCode.TAKEN_OVER]
-    assert len(hub) == 3, "the place of one that has to go is free at once"
-    hub.dismiss(sockets[1], "ada")  # type: ignore[arg-type]
-    assert len(hub) == 3, "and is not freed again when it is gone"
+    assert len(registry) == 3, "the place of one that has to go is free at once"
+    registry.dismiss(sockets[1], "ada")  # type: ignore[arg-type]
+    assert len(registry) == 3, "and is not freed again when it is gone"
     assert opened(4) is None
     assert closed(sockets) == [0, 1]
     assert opened(5) is CloseCode.TOO_MANY
 
 
 def test_the_only_page_of_a_user_may_give_way() -> None:
-    hub = Hub(max_per_user=1, max_in_all=100)
+    registry = Registry(max_per_user=1, max_in_all=100)
     first, second = Socket(identity("ada")), Socket(identity("ada"))
     first.hidden_since_us = 0
     for each in (first, second):
-        assert hub.admit(each, "ada") is None  # type: ignore[arg-type]
-    assert (first.closed, len(hub)) == ([CloseCode.TAKEN_OVER], 1)
+        assert registry.admit(each, "ada") is None  # type: ignore[arg-type]
+    assert (first.closed, len(registry)) == ([CloseCode.TAKEN_OVER], 1)
 
 
 def test_another_user_gives_no_way() -> None:
-    hub = Hub(max_per_user=1, max_in_all=2)
+    registry = Registry(max_per_user=1, max_in_all=2)
     bob, ada, eve = Socket(identity("bob")), Socket(identity("ada")), Socket(identity("eve"))
     bob.hidden_since_us = 0
     for each, user in ((bob, "bob"), (ada, "ada")):
-        hub.admit(each, user)  # type: ignore[arg-type]
-    assert hub.admit(eve, "eve") is CloseCode.OVERLOAD  # type: ignore[arg-type]
-    assert hub.admit(Socket(identity("ada")), "ada") is CloseCode.OVERLOAD  # type: ignore[arg-type]
+        registry.admit(each, user)  # type: ignore[arg-type]
+    assert registry.admit(eve, "eve") is CloseCode.OVERLOAD  # type: ignore[arg-type]
+    assert registry.admit(Socket(identity("ada")), "ada") is CloseCode.OVERLOAD  # type: ignore[arg-type]
     assert not bob.closed

@@ -12,11 +12,11 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol as Framing
 from websockets.protocol import Side
 
-from realtime.engine.metrics import OTHER, SocketFigures
+from realtime.engine.metrics import OTHER, SocketMetrics
 from realtime.protocol.close_codes import CloseCode
 from realtime.sockets import transport as module
 from realtime.sockets.receive_limits import READ_BYTES, shared_reading
-from realtime.sockets.token_bucket import Allowance
+from realtime.sockets.token_bucket import TokenBucket
 from realtime.sockets.transport import (
     FRAMES_AT_ONCE,
     FRAMES_PER_S,
@@ -24,7 +24,7 @@ from realtime.sockets.transport import (
     OUTBOX_BYTES,
     TEXTS_AT_ONCE,
     TEXTS_PER_S,
-    Wire,
+    SocketTransport,
 )
 
 
@@ -85,18 +85,18 @@ class Ear:
         self.farewells += 1
 
 
-def connected() -> tuple[Wire, FakeTransport, Ear]:
-    return connected_with(SocketFigures())
+def connected() -> tuple[SocketTransport, FakeTransport, Ear]:
+    return connected_with(SocketMetrics())
 
 
-def connected_with(figures: SocketFigures) -> tuple[Wire, FakeTransport, Ear]:
-    wire, transport, ear = Wire("c1", figures), FakeTransport(), Ear()
+def connected_with(figures: SocketMetrics) -> tuple[SocketTransport, FakeTransport, Ear]:
+    wire, transport, ear = SocketTransport("c1", figures), FakeTransport(), Ear()
     wire.listen(ear)
     wire.connection_made(transport)
     return wire, transport, ear
 
 
-async def taken(wire: Wire) -> None:
+async def taken(wire: SocketTransport) -> None:
     """Wait until all that was received is taken."""
     for _ in range(5_000):
         if wire._turn is None:
@@ -331,14 +331,18 @@ async def test_what_many_send_shares_one_budget() -> None:
     one = masked(Opcode.TEXT, b'{"type":"activity"}')
     found = []
     for _ in range(100):
-        wire, transport, ear = Wire("c1", SocketFigures(), shared), FakeTransport(), Ear()
+        wire, transport, ear = (
+            SocketTransport("c1", SocketMetrics(), shared),
+            FakeTransport(),
+            Ear(),
+        )
         wire.listen(ear)
         wire.connection_made(transport)
         found.append(wire)
         wire.data_received(one * 40 * 30)
     waiting = sum(len(wire._held) for wire in found)
     assert waiting > 100 * len(one) * 40 * 30 // 2
-    quiet, transport, ear = Wire("c2", SocketFigures(), shared), FakeTransport(), Ear()
+    quiet, transport, ear = SocketTransport("c2", SocketMetrics(), shared), FakeTransport(), Ear()
     quiet.listen(ear)
     quiet.connection_made(transport)
     quiet.data_received(one)
@@ -353,7 +357,7 @@ async def test_what_many_send_shares_one_budget() -> None:
 class Time:
     """The clock of a connection, which a test moves."""
 
-    def __init__(self, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, wire: SocketTransport, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = wire._loop.time()
         monkeypatch.setattr(wire, "_loop", self)
 
@@ -425,7 +429,7 @@ async def test_activity_above_its_number_is_passed_over(monkeypatch: pytest.Monk
     wire, _, ear = connected()
     clock = Time(wire, monkeypatch)
     one = masked(Opcode.TEXT, b'{"type":"activity"}')
-    wire._shared = Allowance(1e12, 0, clock.now_s)
+    wire._shared = TokenBucket(1e12, 0, clock.now_s)
     for _ in range(1_000):
         clock.now_s += 0.000_001
         wire.data_received(one)
@@ -489,7 +493,7 @@ def close_frame(code: int) -> bytes:
 async def test_each_end_is_counted_once_by_its_code(
     events: list[str | bytes], counted: tuple[str, int]
 ) -> None:
-    figures = SocketFigures()
+    figures = SocketMetrics()
     wire, _, _ = connected_with(figures)
     for event in events:
         if event == "deleted":

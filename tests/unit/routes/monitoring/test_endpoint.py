@@ -16,7 +16,7 @@ from focusup.asgi import request_handling
 from focusup.asgi.request_handling import App
 from models.base.errors import Forbidden, StorageUnavailable, Unauthorized
 from routes.http.problems import install_problems
-from routes.http.request_metrics import OTHER, RequestFigures, id_for
+from routes.http.request_metrics import OTHER, RequestMetrics, id_for
 from routes.monitoring.endpoint import Metrics
 from tests.support.serving import served
 
@@ -223,7 +223,7 @@ async def test_all_lines_of_a_request_carry_its_id_and_none_its_query(app: App) 
 
 
 def test_figures_of_a_route_are_one_histogram() -> None:
-    figures = RequestFigures()
+    figures = RequestMetrics()
     for took_us in (4_000, 90_000, 20_000_000):
         figures.note("GET", "/a", 200, took_us)
     histogram = figures.times["GET", "/a"]

@@ -39,7 +39,7 @@ def evaluate(expression: Any, document: Document) -> Any:
             return expression
 
 
-class FaultyBook:
+class FaultyStore:
     """`faults` are taken one by one, a write or an insertion each; after the last all goes
     well.
 
@@ -60,22 +60,22 @@ class FaultyBook:
         self._begun: dict[Any, Document] = {}
         self._late_inserts: list[Any] = []
 
-    def begin(self, thing: Tracked) -> None:
+    def begin(self, tracked: Tracked) -> None:
         """Remember how it begins, for `insert`."""
-        self._begun[thing.thing_id] = {
-            "_id": thing.thing_id,
-            "stamp": thing.stamp,
-            "status": thing.status,
+        self._begun[tracked.tracked_id] = {
+            "_id": tracked.tracked_id,
+            "stamp": tracked.stamp,
+            "status": tracked.status,
             "owner": self.process,
-            **dict(zip(COUNTERS, thing.totals, strict=True)),
+            **dict(zip(COUNTERS, tracked.totals, strict=True)),
         }
 
     def store(self, id_: Any) -> None:
         """What is there already stays as it is."""
         self.documents.setdefault(id_, dict(self._begun[id_]))
 
-    async def insert(self, things: Sequence[Tracked]) -> set[Any]:
-        ids = [thing.thing_id for thing in things]
+    async def insert(self, batch: Sequence[Tracked]) -> set[Any]:
+        ids = [tracked.tracked_id for tracked in batch]
         fault = self.faults.pop(0) if self.faults else "ok"
         if fault == "late":
             self._late_inserts += ids
@@ -111,11 +111,11 @@ class FaultyBook:
             raise StorageUnavailable("database_unavailable", "unreadable")
         return {id_: dict(self.documents[id_]) for id_ in ids if id_ in self.documents}
 
-    def absolute(self, thing: Tracked) -> Document:
+    def absolute(self, tracked: Tracked) -> Document:
         return {
-            "status": thing.status,
-            "owner": self.process if thing.owned else None,
-            **dict(zip(COUNTERS, thing.totals, strict=True)),
+            "status": tracked.status,
+            "owner": self.process if tracked.owned else None,
+            **dict(zip(COUNTERS, tracked.totals, strict=True)),
         }
 
     def increments(self, increase: Counts) -> dict[str, int]:
@@ -130,8 +130,8 @@ class FaultyBook:
             raise ValueError("a counter is no whole number")
         return totals
 
-    def matches(self, thing: Tracked, document: Document) -> bool:
-        absolute = self.absolute(thing)
+    def matches(self, tracked: Tracked, document: Document) -> bool:
+        absolute = self.absolute(tracked)
         return all(document[name] == absolute[name] for name in ("status", "owner"))
 
     def ended(self, document: Document) -> bool:
