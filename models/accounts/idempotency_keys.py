@@ -14,6 +14,8 @@ Invariants:
 
 import hashlib
 import hmac
+import json
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -64,8 +66,14 @@ class Request(NamedTuple):
 
 
 def fingerprint(method: str, path: str, body: bytes) -> str:
-    """Return what tells requests apart that came with the same key."""
+    """Return what tells requests apart that came with the same key.
+
+    A body that says the same is the same: clients that make it anew may order its fields, write
+    its characters and set its blanks in another way.
+    """
     found = hashlib.sha256(f"{method} {path}\0".encode(errors="surrogateescape"))
+    with suppress(ValueError, RecursionError):  # what is no JSON is taken as it is
+        body = json.dumps(json.loads(body), sort_keys=True).encode()
     found.update(body)
     return found.hexdigest()
 

@@ -44,7 +44,7 @@ INDEXES: tuple[IndexSpec, ...] = (
 Role = Literal["user", "admin"]
 
 MAX_EMAIL_CHARS = 254  # RFC 5321, with its erratum 1690
-LOCAL_NAME = re.compile(r"[@.](local|localhost)\Z", re.IGNORECASE)
+LOCAL_NAME = re.compile(r"[@.](local|localhost|home\.arpa)\Z", re.IGNORECASE)
 
 
 def normalised_email(text: str) -> str:

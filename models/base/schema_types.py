@@ -10,6 +10,7 @@ refused is never repeated in an error, since it may be a password. A name has on
 
 import re
 from collections.abc import Callable
+from copy import copy
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Optional, Self
 
@@ -36,6 +37,7 @@ from scoring.text import clean, composed, decoded_path, distinct
 EARLIEST, LATEST = date(2000, 1, 1), date(2100, 1, 1)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _DATE_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]", re.ASCII)
+_BLANK_FOR_PLUS = re.compile(r"(T[\d:.]+) (\d\d:?\d\d)\Z")
 
 
 def milliseconds(instant: datetime) -> datetime:
@@ -91,7 +93,7 @@ def or_default(default: object, of: Any = None) -> BeforeValidator:
     The JSON schema says so where the type `of` the field is given.
     """
     described = {} if of is None else {"json_schema_input_type": Optional[of]}  # noqa: UP045
-    return BeforeValidator(lambda value: default if value is None else value, **described)
+    return BeforeValidator(lambda value: copy(default) if value is None else value, **described)
 
 
 def one_message(message: str) -> WrapValidator:
@@ -107,12 +109,18 @@ def one_message(message: str) -> WrapValidator:
     return WrapValidator(checked)
 
 
+def _with_plus(value: object) -> object:
+    # A `+` that is not escaped in a query string comes as a blank.
+    return _BLANK_FOR_PLUS.sub(r"\1+\2", value) if isinstance(value, str) else value
+
+
 def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 Moment = Annotated[
     UtcDatetime | Day,
+    BeforeValidator(_with_plus),
     one_message("must be a date, or an ISO 8601 date and time with an offset"),
 ]
 """An instant, or a date wherever the user is."""

@@ -5,6 +5,7 @@ have written it. It is read from the right: what the last trusted hop saw is the
 whatever stands left of it; and without a trusted hop nothing of it counts.
 """
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -13,6 +14,7 @@ from quart import Request, Websocket
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 IPV6_PREFIX = 64
+PORT_AT_END = re.compile(r":\d*\Z")
 
 
 class TrustedProxies:
@@ -55,6 +57,10 @@ class TrustedProxies:
         if hop is not None and self._trusts(hop):
             scheme = _nearest(asked.headers.get("X-Forwarded-Proto")) or scheme
             host = _nearest(asked.headers.get("X-Forwarded-Host")) or host
+            port = _nearest(asked.headers.get("X-Forwarded-Port"))
+            # 80 and 443 are left out of an origin, or tell of a hop that is not the browser's.
+            if port.isdecimal() and port not in ("80", "443") and not PORT_AT_END.search(host):
+                host = f"{host}:{port}"
         return f"{'https' if scheme in ('https', 'wss') else 'http'}://{host}"
 
     def is_proxy(self, peer: str) -> bool:

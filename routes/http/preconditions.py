@@ -1,13 +1,15 @@
 """The headers `ETag` and `If-Match`: a change that is made to what its client has seen.
 
-Invariants: without `If-Match` nothing is different; a tag that is weak because a proxy has
-compressed the answer is the tag.
+Invariants: without `If-Match` nothing is different; a tag that is weak, or has an end of its
+own, because a proxy has compressed the answer is the tag.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec
 
 from quart import Response, request
+from werkzeug.http import parse_etags
 
 from models.base.schema_types import WireModel
 from models.sessions.entity_tags import ANY, Expected, session_tag, tag_of
@@ -26,6 +28,8 @@ PARAMETER: dict[str, Any] = {
     "example": '"5d41402abc4b2a76b9719d91"',
 }
 CONDITIONAL = "focusup_conditional"
+COMPRESSED = re.compile(r"[-;](gzip|br|zstd)\Z")
+"""What proxies such as Apache's append to the tag of an answer that they compress."""
 
 P = ParamSpec("P")
 Handler = Callable[P, Awaitable[Response]]
@@ -41,10 +45,10 @@ def expected() -> Expected:
     """Return the versions that the request names; any without the header."""
     if "If-Match" not in request.headers:
         return ANY
-    found = request.if_match
+    found = parse_etags(", ".join(request.headers.getlist("If-Match")))
     if found.star_tag:
         return ANY
-    return Expected(frozenset(found.as_set(include_weak=True)))
+    return Expected(frozenset(COMPRESSED.sub("", tag) for tag in found.as_set(include_weak=True)))
 
 
 def etag(value: WireModel) -> dict[str, str]:

@@ -89,6 +89,18 @@ def test_another_request_with_the_key_is_refused(
     assert count(live_server, "sessions", userId=user) == 1
 
 
+def test_a_body_that_says_the_same_is_the_same(
+    live_server: AppServer, rest: httpx.Client, user: str, key: dict[str, str]
+) -> None:
+    bodies = (b'{"title":"\xc3\xa9","tags":["a"]}', b'{ "tags": ["a"], "title": "\\u00e9" }')
+    first, again = (
+        rest.post(SESSIONS, content=body, headers={**key, "Content-Type": "application/json"})
+        for body in bodies
+    )
+    assert same(first, again)
+    assert count(live_server, "sessions", userId=user) == 1
+
+
 @pytest.mark.parametrize("with_a_token", [True, False])
 def test_an_event_that_is_sent_again_is_one(
     live_server: AppServer, user: str, key: dict[str, str], *, with_a_token: bool

@@ -65,6 +65,7 @@ def signup(email: str = "ada@example.com", **fields: Any) -> Signup:
         ("ada@school.test", "ada@school.test"),
         ("me@nas.local", "me@nas.local"),
         ("Admin@LOCALHOST", "admin@localhost"),
+        ("me@nas.home.arpa", "me@nas.home.arpa"),
         ("ada@nas", "ada@nas"),
         (" ada@example.com \n", "ada@example.com"),
         ("jose\u0301@example.com", "jos\u00e9@example.com"),

@@ -12,7 +12,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 from pydantic import ValidationError
 
 from models.base.indexes import ensure_indexes
-from models.sessions.list_query import SessionQuery
+from models.sessions.list_query import DatedQuery, SessionQuery
 from models.sessions.listing import list_sessions
 from models.sessions.queries import COLLECTION, INDEXES, new_id, sessions
 from models.sessions.session import NewSession, new_document
@@ -170,3 +170,8 @@ def test_a_text_is_found_in_itself(before: str, text: str, after: str) -> None:
 async def test_nobody_finds_what_is_somebody_elses(db: Database) -> None:
     await fill(db)
     assert await list_sessions(db, "eve", SessionQuery(q="cell"), NOW) == ([], None)
+
+
+def test_a_plus_that_came_as_a_blank_is_a_plus() -> None:
+    query = DatedQuery.model_validate({"from": "2026-05-04T00:00:00 02:00"})
+    assert query.from_ == datetime(2026, 5, 3, 22, tzinfo=UTC)

@@ -190,9 +190,11 @@ def test_a_wrong_idle_mode_is_one_error_of_its_field(mode: Any) -> None:
     assert [error["loc"] for error in caught.value.errors()] == [("idleMode",)]
 
 
-def test_null_ends_a_session_as_if_it_were_left_out() -> None:
+def test_null_is_as_good_as_left_out() -> None:
     assert EndSession.model_validate({"status": None}).status == "completed"
     assert NewSession.model_validate({"idleMode": None}).idle_mode == "interactive"
+    new = NewSession.model_validate({"targetMinutes": None, "tags": None, "title": None})
+    assert (new.target_minutes, new.tags, new.title) == (25, [], None)
 
 
 @pytest.mark.parametrize(

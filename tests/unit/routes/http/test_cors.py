@@ -98,6 +98,32 @@ OWN = [
     ),
     (
         asked(
+            peer=PROXY,
+            Host="app.example.com",
+            Origin="https://app.example.com:8443",
+            X_Forwarded_Proto="https",
+            X_Forwarded_Port="8443",
+        ),
+        True,
+    ),
+    (
+        asked(
+            peer=PROXY,
+            Host="app.example.com",
+            Origin="https://app.example.com",
+            X_Forwarded_Proto="https",
+            X_Forwarded_Port="80",  # of a hop between the browser's and ours
+        ),
+        True,
+    ),
+    (
+        asked(
+            Host="app.example.com", Origin="http://app.example.com:8443", X_Forwarded_Port="8443"
+        ),
+        False,
+    ),
+    (
+        asked(
             Host="inside:5000",
             Origin="https://evil.example",
             X_Forwarded_Proto="https",
@@ -161,7 +187,8 @@ async def test_reading_is_left_to_the_browser(app: Quart) -> None:
 async def test_a_front_end_that_is_traced_may_send_its_headers(app: Quart) -> None:
     wanted = (
         *("authorization", "content-type", "x-request-id", "traceparent", "tracestate"),
-        *("baggage", "sentry-trace", "idempotency-key", "if-match"),
+        *("baggage", "sentry-trace", "idempotency-key", "if-match", "if-none-match"),
+        *("b3", "x-b3-traceid", "x-datadog-trace-id", "newrelic", "x-requested-with"),
     )
     headers = {
         "Origin": "https://allowed.example",
