@@ -10,7 +10,6 @@ refused is never repeated in an error, since it may be a password. A name has on
 
 import re
 from collections.abc import Callable
-from copy import copy
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Optional, Self
 
@@ -93,7 +92,7 @@ def or_default(default: object, of: Any = None) -> BeforeValidator:
     The JSON schema says so where the type `of` the field is given.
     """
     described = {} if of is None else {"json_schema_input_type": Optional[of]}  # noqa: UP045
-    return BeforeValidator(lambda value: copy(default) if value is None else value, **described)
+    return BeforeValidator(lambda value: default if value is None else value, **described)
 
 
 def one_message(message: str) -> WrapValidator:

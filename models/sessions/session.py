@@ -64,8 +64,6 @@ class NewSession(SessionFields):
     """Body of `POST /api/sessions`. Without a `timeZone` it is the one of the user's
     settings. It and `idleMode` are kept for good."""
 
-    target_minutes: Annotated[TargetMinutes, or_default(25, TargetMinutes)] = 25
-    tags: Annotated[Tags, or_default([], Tags)] = Field(default_factory=list)
     idle_mode: Annotated[IdleMode, or_default(DEFAULT, IdleMode)] = DEFAULT
     time_zone: TimeZone | None = None
 
