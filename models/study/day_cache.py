@@ -20,7 +20,7 @@ the learner's days is not used.
 import contextlib
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import accumulate
 from typing import NamedTuple
@@ -42,7 +42,6 @@ from models.study.day_summary import (
     DaySummary,
     Kept,
     Loaded,
-    is_untouched,
     kept_of,
     lived_of,
     read_kept,
@@ -55,7 +54,12 @@ COLLECTION = "study_periods"
 INDEXES = (IndexSpec(keys=(("userId", 1),), query="read: all periods of a learner"),)
 SETTLED_AFTER = timedelta(minutes=10)
 """Longer than a write may be on its way, and than the clocks of servers differ."""
+UNTOUCHED: Document = {"startedAt": None, "endedAt": None, "edited": False}
+"""Neither started, nor ended, nor changed by hand in what is counted: such sessions are counted by
+their status alone, and are not read."""
+TOUCHED: list[Document] = [{name: {"$ne": value}} for name, value in UNTOUCHED.items()]
 CHUNK = 500
+Pipeline = list[Document]
 FORMAT = 2
 """Of what is remembered; it is raised whenever the rules of counting change."""
 FIELDS = dict.fromkeys(
@@ -170,7 +174,7 @@ class DayCache:
                 if (found := known.get(day.name)) is not None and found["kept"]:
                     kept[day] = read_kept(found["kept"])
             for since, until in _stretches([day for day in days if day not in kept]):
-                stretch = await self._loaded(user_id, since, until, slices)
+                stretch = await self._loaded(user_id, since, until, slices, by_day=True)
                 live.add(stretch)
                 if month.until >= today - 2 * ONE_DAY:
                     await self._keep_days(
@@ -198,29 +202,47 @@ class DayCache:
             first = month.until
         return sorted(months.values())
 
-    async def _loaded(self, user_id: str, since: date, until: date, slices: Slices) -> Loaded:
-        """The sessions that were created on these UTC days."""
-        bounds = {"$gte": _bound(since), "$lt": _bound(until)}
-        loaded = Loaded()
-        await self._load(loaded, {"userId": user_id, "_id": bounds}, slices)
-        return loaded
+    async def _loaded(
+        self, user_id: str, since: date, until: date, slices: Slices, *, by_day: bool = False
+    ) -> Loaded:
+        """Return the sessions that were created on these UTC days.
 
-    async def _load(self, loaded: Loaded, wanted: Document, slices: Slices) -> None:
-        found = sessions(self._db).find(wanted, FIELDS).batch_size(CHUNK)
-        async for document in found:
-            if is_untouched(document):
+        Those never started are counted by the database, of any number of them at little cost:
+        as of the first day, or each of its own (`by_day`).
+        """
+        loaded = Loaded()
+        created = {"userId": user_id, "_id": {"$gte": _bound(since), "$lt": _bound(until)}}
+        # Two stages: in one the embedded database would pass over its index.
+        touched: Pipeline = [{"$match": created}, {"$match": {"$or": TOUCHED}}]
+        untouched: Pipeline = [{"$match": created}, {"$match": UNTOUCHED}]
+        # First these: one that is started in between is told by the next read, not twice.
+        found = sessions(self._db).aggregate([*touched, {"$project": FIELDS}], batchSize=CHUNK)
+        await self._add_lived(loaded, found, slices)
+        if by_day and until - since > ONE_DAY:
+            found = sessions(self._db).aggregate([*untouched, {"$project": {"status": 1}}])
+            async for document in found:
                 loaded.never_started[_created_on(document["_id"]), document["status"]] += 1
                 await slices.did(2)
-            else:
-                loaded.lived.append(lived_of(document))
-                await slices.did(10 + len(document.get("timeline", b"")) // 4)
+            return loaded
+        by_status = {"$group": {"_id": "$status", "count": {"$sum": 1}}}
+        async for each in sessions(self._db).aggregate([*untouched, by_status]):
+            loaded.never_started[since, each["_id"]] += each["count"]
+        return loaded
+
+    async def _add_lived(
+        self, loaded: Loaded, found: AsyncIterator[Document], slices: Slices
+    ) -> None:
+        async for document in found:
+            loaded.lived.append(lived_of(document))
+            await slices.did(10 + len(document.get("timeline", b"")) // 4)
 
     async def _ended_since(self, kept: Iterable[Kept], slices: Slices) -> Loaded:
         """The sessions that had not ended when their periods were remembered."""
         ids = [id_ for each in kept for id_ in each.open]
         loaded = Loaded()
         for at in range(0, len(ids), CHUNK):
-            await self._load(loaded, {"_id": {"$in": ids[at : at + CHUNK]}}, slices)
+            wanted = {"_id": {"$in": ids[at : at + CHUNK]}}
+            await self._add_lived(loaded, sessions(self._db).find(wanted, FIELDS), slices)
         return loaded
 
     async def _add_whole(

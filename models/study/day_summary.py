@@ -114,11 +114,6 @@ class DaySummary:
         self.marks[mark.date] = mark if before is None else before.plus(mark)
 
 
-def is_untouched(document: Document) -> bool:
-    """Whether it was neither started, nor ended, nor changed by hand in what is counted."""
-    return document["startedAt"] is None and document["endedAt"] is None and not document["edited"]
-
-
 def lived_of(document: Document) -> Lived:
     ended_at: datetime | None = document["endedAt"]
     paused, away = (0, 0) if ended_at is None else paused_and_away(document, ended_at)

@@ -12,7 +12,13 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 from models.accounts.settings import Learner
 from models.base.indexes import ensure_indexes
 from models.sessions import queries
-from models.sessions.session import FINAL, changed_fields, ended_fields
+from models.sessions.session import (
+    FINAL,
+    NewSession,
+    changed_fields,
+    ended_fields,
+    new_document,
+)
 from models.study import day_cache
 from models.study.day_cache import SETTLED_AFTER, DayCache
 from models.study.day_summary import Dates, DaySummary, lived_of
@@ -202,3 +208,48 @@ async def test_what_was_changed_while_it_was_read_is_read_again(db: Database) ->
             return await super()._add_whole(*args)
 
     assert_same(await Slow(db).read(ADA, later, ALL), DaySummary())
+
+
+async def never_started(db: Database, count: int, every: timedelta) -> None:
+    documents = []
+    for number in range(count):
+        created = BEGIN - number * every
+        document = new_document("ada", NewSession(), stamp="s", now=created)
+        documents.append({"_id": queries.new_id(created), **document})
+    await db[queries.COLLECTION].insert_many(documents)
+
+
+async def test_sessions_that_were_never_started_are_counted_and_not_read(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody can make thousands of them in a day."""
+    await never_started(db, 300, timedelta(seconds=1))
+    await db[queries.COLLECTION].insert_one(past_session("ada", BEGIN - HOUR, active=60))
+    read = 0
+
+    class Counting:
+        def __init__(self, db: Database) -> None:
+            self._collection = queries.sessions(db)
+
+        def find(self, *args: Any, **kwargs: Any) -> Any:
+            return self._collection.find(*args, **kwargs)
+
+        async def aggregate(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            nonlocal read
+            async for each in self._collection.aggregate(*args, **kwargs):
+                read += 1
+                yield each
+
+    monkeypatch.setattr(day_cache, "sessions", Counting)
+    await DayCache(db).read(ADA, BEGIN, ALL)  # the days before are remembered from now on
+    read = 0
+    assert_same(await DayCache(db).read(ADA, BEGIN, ALL), await expected(db))
+    assert read == 2  # the session that was studied, and a count
+
+
+async def test_sessions_that_were_never_started_are_counted_on_their_days(db: Database) -> None:
+    await never_started(db, 100, 9 * HOUR)
+    days = DayCache(db)
+    for later in (timedelta(), timedelta(minutes=11), DAY, 40 * DAY):
+        for _ in range(2):
+            assert_same(await days.read(ADA, BEGIN + later, ALL), await expected(db))
