@@ -25,7 +25,7 @@ import structlog
 from hypercorn.asyncio import serve
 
 from focusup import file_descriptors
-from focusup.app import VERSION, create_app, indexes_of, prepare
+from focusup.app import VERSION, create_app
 from focusup.asgi.admission import Admission
 from focusup.asgi.idle_connections import ConnectionLimits, ServerConfig
 from focusup.cancellation import Interrupted, unless_set
@@ -35,6 +35,7 @@ from focusup.listening import BACKLOG, ListenError, bind, listen
 from focusup.logs import configure_logs
 from focusup.security.signing_key import SecretError, is_kept, load_secret, secret_file
 from focusup.settings import Settings
+from focusup.wiring.data import indexes_of, prepare
 from models.base.driver_errors import StatementRefused, StorageUnavailable
 from models.migrations.schema_version import SchemaTooNew
 from routes.api.sockets import PATHS
@@ -126,7 +127,7 @@ async def _serve(settings: Settings) -> bool:
             all_written = await stop(services)
 
         await serve(app, config(listener, settings), shutdown_trigger=until_stopped)
-        services.accounts.close()
+        services.access.accounts.close()
         return all_written
     finally:
         await database.close()
@@ -142,8 +143,8 @@ async def _prepare(database: OpenedDatabase, settings: Settings) -> None:
 async def stop(services: Services) -> bool:
     """Write everything and close every socket; False if some seconds stay unwritten."""
     sessions, views = await asyncio.gather(
-        services.tracking.stop(within_s=STOP_WITHIN_S),
-        services.pages.stop(within_s=STOP_WITHIN_S),
+        services.sessions.tracking.stop(within_s=STOP_WITHIN_S),
+        services.page_views.tracking.stop(within_s=STOP_WITHIN_S),
     )
     for tracked in sessions:
         log.error(

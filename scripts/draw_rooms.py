@@ -13,13 +13,13 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "rooms.md"
 ROOMS: Mapping[str, tuple[str, ...]] = {
     "focusup": (
-        *("cli", "doctor", "serving", "app", "demo", "web", "security", "configuration"),
+        *("cli", "doctor", "serving", "app", "wiring", "demo", "web", "security", "configuration"),
         *("database", "settings", "asgi", "settings_sources", "logs", "listening"),
         *("file_descriptors", "disk_space", "cancellation"),
     ),
     "routes": ("docs", "api", "monitoring", "access", "http"),
     "realtime": (
-        *("pageviews", "sessions", "jobs", "ingest"),
+        *("pageviews", "sessions", "ingest"),
         *("cluster", "sockets", "engine", "protocol"),
     ),
     "models": (

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from focusup.app import indexes_of
 from focusup.database import DatabaseError, OpenedDatabase
 from focusup.database.attach import beside_the_server
 from focusup.database.directory import holder
@@ -19,6 +18,7 @@ from focusup.database.opening import MEMORY, NOTHING_KEPT, open_database
 from focusup.database.programs import kinds_kept
 from focusup.doctor.findings import Finding, failed, failed_as_told, ok, warning
 from focusup.settings import Settings
+from focusup.wiring.data import indexes_of
 from models.base.database import PyMongoError
 from models.base.driver_errors import StatementRefused, answered_within
 from models.base.errors import StorageUnavailable

@@ -5,7 +5,6 @@ does; matching takes time proportional to the lengths, whatever the pattern; `co
 never waits for the database.
 """
 
-import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
@@ -14,9 +13,10 @@ import structlog
 from pydantic import Field, StringConstraints
 
 from models.base.database import Database, Document
-from models.base.driver_errors import StatementRefused, StorageUnavailable, answered_within
+from models.base.driver_errors import answered_within
 from models.base.errors import Conflict, NotFound
 from models.base.schema_types import PageName, UtcDatetime, WireModel, page_name
+from models.concurrency.periodic import run_every
 
 COLLECTION = "page_coefficients"
 DEFAULT = 1.0
@@ -121,16 +121,12 @@ class Coefficients:
             raise NotFound("coefficient_not_found", "There is no coefficient of this pattern.")
 
     async def run(self) -> None:
-        """Read what others change, for as long as the task lives."""
-        while True:
-            try:
-                async with answered_within(ANSWER_WITHIN_S):
-                    await self._read()
-            except (StorageUnavailable, StatementRefused):
-                pass  # the ones that are known stay good
-            except Exception:
-                log.exception("coefficients_not_read")
-            await asyncio.sleep(REFRESH_S)
+        """Read what other servers change, for as long as the task lives."""
+        await run_every(REFRESH_S, self._refresh, name="page_coefficients")
+
+    async def _refresh(self) -> None:
+        async with answered_within(ANSWER_WITHIN_S):
+            await self._read()
 
     async def _ids(self, pattern: str) -> list[str]:
         """The stored spellings of a pattern: earlier versions kept each."""

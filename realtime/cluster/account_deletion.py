@@ -15,6 +15,7 @@ import structlog
 
 from models.base.driver_errors import StatementRefused, answered_within
 from models.base.errors import StorageUnavailable, Unavailable
+from models.concurrency.periodic import run_every
 from models.privacy.deletions import Deletion, Deletions
 from models.tokens.access_tokens import Identity
 
@@ -72,17 +73,15 @@ class AccountDeletions:
             self._hear(user_id)
 
     async def run(self) -> None:
-        """Hear who leaves, and finish what is left of them, for as long as the task lives."""
-        while True:
-            try:
-                await self.hear()
-            except (StorageUnavailable, StatementRefused):
-                pass  # it is tried again
-            except Exception:
-                log.exception("departures_not_read")
+        """Learn of deletions, and finish them, for as long as the task lives."""
+        await run_every(HEAR_EVERY_S, self._hear_and_finish, name="account_deletions")
+
+    async def _hear_and_finish(self) -> None:
+        try:
+            await self.hear()
+        finally:  # a removal that is due must not wait for news
             for departure in self._departures.unsettled(self._now()):
                 await self._finish(departure)
-            await asyncio.sleep(HEAR_EVERY_S)
 
     async def _finish(self, departure: Deletion) -> None:
         """Remove what may have come since, and forget the user; should it fail, it is tried

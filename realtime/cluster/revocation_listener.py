@@ -5,14 +5,13 @@ What must always hold: whatever was signed out is refused and cut off on every s
 alone.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import structlog
 
-from models.base.driver_errors import StatementRefused
 from models.base.errors import StorageUnavailable
+from models.concurrency.periodic import run_every
 from models.tokens.revocations import Revocations
 from realtime.protocol.close_codes import CloseCode
 from realtime.sockets.registry import Registry
@@ -44,12 +43,5 @@ class RevocationListener:
                 registry.close_if(news, is_revoked, CloseCode.UNAUTHORIZED, "signed out")
 
     async def run(self) -> None:
-        """Hear it for as long as the task lives."""
-        while True:
-            try:
-                await self.hear()
-            except (StorageUnavailable, StatementRefused):
-                pass  # it is tried again
-            except Exception:
-                log.exception("sign_outs_not_read")
-            await asyncio.sleep(HEAR_EVERY_S)
+        """Learn of revocations for as long as the task lives."""
+        await run_every(HEAR_EVERY_S, self.hear, name="revocations")

@@ -14,8 +14,9 @@ from bson import ObjectId
 
 from models.base.compare_and_set import Stamps
 from models.base.database import Database, Document
-from models.base.driver_errors import StatementRefused, StorageUnavailable, answered_within
+from models.base.driver_errors import answered_within
 from models.base.errors import Busy
+from models.concurrency.periodic import run_every
 from models.pageviews.page_view import (
     NAMELESS_VIEW,
     delete_page_names,
@@ -85,7 +86,7 @@ class PageViewTracking:
 
     async def start(self) -> None:
         """Begin to count."""
-        self.counting.start(self._read_names())
+        self.counting.start(run_every(READ_NAMES_EVERY_S, self._read_names, name="page_names"))
 
     async def stop(self, *, within_s: float) -> list[TrackedView]:
         """End every view, write everything, close every socket with 1012.
@@ -102,20 +103,15 @@ class PageViewTracking:
                 self.end(tracked, viewer, now_us)
 
     async def _read_names(self) -> None:
-        """Know the pages that other processes have seen, again and again."""
-        while True:
-            try:
-                now_us = self.clock.now_us()
-                now = self.clock.wall(now_us)
-                async with answered_within(ANSWER_WITHIN_S):
-                    rows = await read_page_names(self._db)
-                    expired = {row["_id"] for row in rows if is_rarely_seen(row, now)}
-                    await delete_page_names(self._db, sorted(expired))
-                names = {row["_id"] for row in rows} - expired
-                self._names.know(names, now_us / SECOND_US)
-            except (StorageUnavailable, StatementRefused):
-                pass  # nobody waits for it
-            await asyncio.sleep(READ_NAMES_EVERY_S)
+        """Learn the page names that other processes have stored, and drop the rare ones."""
+        now_us = self.clock.now_us()
+        now = self.clock.wall(now_us)
+        async with answered_within(ANSWER_WITHIN_S):
+            rows = await read_page_names(self._db)
+            expired = {row["_id"] for row in rows if is_rarely_seen(row, now)}
+            await delete_page_names(self._db, sorted(expired))
+        names = {row["_id"] for row in rows} - expired
+        self._names.know(names, now_us / SECOND_US)
 
     @property
     def tracked_count(self) -> int:

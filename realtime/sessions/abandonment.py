@@ -15,8 +15,8 @@ from bson import ObjectId
 
 from models.base.compare_and_set import Stamps
 from models.base.database import Database, Document
-from models.base.driver_errors import StatementRefused, answered_within
-from models.base.errors import StorageUnavailable
+from models.base.driver_errors import answered_within
+from models.concurrency.periodic import run_every
 from models.sessions import started_sessions
 from models.sessions.session import FINAL
 from realtime.cluster.peers import Peers
@@ -78,15 +78,8 @@ class Abandonment:
                     future.exception()  # nobody may be waiting any more
 
     async def run(self) -> None:
-        """Look for them again and again, for as long as the task lives."""
-        while True:
-            await asyncio.sleep(self._round_s)
-            try:
-                await self.sweep()
-            except (StorageUnavailable, StatementRefused):
-                continue
-            except Exception:
-                log.exception("abandonment_failed")
+        """Sweep again and again, for as long as the task lives."""
+        await run_every(self._round_s, self.sweep, name="abandonment", first_after_s=self._round_s)
 
     async def sweep(self) -> None:
         """Look at every noted session once; end the abandoned ones."""

@@ -7,7 +7,6 @@ kept here only says when it is worth looking again. Learners are looked at one a
 other, so that a thousand who come at once cost the counting nothing.
 """
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
@@ -15,6 +14,7 @@ import structlog
 
 from models.base.driver_errors import StatementRefused, answered_within
 from models.base.errors import StorageUnavailable
+from models.concurrency.periodic import run_every
 from models.study.service import StudyService
 from models.study.statistics import PeriodProgress, Progress, UserStats
 from realtime.engine.tracked import TrackedSession
@@ -61,14 +61,15 @@ class GoalNotifier:
                 self._look_at[tracked] = 0
 
     async def run(self) -> None:
-        """Look at whoever is worth it, again and again, for as long as the task lives."""
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            for tracked in self._due():
-                self._worth_it.setdefault(tracked.user_id)
-            users, self._worth_it = list(self._worth_it), {}
-            for user_id in await self._with_goals(users):
-                await self._look_safely(user_id)
+        """Look at the learners whose goals are due, for as long as the task lives."""
+        await run_every(LOOK_EVERY_S, self._look_at_due, name="goals", first_after_s=LOOK_EVERY_S)
+
+    async def _look_at_due(self) -> None:
+        for tracked in self._due():
+            self._worth_it.setdefault(tracked.user_id)
+        users, self._worth_it = list(self._worth_it), {}
+        for user_id in await self._with_goals(users):
+            await self._look_safely(user_id)
 
     async def _with_goals(self, user_ids: list[str]) -> set[str]:
         if not user_ids:

@@ -63,14 +63,14 @@ def identity() -> Identity:
 
 async def verified_identity(*, may_be_gone: bool = False, may_be_revoked: bool = False) -> Identity:
     """Verify the bearer token of the request; raises Unauthorized."""
-    await services().tokens.learn_key(bearer_token())
+    await services().access.tokens.learn_key(bearer_token())
     return known_identity(may_be_gone=may_be_gone, may_be_revoked=may_be_revoked)
 
 
 def known_identity(*, may_be_gone: bool = False, may_be_revoked: bool = False) -> Identity:
     """The same, without a look for a key that is not known yet. The signature is verified once
     in a request: ours takes 30 µs, and who asks is needed for the limits too."""
-    tokens = services().tokens
+    tokens = services().access.tokens
     if "signed" not in g:
         g.signed = tokens.read(bearer_token(), services().now())
     found = cast(Identity, g.signed)

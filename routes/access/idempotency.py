@@ -66,7 +66,7 @@ def repeatable(handler: Handler[P]) -> Handler[P]:
             response = await handler(*args, **kwargs)
         except Exception as error:
             with suppress(StorageUnavailable, StatementRefused), translated():
-                await services().idempotency.release(
+                await services().access.idempotency_keys.release(
                     claimed, services().now(), refused=_is_refusal(error)
                 )
             raise
@@ -106,7 +106,7 @@ async def _asked(key: str) -> Request:
 
 async def _claimed(asked: Request) -> Claimed | Answer:
     for pause_s in (*PAUSES_S, None):
-        found = await services().idempotency.claim(asked, services().now())
+        found = await services().access.idempotency_keys.claim(asked, services().now())
         if found is not None:
             return found
         if pause_s is not None:
@@ -121,7 +121,7 @@ async def _remember(claimed: Claimed, response: Response) -> None:
     answer = Answer(response.status_code, body, response.headers.get("Location"))
     # If that fails, what was made is found by its id when the request comes again.
     with suppress(StorageUnavailable, StatementRefused), translated():
-        await services().idempotency.remember(claimed, answer, services().now())
+        await services().access.idempotency_keys.remember(claimed, answer, services().now())
 
 
 def _replayed(answer: Answer) -> Response:

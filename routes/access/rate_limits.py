@@ -84,7 +84,7 @@ async def _is_preflight() -> bool:
 async def one_guess(account: str) -> AsyncIterator[None]:
     """Compare a password of this account within it; raises TooMany. A guess is wrong unless
     the end is reached, and none where the database did not answer."""
-    attempts, now = services().attempts, services().now()
+    attempts, now = services().access.login_throttle, services().now()
     guess = await attempts.guess(network(), account, now)
     try:
         with translated():
@@ -97,13 +97,13 @@ async def one_guess(account: str) -> AsyncIterator[None]:
 
 async def one_signup() -> None:
     """Make an account after it; raises TooMany."""
-    await services().attempts.sign_up(network(), services().now())
+    await services().access.login_throttle.sign_up(network(), services().now())
     charge("accounts", OF_AN_ACCOUNT)
 
 
 def charge(kind: Kind, cost: int, user_id: str | None = None) -> None:
     """Spend what a request stores from the budgets of its address and user; raises TooMany."""
-    budget = services().budget
+    budget = services().page_views.budget
     budget.charge(kind, cost, address=network(), user_id=user_id, now_s=budget.clock_s())
 
 

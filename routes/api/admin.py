@@ -64,5 +64,5 @@ async def list_users() -> Response:
 @document_response(SessionPage)
 async def list_user_sessions(user: str) -> Response:
     """List one user's sessions, newest first"""
-    page, cursor = await services().sessions.page(user, read_query(DatedQuery))
+    page, cursor = await services().sessions.service.page(user, read_query(DatedQuery))
     return answer(SessionPage(sessions=page, next_cursor=cursor))

@@ -38,7 +38,7 @@ async def signup() -> Response:
     """Make an account, and sign in"""
     body = await read_body(Signup)
     await one_signup()
-    return answer(await services().accounts.signup(body, services().now(), network()), 201)
+    return answer(await services().access.accounts.signup(body, services().now(), network()), 201)
 
 
 @blueprint.post("/login")
@@ -52,7 +52,7 @@ async def login() -> Response:
     """
     body = await read_body(Credentials)
     async with one_guess(body.email):
-        return answer(await services().accounts.login(body, services().now(), network()))
+        return answer(await services().access.accounts.login(body, services().now(), network()))
 
 
 @blueprint.post("/refresh")
@@ -67,7 +67,7 @@ async def refresh() -> Response:
     proves that there is a copy, and ends the login with all of its tokens.
     """
     body = await read_body(Refresh)
-    return answer(await services().accounts.refresh(body.refresh_token, services().now()))
+    return answer(await services().access.accounts.refresh(body.refresh_token, services().now()))
 
 
 @blueprint.post("/logout")
@@ -88,8 +88,8 @@ async def logout() -> Response:
         who: Identity | None = await verified_identity(may_be_revoked=True)
     else:
         who = await identity_if_any()  # it is enough: an expired bearer beside it does no harm
-    await services().accounts.logout(body.refresh_token, who, services().now())
-    await services().sign_outs.hear()
+    await services().access.accounts.logout(body.refresh_token, who, services().now())
+    await services().access.revocations.hear()
     return no_content(without_visitor(request))
 
 
@@ -103,8 +103,8 @@ async def logout_everywhere() -> Response:
     out does it for one. A token of another issuer counts as out if it was issued (`iat`) by
     now.
     """
-    await services().accounts.logout_everywhere(identity(), services().now())
-    await services().sign_outs.hear()
+    await services().access.accounts.logout_everywhere(identity(), services().now())
+    await services().access.revocations.hear()
     return no_content(without_visitor(request))
 
 
@@ -116,4 +116,4 @@ async def me() -> Response:
 
     A token of another issuer works too: then only its id is known.
     """
-    return answer(Me(user=await services().accounts.me(identity())))
+    return answer(Me(user=await services().access.accounts.me(identity())))

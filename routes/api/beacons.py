@@ -39,11 +39,11 @@ async def track_engagement() -> Response:
     none.
     """
     body = await read_body(Engagement)
-    keys = services().visitor_keys
+    keys = services().page_views.visitor_keys
     presented = presented_visitor(request, keys, body.visitor)
     key = keys.new() if presented is None else presented.key
     who = await identity_if_any()
-    stored = await services().beacons.take(
+    stored = await services().page_views.beacons.take(
         body,
         visitor_id=key.partition(".")[0],
         user_id=None if who is None else who.user_id,

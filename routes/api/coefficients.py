@@ -31,7 +31,9 @@ class PageCoefficientList(WireModel):
 @document_response(PageCoefficientList)
 async def list_page_coefficients() -> Response:
     """List the attention coefficients of pages"""
-    return answer(PageCoefficientList(page_coefficients=await services().coefficients.all()))
+    return answer(
+        PageCoefficientList(page_coefficients=await services().page_views.coefficients.all())
+    )
 
 
 @blueprint.put("")
@@ -46,7 +48,7 @@ async def put_page_coefficient() -> Response:
     pattern that matches a page decides. Views that are open keep what they began with.
     """
     body = await read_body(PageCoefficient)
-    stored = await services().coefficients.put(body, services().now())
+    stored = await services().page_views.coefficients.put(body, services().now())
     return answer(PageCoefficientBody(page_coefficient=stored))
 
 
@@ -57,5 +59,5 @@ async def put_page_coefficient() -> Response:
 @document_problems("coefficient_not_found")
 async def delete_page_coefficient() -> Response:
     """Delete the attention coefficient of a pattern"""
-    await services().coefficients.delete(read_query(PatternQuery).pattern)
+    await services().page_views.coefficients.delete(read_query(PatternQuery).pattern)
     return no_content()

@@ -51,7 +51,7 @@ class SettingsBody(WireModel):
 @document_response(UserStatsBody)
 async def get_my_stats() -> Response:
     """Tell what one's sessions come to, streaks, and today against the goals"""
-    stats = await services().learning.stats(identity().user_id, services().now())
+    stats = await services().study.stats(identity().user_id, services().now())
     return answer(UserStatsBody(stats=stats))
 
 
@@ -66,7 +66,7 @@ async def get_my_series() -> Response:
     date and hour in which it began, by the clock where the session was lived.
     """
     query = read_query(SeriesQuery)
-    series = await services().learning.series(identity().user_id, query, services().now())
+    series = await services().study.series(identity().user_id, query, services().now())
     return answer(SeriesBody(series=series))
 
 
@@ -77,7 +77,7 @@ async def get_my_series() -> Response:
 async def get_my_calendar() -> Response:
     """Tell each date of a year"""
     year = read_query(CalendarQuery).year
-    calendar = await services().learning.calendar(identity().user_id, year, services().now())
+    calendar = await services().study.calendar(identity().user_id, year, services().now())
     return answer(CalendarBody(calendar=calendar))
 
 
@@ -86,7 +86,7 @@ async def get_my_calendar() -> Response:
 @document_response(GoalsAnswer)
 async def get_goals() -> Response:
     """Tell one's goals"""
-    goals = await services().learning.goals(identity().user_id)
+    goals = await services().study.goals(identity().user_id)
     return answer(GoalsAnswer(goals=goals), headers=etag(goals))
 
 
@@ -104,8 +104,8 @@ async def put_goals() -> Response:
     """
     body = await read_body(GoalsChange)
     user_id = identity().user_id
-    goals = await services().learning.set_goals(user_id, body, services().now(), expected())
-    services().tracking.goals.look(user_id)
+    goals = await services().study.set_goals(user_id, body, services().now(), expected())
+    services().sessions.tracking.goals.look(user_id)
     return answer(GoalsAnswer(goals=goals), headers=etag(goals))
 
 
@@ -114,7 +114,7 @@ async def put_goals() -> Response:
 @document_response(SettingsBody)
 async def get_settings() -> Response:
     """Tell one's settings"""
-    settings = await services().learning.settings(identity().user_id)
+    settings = await services().study.settings(identity().user_id)
     return answer(SettingsBody(settings=settings), headers=etag(settings))
 
 
@@ -131,5 +131,5 @@ async def put_settings() -> Response:
     `weekStartsOn` and `dayStartsAt` hold for past days too.
     """
     body = await read_body(SettingsChange)
-    settings = await services().learning.set_settings(identity().user_id, body, expected())
+    settings = await services().study.set_settings(identity().user_id, body, expected())
     return answer(SettingsBody(settings=settings), headers=etag(settings))

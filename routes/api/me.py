@@ -77,8 +77,8 @@ async def change_password() -> Response:
     """
     body, who = await read_body(PasswordChange), identity()
     async with one_guess(OWN.format(who.user_id)):
-        await services().accounts.change_password(who, body, services().now(), network())
-    await services().sign_outs.hear()
+        await services().access.accounts.change_password(who, body, services().now(), network())
+    await services().access.revocations.hear()
     return no_content()
 
 
@@ -96,11 +96,11 @@ async def leave() -> Response:
     nothing.
     """
     body, who = await read_body(Leave), identity()
-    accounts = services().accounts
+    accounts = services().access.accounts
 
     async def prove() -> bool:
         async with one_guess(OWN.format(who.user_id)):
             return await accounts.prove(who, body.password, network())
 
-    await services().leavers.leave(who, prove)
+    await services().access.deletions.leave(who, prove)
     return no_content(without_visitor(request))

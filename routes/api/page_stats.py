@@ -46,7 +46,9 @@ async def get_stats() -> Response:
     number of users. Who is joined to no user counts by the visitor.
     """
     query = read_query(StatsRange)
-    return answer(StatsBody(stats=await services().page_stats.users(query, services().now())))
+    return answer(
+        StatsBody(stats=await services().page_views.statistics.users(query, services().now()))
+    )
 
 
 @blueprint.get("/pages")
@@ -60,7 +62,7 @@ async def get_page_stats() -> Response:
     most.
     """
     query = read_query(PagesQuery)
-    return answer(await services().page_stats.pages(query, services().now()))
+    return answer(await services().page_views.statistics.pages(query, services().now()))
 
 
 @blueprint.get("/visitors/<visitor>")
@@ -76,7 +78,7 @@ async def get_visitor_stats(visitor: str) -> Response:
     token: those without a user alone.
     """
     query = read_query(VisitorQuery)
-    presented = presented_visitor(request, services().visitor_keys, query.visitor)
+    presented = presented_visitor(request, services().page_views.visitor_keys, query.visitor)
     itself = presented is not None and presented.visitor_id == visitor
     if itself or (bearer_token() is None and presented is not None):
         who = await identity_if_any()  # a bad token counts as none
@@ -87,5 +89,7 @@ async def get_visitor_stats(visitor: str) -> Response:
         user_id=None if who is None else who.user_id,
         is_admin=who is not None and who.role == ADMIN,
     )
-    report = await services().visitor_stats(visitor, query, reader, services().now())
+    report = await services().page_views.visitor_statistics(
+        visitor, query, reader, services().now()
+    )
     return answer(VisitorBody(visitor=report))

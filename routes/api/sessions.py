@@ -52,7 +52,7 @@ async def create_session() -> Response:
     """Create a session"""
     body = await read_body(NewSession)
     charge("sessions", OF_A_SESSION + len(body.model_dump_json()), identity().user_id)
-    session = await services().sessions.create(identity().user_id, body, reserved_id())
+    session = await services().sessions.service.create(identity().user_id, body, reserved_id())
     location = f"{request.root_path}/api/sessions/{session.id}"
     return answer(SessionBody(session=session), 201, {"Location": location, **etag(session)})
 
@@ -64,7 +64,7 @@ async def create_session() -> Response:
 async def list_sessions() -> Response:
     """List one's sessions, newest first"""
     query = read_query(DatedQuery)
-    page, cursor = await services().sessions.page(identity().user_id, query)
+    page, cursor = await services().sessions.service.page(identity().user_id, query)
     return answer(SessionPage(sessions=page, next_cursor=cursor))
 
 
@@ -74,7 +74,7 @@ async def list_sessions() -> Response:
 @document_problems("session_not_found")
 async def get_session(session_id: str) -> Response:
     """Get one session"""
-    session = await services().sessions.get(identity().user_id, session_id)
+    session = await services().sessions.service.get(identity().user_id, session_id)
     return answer(SessionBody(session=session), headers=etag(session))
 
 
@@ -95,7 +95,9 @@ async def update_session(session_id: str) -> Response:
     changes counters, or the score of an ended session, is one of its 50 edits.
     """
     body = await read_body(SessionChange)
-    session = await services().sessions.update(identity().user_id, session_id, body, expected())
+    session = await services().sessions.service.update(
+        identity().user_id, session_id, body, expected()
+    )
     return answer(SessionBody(session=session), headers=etag(session))
 
 
@@ -112,7 +114,9 @@ async def end_session(session_id: str) -> Response:
     the same; another final status is a conflict.
     """
     body = await read_body(EndSession)
-    session = await services().sessions.end(identity().user_id, session_id, body.status, expected())
+    session = await services().sessions.service.end(
+        identity().user_id, session_id, body.status, expected()
+    )
     return answer(SessionBody(session=session), headers=etag(session))
 
 
@@ -126,7 +130,7 @@ async def get_timeline(session_id: str) -> Response:
     Active, idle, paused and away seconds come to those of the session. Each edit tells how
     the session was before it.
     """
-    timeline = await services().sessions.timeline(identity().user_id, session_id)
+    timeline = await services().sessions.service.timeline(identity().user_id, session_id)
     return await asyncio.to_thread(answer, TimelineBody(timeline=timeline))  # it may be long
 
 
@@ -147,7 +151,9 @@ async def reassign_run(session_id: str) -> Response:
     its score follows, and what it was stays among its edits.
     """
     body = await read_body(Reassignment)
-    session = await services().sessions.reassign(identity().user_id, session_id, body, expected())
+    session = await services().sessions.service.reassign(
+        identity().user_id, session_id, body, expected()
+    )
     return answer(SessionBody(session=session), headers=etag(session))
 
 
@@ -161,5 +167,5 @@ async def delete_session(session_id: str) -> Response:
 
     A socket that tracks it is closed with 4404.
     """
-    await services().sessions.delete(identity().user_id, session_id, expected())
+    await services().sessions.service.delete(identity().user_id, session_id, expected())
     return no_content()

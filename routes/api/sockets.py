@@ -51,8 +51,8 @@ def offered_token(socket: Websocket) -> str | None:
 @cors_exempt
 async def session_socket() -> None:
     socket: Websocket = websocket._get_current_object()  # type: ignore[attr-defined]
-    await services().tokens.learn_key(offered_token(socket))
-    wire = await accepted(socket, services().tracking.registry)
+    await services().access.tokens.learn_key(offered_token(socket))
+    wire = await accepted(socket, services().sessions.tracking.registry)
     if wire is None:
         return
     try:
@@ -60,7 +60,7 @@ async def session_socket() -> None:
     except Unauthorized as error:
         wire.close(CloseCode.UNAUTHORIZED, error.code)
         return
-    SessionSocket(wire, identity, services().tracking, services().sockets).open()
+    SessionSocket(wire, identity, services().sessions.tracking, services().sessions.sockets).open()
 
 
 @blueprint.websocket("/ws/pageviews", strict_slashes=False)
@@ -68,13 +68,13 @@ async def session_socket() -> None:
 async def page_socket() -> None:
     """A token is not needed, and a bad one counts as none."""
     socket: Websocket = websocket._get_current_object()  # type: ignore[attr-defined]
-    keys = services().visitor_keys
+    keys = services().page_views.visitor_keys
     presented = presented_visitor(socket, keys, socket.args.get("visitor"))
     key = keys.new() if presented is None else presented.key
     by_cookie = presented is not None and presented.by_cookie
     cookie = {} if by_cookie else {"Set-Cookie": visitor_cookie(socket, key)}
-    await services().tokens.learn_key(offered_token(socket))
-    wire = await accepted(socket, services().pages.registry, cookie)
+    await services().access.tokens.learn_key(offered_token(socket))
+    wire = await accepted(socket, services().page_views.tracking.registry, cookie)
     if wire is None:
         return
     identity = None
@@ -87,7 +87,7 @@ async def page_socket() -> None:
         user_agent=socket.headers.get("User-Agent", ""),
         address=network_of(services().reporting.proxies.client_of(socket)),
     )
-    PageSocket(wire, visiting, services().pages, services().sockets).open()
+    PageSocket(wire, visiting, services().page_views.tracking, services().sessions.sockets).open()
 
 
 async def accepted(
@@ -113,7 +113,7 @@ async def accepted(
 
 def offered_identity(socket: Websocket) -> Identity:
     """Whose token came with the handshake; raises Unauthorized."""
-    return services().tokens.verify(offered_token(socket), services().now())
+    return services().access.tokens.verify(offered_token(socket), services().now())
 
 
 @blueprint.get("/ws/<path:other>")

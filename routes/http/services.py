@@ -1,9 +1,9 @@
-"""What the routes may ask of the rest of the house, wired once in `focusup.app`."""
+"""The services that route handlers use, built once by `focusup.app`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 from quart import Quart, Request, current_app
 
@@ -23,6 +23,7 @@ from models.study.service import StudyService
 from models.tokens.access_tokens import TokenAuthority
 from realtime.cluster.account_deletion import AccountDeletions
 from realtime.cluster.revocation_listener import RevocationListener
+from realtime.pageviews.page_limit import PageLimit
 from realtime.pageviews.tracking import PageViewTracking
 from realtime.sessions.service import SessionService
 from realtime.sessions.socket import SocketSettings
@@ -32,6 +33,9 @@ from routes.http.cors import Origins
 from routes.http.reporting import Reporting
 
 KEY = "focusup"
+
+Job: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+"""Background work that runs for as long as its task lives."""
 
 
 def utc_now() -> datetime:
@@ -60,34 +64,56 @@ class ReadMetrics(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
-    """Everything a handler needs; `now` gives aware UTC datetimes."""
+class AccessServices:
+    """Accounts and tokens."""
 
-    accounts: AccountService
-    attempts: LoginThrottle
     tokens: TokenAuthority
+    accounts: AccountService
+    login_throttle: LoginThrottle
+    revocations: RevocationListener
+    deletions: AccountDeletions
+    idempotency_keys: IdempotencyKeys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionServices:
+    """Focus sessions."""
+
     tracking: SessionTracking
-    sessions: SessionService
+    service: SessionService
     sockets: SocketSettings
-    pages: PageViewTracking
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageViewServices:
+    """Page views, visitors and their statistics."""
+
+    tracking: PageViewTracking
+    beacons: Beacons
+    names: PageLimit
+    budget: StorageBudget
+    coefficients: Coefficients
+    statistics: PageStats
+    visitor_statistics: VisitorStats
     visitor_keys: VisitorKeys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything that a handler needs; `now` gives aware UTC datetimes."""
+
+    access: AccessServices
+    sessions: SessionServices
+    page_views: PageViewServices
+    study: StudyService
     reporting: Reporting
     dashboard: Dashboard
-    learning: StudyService
-    beacons: Beacons
-    budget: StorageBudget
-    idempotency: IdempotencyKeys
-    coefficients: Coefficients
-    page_stats: PageStats
-    visitor_stats: VisitorStats
     exports: Exports
-    leavers: AccountDeletions
-    sign_outs: RevocationListener
     health: HealthChecks
     metrics: ReadMetrics
     origins: Origins
     take_over: Callable[[SocketTransport], None]
-    """Gives a wire the connection of the WebSocket that was accepted just now."""
+    """Gives a transport the connection of the WebSocket that was accepted last."""
     now: Callable[[], datetime] = utc_now
 
 

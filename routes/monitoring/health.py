@@ -12,8 +12,9 @@ from quart import Blueprint, Response
 from quart_rate_limiter import rate_exempt
 from quart_schema import document_response, tag_blueprint
 
-from models.base.driver_errors import StatementRefused, StorageUnavailable, answered_within
+from models.base.driver_errors import StorageUnavailable, answered_within
 from models.base.schema_types import WireModel
+from models.concurrency.periodic import run_every
 from realtime.cluster.revocation_listener import RevocationListener
 from realtime.pageviews.tracking import PageViewTracking
 from realtime.sessions.tracking import SessionTracking
@@ -128,6 +129,7 @@ class DiskWatch:
         """`directory` is None where the database is elsewhere."""
         self._directory = directory
         self.free_bytes: int | None = None
+        self._was_low = False
         self.look()
 
     def look(self) -> None:
@@ -145,15 +147,15 @@ class DiskWatch:
 
     async def run(self) -> None:
         """Look every `WATCH_DISK_EVERY_S`, and log when the room gets low."""
-        was_low = False
-        while True:
-            self.look()
-            health = self.health()
-            is_low = health is not None and health.low
-            if is_low and not was_low:
-                log.warning("disk_low", free_mib=health and health.free_mib, advice=MAKE_ROOM)
-            was_low = is_low
-            await asyncio.sleep(WATCH_DISK_EVERY_S)
+        await run_every(WATCH_DISK_EVERY_S, self._look_and_log, name="disk_watch")
+
+    async def _look_and_log(self) -> None:
+        self.look()
+        health = self.health()
+        is_low = health is not None and health.low
+        if is_low and not self._was_low:
+            log.warning("disk_low", free_mib=health and health.free_mib, advice=MAKE_ROOM)
+        self._was_low = is_low
 
 
 class DatabaseWatch:
@@ -166,16 +168,14 @@ class DatabaseWatch:
 
     async def run(self) -> None:
         """Ping again and again, for as long as the task lives."""
-        while True:
-            try:
-                self.latency_ms = await ping_ms(self.database)
-            except (StatementRefused, StorageUnavailable):
-                self.latency_ms = None
-            except Exception:
-                # It must not end with the old figure standing.
-                log.exception("ping_failed")
-                self.latency_ms = None
-            await asyncio.sleep(WATCH_EVERY_S)
+        await run_every(WATCH_EVERY_S, self._ping, name="database_watch")
+
+    async def _ping(self) -> None:
+        try:
+            self.latency_ms = await ping_ms(self.database)
+        except BaseException:
+            self.latency_ms = None  # the old figure must not stand
+            raise
 
 
 async def ping_ms(database: Pinged) -> float:

@@ -163,7 +163,7 @@ def test_a_failure_is_not_remembered_and_what_it_made_is_found(
         raise TimeoutError
 
     with monkeypatch.context() as patched:
-        patched.setattr(live_server.services.tracking, "view", lost, raising=True)
+        patched.setattr(live_server.services.sessions.tracking, "view", lost, raising=True)
         assert rest.post(SESSIONS, json={}, headers=key).status_code == 503
     made = rest.post(SESSIONS, json={}, headers=key)
     assert made.status_code == 201
@@ -180,11 +180,15 @@ def test_a_request_that_is_under_way_is_waited_for_and_then_named(
 ) -> None:
     monkeypatch.setattr(idempotency, "PAUSES_S", (0.01,))
     asked = Request(f"user {user}", user, key[HEADER], fingerprint("POST", f"{SESSIONS}?", b"{}"))
-    claimed = live_server.call(lambda services: services.idempotency.claim(asked, services.now()))
+    claimed = live_server.call(
+        lambda services: services.access.idempotency_keys.claim(asked, services.now())
+    )
     assert isinstance(claimed, Claimed)
     assert code(rest.post(SESSIONS, json={}, headers=key), 409) == "idempotency_in_progress"
     live_server.call(
-        lambda services: services.idempotency.release(claimed, services.now(), refused=False)
+        lambda services: services.access.idempotency_keys.release(
+            claimed, services.now(), refused=False
+        )
     )
     assert rest.post(SESSIONS, json={}, headers=key).status_code == 201
 

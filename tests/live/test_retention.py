@@ -10,8 +10,8 @@ import pytest
 from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 
-from focusup.app import indexes_of
 from focusup.settings import Settings
+from focusup.wiring.data import indexes_of
 from models.base.database import Document
 from models.base.indexes import ensure_indexes
 from tests.support.embedded import embedded_database

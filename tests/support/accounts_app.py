@@ -3,7 +3,7 @@
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 from argon2 import PasswordHasher
 from motor.motor_asyncio import AsyncIOMotorDatabase
@@ -24,7 +24,9 @@ from routes.http.bodies import install_limits
 from routes.http.client_address import TrustedProxies
 from routes.http.problems import install_problems
 from routes.http.security_headers import install_security_headers
-from routes.http.services import Services, install_services
+from routes.http.services import AccessServices, PageViewServices, Services, install_services
+
+T = TypeVar("T")
 
 SECRET = "a secret that is long enough for HS256"
 ACCESS_TTL_S = 3600.0
@@ -54,24 +56,34 @@ def accounts_of(db: AsyncIOMotorDatabase[dict[str, Any]]) -> AccountService:
     return AccountService(db, tokens, REFRESH_TTL_S, PasswordHashes(cheap_hasher()))
 
 
+def _partly(kind: type[T], **given: Any) -> T:
+    """Build services of which the routes of accounts use only these."""
+    absent = {field.name: None for field in fields(kind) if field.name not in given}  # type: ignore[arg-type]
+    return kind(**(given | absent))
+
+
 def accounts_app(db: AsyncIOMotorDatabase[dict[str, Any]], clock: FakeClock) -> Quart:
     app = Quart("focusup", static_folder=None)
     revocations = Revocations(db)
     tokens = TokenAuthority(SECRET, ACCESS_TTL_S, is_revoked=revocations.is_revoked)
-    given: dict[str, Any] = {
-        "accounts": accounts_of(db),
-        "attempts": LoginThrottle(db, SECRET, per_address=PER_ADDRESS),
-        "reporting": SimpleNamespace(proxies=TrustedProxies()),
-        "tokens": tokens,
-        "budget": StorageBudget(
-            bytes_of_address=1e9, bytes_in_all=1e9, views_per_minute=60, clock_s=lambda: 0.0
-        ),
-        "sign_outs": RevocationListener(revocations, (), clock),
-        "now": clock,
-    }
-    # The accounts ask for nothing else of the house.
-    absent = {field.name: None for field in fields(Services) if field.name not in given}
-    install_services(app, Services(**(given | absent)))
+    access = _partly(
+        AccessServices,
+        tokens=tokens,
+        accounts=accounts_of(db),
+        login_throttle=LoginThrottle(db, SECRET, per_address=PER_ADDRESS),
+        revocations=RevocationListener(revocations, (), clock),
+    )
+    budget = StorageBudget(
+        bytes_of_address=1e9, bytes_in_all=1e9, views_per_minute=60, clock_s=lambda: 0.0
+    )
+    services = _partly(
+        Services,
+        access=access,
+        page_views=_partly(PageViewServices, budget=budget),
+        reporting=SimpleNamespace(proxies=TrustedProxies()),
+        now=clock,
+    )
+    install_services(app, services)
     install_problems(app)
     install_limits(app)
     install_security_headers(app, TrustedProxies())

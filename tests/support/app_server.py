@@ -18,9 +18,10 @@ import pymongo
 from hypercorn.asyncio import serve
 
 from focusup import serving
-from focusup.app import create_app, indexes_of, prepare
+from focusup.app import create_app
 from focusup.database import open_database
 from focusup.settings import Settings
+from focusup.wiring.data import indexes_of, prepare
 from realtime.engine.clock import ManualClock, SystemClock
 from routes.http.services import KEY, Services
 from tests.support.app_log import AppLog
@@ -129,7 +130,7 @@ class AppServer(Server):
         assert clock is not None, "the clock of this server is the system's"
 
         async def step(services: Services) -> None:
-            counting = (services.tracking.counting, services.pages.counting)
+            counting = (services.sessions.tracking.counting, services.page_views.tracking.counting)
             await _let_read()
             left_s = seconds
             while left_s > 0:
@@ -187,7 +188,7 @@ class AppServer(Server):
             await serve(
                 app, serving.config(listener, self._settings), shutdown_trigger=until_stopped
             )
-            services.accounts.close()
+            services.access.accounts.close()
         finally:
             await database.close()
 

@@ -94,7 +94,7 @@ async def asker(server: AppServer, who: Who) -> Asker:
 def _change(server: AppServer, work: Change, who: Person) -> None:
     async def run(services: Services) -> None:
         await work(services, who)
-        await services.sign_outs.hear()
+        await services.access.revocations.hear()
 
     server.call(run)
 
@@ -108,34 +108,36 @@ async def _removed_admin(services: Services, who: Person) -> None:
 
 
 async def _change_role(services: Services, who: Person, role: Role) -> None:
-    db = services.accounts._db
+    db = services.access.accounts._db
     await give_role(db, (await find_account(db, who.email)).user, role, services.now())
 
 
 async def _locked(services: Services, who: Person) -> None:
-    db, now = services.accounts._db, services.now()
+    db, now = services.access.accounts._db, services.now()
     await lock(db, (await find_account(db, who.email)).user, now, now + timedelta(hours=1))
 
 
 async def _signed_out(services: Services, who: Person) -> None:
-    identity = services.tokens.verify(who.token, services.now())
-    await services.accounts.logout_everywhere(identity, services.now())
+    identity = services.access.tokens.verify(who.token, services.now())
+    await services.access.accounts.logout_everywhere(identity, services.now())
 
 
 async def _changed_password(services: Services, who: Person) -> None:
     """By another login than that of the token."""
     credentials = Credentials(email=who.email, password=PASSWORD)
-    other = await services.accounts.login(credentials, services.now())
-    identity = services.tokens.verify(other.token, services.now())
+    other = await services.access.accounts.login(credentials, services.now())
+    identity = services.access.tokens.verify(other.token, services.now())
     change = PasswordChange(current_password=PASSWORD, new_password="battery staple")
-    await services.accounts.change_password(identity, change, services.now())
+    await services.access.accounts.change_password(identity, change, services.now())
 
 
 async def _deleted(services: Services, who: Person) -> None:
     async def prove() -> bool:
         return True
 
-    await services.leavers.leave(services.tokens.verify(who.token, services.now()), prove)
+    await services.access.deletions.leave(
+        services.access.tokens.verify(who.token, services.now()), prove
+    )
 
 
 CHANGES: dict[Who, Change] = {

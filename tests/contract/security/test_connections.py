@@ -165,10 +165,10 @@ async def test_sockets_of_both_kinds_share_the_descriptors(
     with running_app(tmp_path, shared_uri()) as server:
 
         async def rooms(services: Services) -> tuple[bool, bool, bool]:
-            room = services.tracking.registry.room
+            room = services.sessions.tracking.registry.room
             before = room.is_full
             room.taken = 336
-            return services.pages.registry.room is room, before, room.is_full
+            return services.page_views.tracking.registry.room is room, before, room.is_full
 
         assert server.call(rooms) == (True, False, True)
 

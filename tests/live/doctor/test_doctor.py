@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from focusup.app import indexes_of
 from focusup.doctor import database_check
 from focusup.settings import Settings
+from focusup.wiring.data import indexes_of
 from models.activity import visits
 from tests.support.cli import focusup, stranger
 from tests.support.database_programs import child_pid, opened, port_of

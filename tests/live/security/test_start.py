@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from focusup.app import create_app, prepare
+from focusup.app import create_app
 from focusup.database import OpenedDatabase, open_database
 from focusup.settings import Settings
+from focusup.wiring.data import prepare
 from models.base.errors import StorageUnavailable
 from models.privacy.deletions import Deletions
 from models.tokens.access_tokens import TokenAuthority
@@ -40,8 +41,8 @@ async def started(database: OpenedDatabase) -> AsyncIterator[Any]:
             yield app.test_client()
         finally:
             services = app.extensions[KEY]
-            await services.tracking.stop(within_s=1)
-            await services.pages.stop(within_s=1)
+            await services.sessions.tracking.stop(within_s=1)
+            await services.page_views.tracking.stop(within_s=1)
 
 
 async def signed_out(database: OpenedDatabase) -> dict[str, str]:
@@ -91,6 +92,6 @@ async def test_it_is_not_ready_before_it_was_read(
         assert await status(client, "/api/health/ready", {}) == 503
         may_read = True
         services = client.app.extensions[KEY]
-        await until(lambda: services.sign_outs._revocations.were_read)
+        await until(lambda: services.access.revocations._revocations.were_read)
         assert await status(client, "/api/health/ready", {}) == 200
         assert await status(client, "/api/auth/me", bearer) == 401

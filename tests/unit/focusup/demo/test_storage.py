@@ -10,10 +10,10 @@ import pytest
 from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
-from focusup.app import INDEXES
 from focusup.demo import storage
 from focusup.demo.site import PAGES
 from focusup.demo.storage import SITE_DAYS, Made, add, remove
+from focusup.wiring.data import INDEXES
 from models.accounts.demos import find_demo
 from models.accounts.passwords import PasswordHashes
 from models.accounts.users import Signup, find_user_by_email, insert_user, new_user

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pymongo.errors import DuplicateKeyError
 
-from focusup.app import INDEXES, indexes_of, prepare
 from focusup.database import open_database
 from focusup.settings import Settings
+from focusup.wiring.data import INDEXES, indexes_of, prepare
 from models.base.indexes import IndexSpec, ensure_indexes, with_retention
 from tests.support.embedded import embedded_database
 from tests.support.requirements import embedded_only

@@ -9,7 +9,7 @@ import pytest
 from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
-from focusup.app import INDEXES
+from focusup.wiring.data import INDEXES
 from models.base.errors import StorageUnavailable
 from models.base.indexes import ensure_indexes
 from models.privacy import erasure

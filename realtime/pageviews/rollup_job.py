@@ -4,13 +4,12 @@ What must always hold: a failure, or an end in the middle, leaves nothing half c
 next round, here or in another process, goes on.
 """
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
 import structlog
 
-from models.base.driver_errors import StatementRefused, StorageUnavailable
+from models.concurrency.periodic import run_every
 from models.page_statistics.rollup_job import Periods
 
 ROUND_S = 300.0
@@ -36,14 +35,11 @@ class RollupJob:
 
     async def run(self) -> None:
         """Close what is due again and again, for as long as the task lives."""
-        await asyncio.sleep(self._first_after_s)
-        while True:
-            try:
-                closed = await self._periods.close_due(self._now)
-                if closed:
-                    log.info("page_views_rolled_up", periods=closed)
-            except (StorageUnavailable, StatementRefused):
-                log.warning("page_views_not_rolled_up")
-            except Exception:
-                log.exception("rolling_up_failed")
-            await asyncio.sleep(self._round_s)
+        await run_every(
+            self._round_s, self._close_due, name="rollups", first_after_s=self._first_after_s
+        )
+
+    async def _close_due(self) -> None:
+        closed = await self._periods.close_due(self._now)
+        if closed:
+            log.info("page_views_rolled_up", periods=closed)

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from models.base.driver_errors import StatementRefused, StorageUnavailable
-from realtime.jobs.rollup_job import RollupJob
+from realtime.pageviews.rollup_job import RollupJob
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

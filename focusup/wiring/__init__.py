@@ -1,0 +1,1 @@
+"""Build the parts of the application, one module per subject."""

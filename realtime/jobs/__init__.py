@@ -1,1 +1,0 @@
-"""Periodic work in the background."""
