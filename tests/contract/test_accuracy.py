@@ -268,7 +268,9 @@ async def test_a_session_is_abandoned_after_30_minutes(app_server: AppServer) ->
         await until_untracked(app_server, session_id)
 
     async def sweep() -> None:
-        await asyncio.to_thread(app_server.call, lambda found: found.sessions.tracking.abandonment.sweep())
+        await asyncio.to_thread(
+            app_server.call, lambda found: found.sessions.tracking.abandonment.sweep()
+        )
 
     app_server.jump(29 * 60)
     await sweep()
