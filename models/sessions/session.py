@@ -36,6 +36,8 @@ Status = Literal["active", "paused", "completed", "abandoned", "cancelled"]
 FinalStatus = Literal["completed", "abandoned", "cancelled"]
 FINAL: frozenset[str] = frozenset({"completed", "abandoned", "cancelled"})
 COUNTERS = ("elapsedSeconds", "activeSeconds", "idleSeconds", "tabSwitches")
+TARGET_REACHED = "targetReached"
+"""Internal: whether the target was reached before it was changed. Clients are told of it once."""
 MAX_COUNTER = 2**31 - 1
 SECOND = timedelta(seconds=1)
 MILLISECOND = timedelta(milliseconds=1)
@@ -209,6 +211,12 @@ def ended_fields(document: Mapping[str, Any], status: str, ended_at: datetime) -
     }
 
 
+def has_reached_target(document: Mapping[str, Any]) -> bool:
+    """Return whether the session has reached its target, or did before that was raised."""
+    reached: bool = document.get(TARGET_REACHED, False)
+    return reached or document["elapsedSeconds"] >= document["targetMinutes"] * 60
+
+
 def changed_fields(
     document: Mapping[str, Any],
     given: Mapping[str, Any],
@@ -231,6 +239,8 @@ def changed_fields(
     status = changes.pop("status", None)
     if status is not None:
         changes |= status_fields(document, status, now)
+    if "targetMinutes" in given and has_reached_target(document):
+        changes[TARGET_REACHED] = True
     counters = {name: given[name] for name in COUNTERS if name in given}
     if counters:
         wanted = consistent_counters(document, counters)

@@ -207,6 +207,7 @@ class TrackedSession(Tracked):
         status: str,
         totals: Counts,
         target_minutes: float,
+        reached_target: bool = False,
         started_at: datetime,
         meter: Meter,
         stamp: str,
@@ -233,7 +234,7 @@ class TrackedSession(Tracked):
         self.origin_us = origin_us
         self.by_hand = by_hand
         self.target_minutes = target_minutes
-        self.reached_target = self.elapsed >= target_minutes * 60
+        self.reached_target = reached_target or self.elapsed >= target_minutes * 60
         """It stays reached when the target is raised: its viewers were told."""
 
     def begin_run(self, kind: Kind, start_us: int) -> bool:

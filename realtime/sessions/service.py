@@ -31,10 +31,12 @@ from models.sessions.manual_edits import Reassignment, changed_by_hand, not_ende
 from models.sessions.session import (
     COUNTERS,
     FINAL,
+    TARGET_REACHED,
     NewSession,
     SessionChange,
     SessionView,
     ended_fields,
+    has_reached_target,
 )
 from models.sessions.timeline_view import TimelineView, timeline_view
 from models.study.service import StudyService
@@ -126,7 +128,8 @@ class SessionService:
             )
         if given:
             only_if = None if expected == ANY else document
-            await self._set_labels(document["_id"], given, only_if)
+            reached = has_reached_target(document)
+            await self._set_labels(document["_id"], given, only_if, reached_target=reached)
             tracked = self._tracking.tracked(session_id)
             if tracked is not None and "targetMinutes" in given:  # claimed meanwhile
                 self._tracking.registry.retarget(tracked, given["targetMinutes"])
@@ -216,11 +219,18 @@ class SessionService:
             expected.check(session_tag(self._tracking.view(document)))
 
     async def _set_labels(
-        self, id_: ObjectId, given: dict[str, Any], document: Document | None
+        self,
+        id_: ObjectId,
+        given: dict[str, Any],
+        document: Document | None,
+        *,
+        reached_target: bool,
     ) -> None:
         """Set fields that need no fence; only if all labels are those of the `document`, if one
         is given."""
         fields = {**given, "updatedAt": self._tracking.now()}
+        if "targetMinutes" in given and reached_target:
+            fields[TARGET_REACHED] = True
         if document is None:
             await queries.set_fields(self._db, id_, fields)
             return
@@ -247,7 +257,8 @@ class SessionService:
             self._tracking.registry.retarget(tracked, given["targetMinutes"])
         if given:
             id_ = ObjectId(str(tracked.tracked_id))
-            await self._set_labels(id_, given, document)
+            reached = tracked.reached_target
+            await self._set_labels(id_, given, document, reached_target=reached)
         if status is not None:
             await _stored(tracking.set_paused(tracked, status == PAUSED, tracking.clock.now_us()))
         return await self.get(tracked.user_id, str(tracked.tracked_id))

@@ -11,7 +11,7 @@ from models.base.database import Database, Document
 from models.base.driver_errors import answered_within
 from models.sessions.idle_modes import DEFAULT, idle_after_s
 from models.sessions.queries import Claim, sessions
-from models.sessions.session import COUNTERS, FINAL, ended_fields
+from models.sessions.session import COUNTERS, FINAL, ended_fields, has_reached_target
 from models.sessions.timeline import BY_HAND, carry_us_in, counts_in, going_on, origin_of
 from realtime.engine.clock import Clock
 from realtime.engine.meter import Meter
@@ -63,6 +63,7 @@ class SessionStore:
             status=document["status"],
             totals=self.totals(document),
             target_minutes=document["targetMinutes"],
+            reached_target=has_reached_target(document),
             started_at=document["startedAt"],
             meter=Meter(idle_after_us=idle_after_us, carry_us=carry_us_in(document)),
             stamp=document["stamp"],

@@ -141,6 +141,33 @@ async def test_the_target_is_told_once_however_it_is_changed(app_server: AppServ
         assert await client.silence(0.1) == []
 
 
+@pytest.mark.parametrize("tracked", [True, False])
+@pytest.mark.parametrize("fields", [{}, {"activeSeconds": 10}], ids=["alone", "with-counters"])
+async def test_a_target_that_was_reached_is_not_told_again_by_who_comes_back(
+    app_server: AppServer, fields: dict[str, int], *, tracked: bool
+) -> None:
+    session = new_session(app_server, targetMinutes=0.1)
+
+    def retarget(**fields: int) -> None:
+        with app_server.rest() as rest:
+            body = {"targetMinutes": 0.5, **fields}
+            assert rest.put(f"/api/sessions/{session}", json=body).is_success
+
+    async with connected(app_server) as client:
+        await client.start(session, updates="none")
+        await asyncio.to_thread(app_server.advance, 10)
+        await client.next("targetReached")
+        if tracked:
+            retarget()
+    await asyncio.to_thread(app_server.advance, 1)
+    if not tracked:
+        retarget(**fields)
+    async with connected(app_server) as client:
+        await client.start(session, updates="none")
+        await asyncio.to_thread(app_server.advance, 25)
+        assert await client.silence(0.1) == []
+
+
 async def test_a_target_is_reached_during_a_pause_too(app_server: AppServer) -> None:
     session = new_session(app_server, targetMinutes=1)
     async with connected(app_server) as client:
