@@ -127,23 +127,34 @@ async def set_fields_if(
 
 async def change_session(
     db: Database,
-    session_id: str,
-    user_id: str,
+    document: Document,
     change: Callable[[Document], Changes],
     *,
     stamps: Stamps,
-) -> Document:
-    """Set what `change` makes of the document, fenced; nothing if it makes nothing.
+) -> tuple[Document, Document]:
+    """Set what `change` makes of a session, fenced, and return it before and after.
 
-    `change` may raise; it is asked again whenever somebody else wrote in between.
+    Args:
+        db: The database.
+        document: The session as it was read.
+        change: Returns the fields to set; none leaves the session as it is. It may raise, and is
+            called again with the stored session whenever another write came in between.
+        stamps: Makes the stamp of the write.
+
+    Raises:
+        NotFound: The session was deleted in the meantime.
+        StorageUnavailable: `contended`, other writes came in between each time.
     """
+    session_id, user_id = str(document["_id"]), document["userId"]
     for _ in range(CONTENDED_TRIES):
-        document = await find_session(db, session_id, user_id)
         values = change(document)
         if not values:
-            return document
-        if await compare_and_set(db, document, values, stamps.fresh()):
-            return await find_session(db, session_id, user_id)
+            return document, document
+        written = await compare_and_set(db, document, values, stamps.fresh())
+        stored = await find_session(db, session_id, user_id)
+        if written:
+            return document, stored
+        document = stored
     raise StorageUnavailable("contended", "The session is being changed elsewhere; try again.")
 
 

@@ -49,8 +49,6 @@ async def test_it_says_what_it_has_closed() -> None:
 async def test_it_goes_on_after_every_failure() -> None:
     failures = (StorageUnavailable(), StatementRefused(), RuntimeError("a bug"))
     assert await events_of(*failures, 1) == [
-        "page_views_not_rolled_up",
-        "page_views_not_rolled_up",
-        "rolling_up_failed",
+        "job_failed",
         "page_views_rolled_up",
     ]
