@@ -26,6 +26,7 @@ from routes.http.client_address import parse_address
 from routes.http.services import services
 from routes.monitoring.process_metrics import ProcessMetrics
 
+AT_PORT = re.compile(r":(\d{1,5})\Z")
 LOCALHOST = re.compile(r"localhost(:\d+)?", re.IGNORECASE)
 FORWARDING = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
 
@@ -63,14 +64,21 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-def _from_this_machine(asked: Request) -> bool:
+def _was_passed_on(asked: Request) -> bool:
+    """Return whether a proxy has passed this request on, as far as that can be seen."""
     # A proxy may add no header, and name this machine as the host: nginx does both unless it
     # is told otherwise, and speaks HTTP/1.0 then.
     if asked.http_version == "1.0" or any(name in asked.headers for name in FORWARDING):
+        return True
+    return not (_is_loopback(asked.host) or LOCALHOST.fullmatch(asked.host))
+
+
+def _from_this_machine(asked: Request) -> bool:
+    if not _is_loopback(asked.remote_addr or "") or _was_passed_on(asked):
         return False
-    return _is_loopback(asked.remote_addr or "") and (
-        _is_loopback(asked.host) or LOCALHOST.fullmatch(asked.host) is not None
-    )
+    # A proxy that keeps the host names its own port.
+    port, ours = AT_PORT.search(asked.host), (asked.scope.get("server") or ("", None))[1]
+    return ours is None or port is None or int(port[1]) == ours
 
 
 def _is_loopback(text: str) -> bool:

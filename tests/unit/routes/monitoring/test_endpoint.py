@@ -1,6 +1,8 @@
 """Who may read `/metrics`; the ids of requests; figures by route."""
 
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
+from typing import Any
 
 import httpx
 import pytest
@@ -65,6 +67,18 @@ async def test_a_proxy_that_adds_no_header_speaks_the_old_version() -> None:
     named = {"Remote-Addr": "127.0.0.1", "Host": "127.0.0.1:5000"}
     async with app.test_request_context("/metrics", headers=named, http_version="1.0"):
         with pytest.raises(Forbidden):
+            Metrics([], token=None).admit(request, None)
+
+
+@pytest.mark.parametrize(
+    ("host", "may"), [("localhost:5000", True), ("127.0.0.1:8080", False), ("[::1]:8080", False)]
+)
+async def test_a_proxy_that_keeps_the_host_names_its_own_port(host: str, *, may: bool) -> None:
+    app = Quart("test")
+    scope: Any = {"server": ("127.0.0.1", 5000)}
+    named = {"Remote-Addr": "127.0.0.1", "Host": host}
+    async with app.test_request_context("/metrics", headers=named, scope_base=scope):
+        with nullcontext() if may else pytest.raises(Forbidden):
             Metrics([], token=None).admit(request, None)
 
 
