@@ -11,13 +11,11 @@ import asyncio
 import gc
 import logging
 import os
-import shutil
 import signal
 import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -33,6 +31,7 @@ from focusup.database import NOTHING_KEPT, DatabaseError, OpenedDatabase, open_d
 from focusup.file_descriptors import Capacity
 from focusup.listening import BACKLOG, ListenError, bind, listen
 from focusup.logs import configure_logs
+from focusup.own_command import own_command
 from focusup.security.signing_key import SecretError, is_kept, load_secret, secret_file
 from focusup.settings import Settings
 from focusup.wiring.data import indexes_of, prepare
@@ -236,17 +235,6 @@ def _readable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _command() -> str:
-    """How to call us from here: the bare name if the shell finds it, else the path."""
-    called = Path(sys.argv[0])
-    found = shutil.which("focusup")
-    if called.stem != "focusup" or (found and Path(found).resolve() == called.resolve()):
-        return "focusup"
-    with suppress(ValueError):
-        return str(called.absolute().relative_to(Path.cwd()))
-    return str(called)
-
-
 def _greet(settings: Settings, database: OpenedDatabase, url: str, *, secret_is_new: bool) -> None:
     """Say what runs where, and what to type next."""
     lines = [
@@ -258,7 +246,9 @@ def _greet(settings: Settings, database: OpenedDatabase, url: str, *, secret_is_
         made = "generated into" if secret_is_new else "kept in"
         lines.append(("Secret", f"JWT_SECRET is not set: {made} {secret_file(settings)}"))
     port = "" if url.endswith(":5000") else f" --url {url}"
-    lines.append(("Next", f"{_command()} smoke{port}   (in another terminal; Ctrl-C stops this)"))
+    lines.append(
+        ("Next", f"{own_command()} smoke{port}   (in another terminal; Ctrl-C stops this)")
+    )
     for name, text in lines:
         click.echo(f"{name + ':':<10}{text}")
     if database.kind == "memory":

@@ -14,7 +14,7 @@ PAGE = ROOT / "docs" / "rooms.md"
 ROOMS: Mapping[str, tuple[str, ...]] = {
     "focusup": (
         *("cli", "doctor", "serving", "app", "wiring", "demo", "web", "security", "configuration"),
-        *("database", "settings", "asgi", "settings_sources", "logs", "listening"),
+        *("database", "settings", "asgi", "settings_sources", "logs", "listening", "own_command"),
         *("file_descriptors", "disk_space", "cancellation"),
     ),
     "routes": ("docs", "api", "monitoring", "access", "http"),

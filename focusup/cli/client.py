@@ -18,6 +18,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from focusup.listening import is_loopback
+from focusup.own_command import NAME, under_uv
 
 PATIENCE_S = 10.0
 SUBPROTOCOL = "focusup.v1"
@@ -51,7 +52,7 @@ def is_here(base_url: str) -> bool:
 def no_server(base_url: str, error: Exception) -> str:
     """What to say where nobody answers."""
     return (
-        f"no server answers at {base_url} ({error}); start one with `focusup serve`, "
+        f"no server answers at {base_url} ({error}); start one with `{under_uv()}{NAME} serve`, "
         "or say where it is with --url"
     )
 
