@@ -33,7 +33,7 @@ def lent(venv: Path) -> dict[str, str]:
 
 
 def test_by_its_path_it_is_called_by_its_path(venv: Path) -> None:
-    assert told(venv) == os.path.join(".venv", "bin", NAME)
+    assert told(venv) == str(Path(".venv/bin") / NAME)
 
 
 def test_in_an_activated_environment_it_has_its_name(venv: Path) -> None:
@@ -55,7 +55,7 @@ def test_in_an_activated_shell_within_uv_it_has_its_name(venv: Path) -> None:
 
 
 def test_where_others_lend_it_a_path_it_is_called_by_its_path(venv: Path) -> None:
-    assert told(venv, **lent(venv)) == os.path.join(".venv", "bin", NAME)
+    assert told(venv, **lent(venv)) == str(Path(".venv/bin") / NAME)
 
 
 def test_a_module_is_called_as_a_module(venv: Path) -> None:
