@@ -26,6 +26,7 @@ from focusup import file_descriptors
 from focusup.app import VERSION, create_app
 from focusup.asgi.admission import Admission
 from focusup.asgi.idle_connections import ConnectionLimits, ServerConfig
+from focusup.asgi.versions import UnsupportedVersionError, check_versions
 from focusup.cancellation import Interrupted, unless_set
 from focusup.database import NOTHING_KEPT, DatabaseError, OpenedDatabase, open_database
 from focusup.file_descriptors import Capacity
@@ -53,9 +54,10 @@ def run(settings: Settings) -> int:
     configure_logs(settings.log_level)
     _tame_garbage_collection()
     try:
+        check_versions()
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             all_written = runner.run(_serve(settings))
-    except (DatabaseError, ListenError, SecretError) as error:
+    except (DatabaseError, ListenError, SecretError, UnsupportedVersionError) as error:
         click.echo(f"focusup: {error}", err=True)
         return 1
     except Interrupted:

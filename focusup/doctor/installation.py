@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from focusup.asgi.versions import REINSTALL
 from focusup.doctor.findings import Finding, failed, ok, warning
 
-REINSTALL = "pip install -e . -c constraints.txt (or `make run`, which does it)"
 A_ZONE = "America/Los_Angeles"
 
 
