@@ -8,7 +8,9 @@ Invariants:
 - connections that an address opens beyond `OPENED_AT_ONCE` and `OPENED_PER_S` begin with
   nothing of that, so that opening one for each request gains nothing;
 - handshakes of an address beyond `HANDSHAKES_AT_ONCE` wait their turn at the number that is
-  set, for `HANDSHAKE_WAITS_S` at most, and are refused beyond that;
+  set, for `HANDSHAKE_WAITS_S` at most, and are refused beyond that. Those beyond
+  `HANDSHAKES_FREE` run at `HANDSHAKES_PER_S` of all addresses together, since a hundred
+  that run at once hold up everybody for as long as they take;
 - memory is bounded: what was said of an address is forgotten when it has not come for long.
 
 Behind a trusted proxy all of it is by the address of the client: the connection is the
@@ -27,6 +29,9 @@ ALL_PER_S = 300
 ASKED_WAITS_S = 5.0
 OPENED_AT_ONCE, OPENED_PER_S = 500, 50
 HANDSHAKES_AT_ONCE = 500
+HANDSHAKES_FREE, HANDSHAKES_FREE_PER_S = 20, 5
+HANDSHAKES_PER_S = 250
+"""About a third of a core."""
 HANDSHAKE_WAITS_S = 10.0
 MAX_ADDRESSES = 20_000
 
@@ -39,6 +44,8 @@ class _Address:
     opened: TokenBucket
     asked: TokenBucket
     handshakes: TokenBucket
+    free: TokenBucket
+    """Handshakes that wait for none of others."""
 
 
 class Admission:
@@ -49,6 +56,7 @@ class Admission:
         self._handshakes_per_s = handshakes_per_minute / 60
         self._addresses: dict[str, _Address] = {}
         self._all = TokenBucket(ALL_PER_S / 10, ALL_PER_S, 0.0)
+        self._all_handshakes = TokenBucket(HANDSHAKES_FREE, HANDSHAKES_PER_S, 0.0)
 
     def opened(self, peer: str, now_s: float) -> TokenBucket:
         """A connection was opened: what it may ask before it waits."""
@@ -73,9 +81,16 @@ class Admission:
         forwarded = b",".join(v for name, v in headers if name == b"x-forwarded-for")
         client = self._client_of(peer, forwarded.decode("latin1")) or peer
         if is_handshake:
-            return _turn(self._of(client, now_s).handshakes, now_s, HANDSHAKE_WAITS_S)
+            return self._handshake_wait_s(self._of(client, now_s), now_s)
         asked = own or self._of(client, now_s).asked
         return 0.0 if asked.take(now_s) else _turn(self._all, now_s, ASKED_WAITS_S)
+
+    def _handshake_wait_s(self, client: _Address, now_s: float) -> float | None:
+        wait_s = _turn(client.handshakes, now_s, HANDSHAKE_WAITS_S)
+        if wait_s is None or client.free.take(now_s):
+            return wait_s
+        turn_s = _turn(self._all_handshakes, now_s, HANDSHAKE_WAITS_S)
+        return None if turn_s is None else max(wait_s, turn_s)
 
     def _of(self, address: str, now_s: float) -> _Address:
         name = network_of(address)
@@ -85,6 +100,7 @@ class Admission:
                 TokenBucket(OPENED_AT_ONCE, OPENED_PER_S, now_s),
                 TokenBucket(OPENED_AT_ONCE, OPENED_PER_S, now_s),
                 TokenBucket(HANDSHAKES_AT_ONCE, self._handshakes_per_s, now_s),
+                TokenBucket(HANDSHAKES_FREE, HANDSHAKES_FREE_PER_S, now_s),
             )
             if len(self._addresses) >= MAX_ADDRESSES:
                 del self._addresses[next(iter(self._addresses))]

@@ -2,9 +2,11 @@
 
 Invariants:
 
-- a peer that sends much waits in its own buffers: it is parsed in pieces of `PIECE_BYTES`, at
-  most `READ_BYTES` in each `READ_WINDOW_S`, and what peers send beyond `OWN_BYTES` each is
-  taken from one budget that all share;
+- a peer that sends much waits in its own buffers: it is parsed in pieces of `PIECE_BYTES`, and
+  what peers send beyond `OWN_AT_ONCE` and `OWN_BYTES_PER_S` each is taken from one budget
+  that all share. So the work that many connections make does not grow with what they send;
+- a peer that has to wait costs nothing meanwhile: nothing is read of it, and nothing it has
+  sent is lost. It waits for the common budget, or for its own where that comes first;
 - nothing is read of a peer whose bytes still wait, so that no more than one reading is held.
 """
 
@@ -13,20 +15,20 @@ from abc import abstractmethod
 
 from realtime.sockets.token_bucket import TokenBucket
 
-READ_BYTES = 32 * 1024
-READ_WINDOW_S = 0.05
-OWN_BYTES = 4 * 1024
-"""What a peer may send in such a window without a share of what is common: as much as a
-hundred signs of activity in it."""
-SHARED_BYTES_PER_S = 2 * 1024 * 1024
+OWN_AT_ONCE, OWN_BYTES_PER_S = 4 * 1024, 1024
+"""What a peer may send without a share of what is common: 160 signs of activity, and 40 a
+second after that."""
+SHARED_AT_ONCE, SHARED_BYTES_PER_S = 64 * 1024, 512 * 1024
 PIECE_BYTES = 1024
 PIECES_AT_ONCE = 8
 """What is parsed of one peer before all others have their turn."""
+BYTE_S = 1 / OWN_BYTES_PER_S
+AHEAD_S = OWN_AT_ONCE / OWN_BYTES_PER_S
 
 
 def shared_reading(now_s: float) -> TokenBucket:
     """Return what the connections that send much have in common, in bytes."""
-    return TokenBucket(2 * SHARED_BYTES_PER_S * READ_WINDOW_S, SHARED_BYTES_PER_S, now_s)
+    return TokenBucket(SHARED_AT_ONCE, SHARED_BYTES_PER_S, now_s)
 
 
 class PacedReader(asyncio.Protocol):
@@ -38,9 +40,9 @@ class PacedReader(asyncio.Protocol):
         """`shared` is what this connection has in common with others (`shared_reading`)."""
         self._loop = asyncio.get_running_loop()
         self._transport = None
-        self._window_s = self._loop.time()
-        self._window_bytes = 0
-        self._shared = shared or shared_reading(self._window_s)
+        self._paid_s = now_s = self._loop.time()
+        """Until when the peer has used its own budget (GCRA): `AHEAD_S` from now at most."""
+        self._shared = shared or shared_reading(now_s)
         self._held = bytearray()
         """What was read and waits for its turn."""
         self._turn: asyncio.Handle | None = None
@@ -53,37 +55,40 @@ class PacedReader(asyncio.Protocol):
         """Take a piece, at most `PIECE_BYTES`."""
 
     def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
         size = len(data)
         if self._turn is None and size <= PIECE_BYTES:
             # As `_take_piece`, without the call: nearly everything comes this way.
-            now_s = self._loop.time()
-            if now_s - self._window_s >= READ_WINDOW_S:
-                self._window_s, self._window_bytes = now_s, size
-            else:
-                self._window_bytes += size
-            if not self._deaf:
-                self._parse(data, now_s)
-            if self._window_bytes > OWN_BYTES and not self._may_go_on():
-                self._wait(READ_WINDOW_S)
+            now_s, paid_s = self._loop.time(), self._paid_s
+            self._paid_s = paid_s = (paid_s if paid_s > now_s else now_s) + size * BYTE_S
+            self._parse(data, now_s)
+            if paid_s > now_s + AHEAD_S and (wait_s := self._to_wait_s(now_s)) > 0:
+                self._wait(wait_s)
         else:
             self._held += data
             if self._turn is None:
                 self._go_on()
 
-    def _take_piece(self, data: bytes) -> None:
+    def _take_piece(self, data: bytes) -> float:
+        """Return in how many seconds the next one may be taken."""
         now_s = self._loop.time()
-        if now_s - self._window_s >= READ_WINDOW_S:
-            self._window_s, self._window_bytes = now_s, 0
-        self._window_bytes += len(data)
-        if not self._deaf:
-            self._parse(data, now_s)
+        self._paid_s = max(self._paid_s, now_s) + len(data) * BYTE_S
+        self._parse(data, now_s)
+        return self._to_wait_s(now_s)
 
-    def _may_go_on(self) -> bool:
-        """Whether more of this peer may be taken within this window."""
-        if self._window_bytes <= OWN_BYTES:
-            return True
-        now_s = self._loop.time()
-        return self._window_bytes <= READ_BYTES and self._shared.take(now_s, PIECE_BYTES)
+    def _to_wait_s(self, now_s: float) -> float:
+        """Pay what is beyond the peer's own budget; how long that takes."""
+        over_s = self._paid_s - now_s - AHEAD_S
+        if over_s <= 0:
+            return 0.0
+        over = over_s * OWN_BYTES_PER_S
+        wait_s = self._shared.owe(now_s, over)
+        if wait_s > over_s:
+            self._shared.give_back(over)
+            return over_s
+        self._paid_s -= over_s
+        return wait_s
 
     def _wait(self, for_s: float) -> None:
         """Read nothing of the peer, and go on with what is held later."""
@@ -97,22 +102,18 @@ class PacedReader(asyncio.Protocol):
 
     def _go_on(self) -> None:
         held = self._held
-        if self._loop.time() - self._window_s >= READ_WINDOW_S:
-            self._window_bytes = 0
         for _ in range(PIECES_AT_ONCE):
             if self._deaf:
                 held.clear()
             if not held or self._transport is None:
                 break
-            if not self._may_go_on():
-                self._wait(READ_WINDOW_S)
-                return
-            self._take_piece(bytes(held[:PIECE_BYTES]))
+            piece = bytes(held[:PIECE_BYTES])
             del held[:PIECE_BYTES]
-        if held:
+            if (wait_s := self._take_piece(piece)) > 0 and not self._deaf:
+                self._wait(wait_s)
+                return
+        if held and not self._deaf:
             self._wait(0)
-        elif self._window_bytes > READ_BYTES:
-            self._wait(READ_WINDOW_S)
         else:
             self._read_on()
 

@@ -20,15 +20,15 @@ class TokenBucket:
         self._left -= count
         return True
 
-    def owe(self, now_s: float) -> float:
-        """Take a token that may not be there yet; return in how many seconds it is."""
+    def owe(self, now_s: float, count: float = 1) -> float:
+        """Take so many tokens that may not be there yet; return in how many seconds they are."""
         self._refill(now_s)
-        self._left -= 1
+        self._left -= count
         return max(0.0, -self._left / self._per_s)
 
-    def give_back(self) -> None:
-        """Return a token that was not used."""
-        self._left += 1
+    def give_back(self, count: float = 1) -> None:
+        """Return tokens that were not used."""
+        self._left += count
 
     def _refill(self, now_s: float) -> None:
         gained = (now_s - self._at_s) * self._per_s

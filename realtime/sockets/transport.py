@@ -54,9 +54,9 @@ FRAMES_AT_ONCE, FRAMES_PER_S = 100, 20
 PINGS = 16
 ACTIVITY = b'"activity"'
 
-FINAL_TEXT, FINAL_PONG, MASKED = 0x81, 0x8A, 0x80
-SHORT = 6 + 125
-"""A frame whose length fits into its second byte, with its mask."""
+FINAL_TEXT, FINAL_PONG = 0x81, 0x8A
+SHORT, UNMASKED = 6 + 125, 0x80 - 6
+"""A frame whose length fits into its second byte, with its mask: that byte less `UNMASKED`."""
 PING = Frame(Opcode.PING, b"").serialize(mask=False)
 
 log = structlog.get_logger(__name__)
@@ -110,8 +110,8 @@ class SocketTransport(PacedReader):
         self._count: str | None = None
         self._pinged_s: float | None = None
         self._texts = TEXTS_AT_ONCE
-        self._texts_s = self._window_s
-        self._frames = TokenBucket(FRAMES_AT_ONCE, FRAMES_PER_S, self._window_s)
+        self._texts_s = self._paid_s
+        self._frames = TokenBucket(FRAMES_AT_ONCE, FRAMES_PER_S, self._paid_s)
         self._beat: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._full = False
@@ -178,10 +178,9 @@ class SocketTransport(PacedReader):
     def _parse(self, data: bytes, now_s: float) -> None:
         # What is short and came whole, as nearly all does: the parser costs four times as much.
         at, size = 0, len(data)
-        while size - at >= 6 and self._unparsed == 0 and self._parts is None:
-            end = at + 6 + data[at + 1] - MASKED
-            is_short = at + 6 <= end <= at + SHORT
-            if end > size or not is_short or self._framing.state is not State.OPEN:
+        while size - at >= 6 and self._unparsed == 0 and self._parts is None and not self._ending:
+            end = at + data[at + 1] - UNMASKED
+            if end > size or not at + 6 <= end <= at + SHORT:
                 break
             if data[at] == FINAL_TEXT:
                 self._texts -= 1

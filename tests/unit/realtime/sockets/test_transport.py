@@ -15,7 +15,13 @@ from websockets.protocol import Side
 from realtime.engine.metrics import OTHER, SocketMetrics
 from realtime.protocol.close_codes import CloseCode
 from realtime.sockets import transport as module
-from realtime.sockets.receive_limits import READ_BYTES, shared_reading
+from realtime.sockets.receive_limits import (
+    OWN_AT_ONCE,
+    OWN_BYTES_PER_S,
+    PIECE_BYTES,
+    SHARED_AT_ONCE,
+    shared_reading,
+)
 from realtime.sockets.token_bucket import TokenBucket
 from realtime.sockets.transport import (
     FRAMES_AT_ONCE,
@@ -317,7 +323,7 @@ async def test_who_answers_no_ping_is_cut_and_who_does_is_not(
 async def test_who_sends_much_waits() -> None:
     wire, transport, ear = connected()
     one = masked(Opcode.TEXT, b'{"type":"activity"}')
-    wire.data_received(one * (3 * READ_BYTES // len(one)))
+    wire.data_received(one * (2 * SHARED_AT_ONCE // len(one)))
     assert transport.reading_paused
     await taken(wire)
     assert not transport.reading_paused
@@ -349,6 +355,40 @@ async def test_what_many_send_shares_one_budget() -> None:
     assert ear.heard, "who sends little waits for nobody"
     for wire in (*found, quiet):
         wire.connection_lost(None)
+
+
+async def test_who_sends_much_costs_nothing_while_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many they are: their turns come by the common budget, or by their own."""
+    monkeypatch.setattr(module.SocketTransport, "_parse", lambda *_: None)
+    wire, transport, _ = connected()
+    clock = Time(wire, monkeypatch)
+    shared = wire._shared = TokenBucket(PIECE_BYTES, OWN_BYTES_PER_S / 10, clock.now_s)
+    waits: list[float] = []
+    monkeypatch.setattr(wire, "_wait", waits.append)
+    wire.data_received(b"x" * PIECE_BYTES * 7)
+    assert waits == [pytest.approx(1.0)], "its own budget comes first"
+    assert len(wire._held) == 7 * PIECE_BYTES - OWN_AT_ONCE - 2 * PIECE_BYTES
+    assert not shared.take(clock.now_s), "which another has used"
+    waits.clear()
+    for _ in range(20):
+        clock.now_s += 1.0
+        wire._held += b"x" * PIECE_BYTES
+        wire._go_on()
+    assert len(waits) == 20
+    assert not transport.aborted
+
+
+async def test_ten_signs_of_activity_a_second_are_never_paused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wire, transport, ear = connected()
+    clock = Time(wire, monkeypatch)
+    wire._shared = TokenBucket(0, 1e-9, clock.now_s)  # others use all of it
+    for _ in range(1_000):
+        clock.now_s += 0.1
+        wire.data_received(masked(Opcode.TEXT, b'{"type":"activity"}'))
+        assert not transport.reading_paused
+    assert len(ear.heard) == 1_000
 
 
 # --- allowances ---------------------------------------------------------------------------
@@ -429,14 +469,13 @@ async def test_activity_above_its_number_is_passed_over(monkeypatch: pytest.Monk
     wire, _, ear = connected()
     clock = Time(wire, monkeypatch)
     one = masked(Opcode.TEXT, b'{"type":"activity"}')
-    wire._shared = TokenBucket(1e12, 0, clock.now_s)
+    wire._shared = TokenBucket(1e12, 1, clock.now_s)
     for _ in range(1_000):
         clock.now_s += 0.000_001
         wire.data_received(one)
     assert len(ear.heard) == TEXTS_AT_ONCE
     for _ in range(100):  # ten times as many as are heard
         clock.now_s += 0.01
-        wire._window_bytes = 0
         for _ in range(10):
             wire.data_received(one)
     assert abs(len(ear.heard) - TEXTS_AT_ONCE - TEXTS_PER_S) <= 2
