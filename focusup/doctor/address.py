@@ -5,16 +5,16 @@ from focusup.listening import ListenError, bind, neighbour
 
 
 def address(host: str, port: int) -> Finding:
-    if port == 0:
-        return ok("port", f"any free one of {host}")
     try:
         bind(host, port).close()
     except ListenError as error:
-        who = neighbour(host, port)
+        who = neighbour(host, port) if port else None
         if who is None or who.version is None:
             return failed_as_told("port", str(error))
         found = f"{who} runs on {host}:{port}"
         if who.status != "ok":
             return warning("port", f"{found}, and says {who.status}", "see its log")
         return ok("port", f"{found}, and is well")
+    if port == 0:
+        return ok("port", f"any free one of {host}")
     return ok("port", f"{host}:{port} is free")

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from focusup.database import programs
-from focusup.doctor import configuration, database_check, installation, machine, storage
+from focusup.database.programs import how_to_keep
+from focusup.doctor import address, configuration, database_check, installation, machine, storage
 from focusup.doctor.examination import examine
 from focusup.doctor.findings import Finding, all_well, failed, ok, report, summary, warning
 from focusup.settings import Settings
@@ -59,6 +60,20 @@ def test_what_looks_like_a_credential_is_not_told() -> None:
 
 
 # --- what is installed -----------------------------------------------------------------
+
+
+def test_a_python_without_an_embedded_database_is_named() -> None:
+    told = how_to_keep((3, 14))
+    assert told.startswith("Python 3.14 has no embedded database: use Python 3.11 to 3.13")
+
+
+@pytest.mark.parametrize("port", [0, 5000])
+def test_an_address_that_is_none_of_ours_is_refused_on_any_port(port: int) -> None:
+    assert address.address("203.0.113.9", port).status == "failed"  # RFC 5737
+
+
+def test_any_free_port_is_well() -> None:
+    assert address.address("127.0.0.1", 0).line.endswith("any free one of 127.0.0.1")
 
 
 @pytest.mark.parametrize(
