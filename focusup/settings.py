@@ -31,7 +31,9 @@ MIN_METRICS_TOKEN = 16
 DATABASE = re.compile(r"[A-Za-z0-9_-]{1,38}")
 IN_URI = re.compile(r"mongodb(?:\+srv)?://[^/]+/([^?]+)")
 BASE_PATH = re.compile(r"(?!\.)[A-Za-z0-9._~-]+(/(?!\.)[A-Za-z0-9._~-]+)*")
-OF_OURS = frozenset({"admin", "api", "assets", "docs", "focusup.js", "me", "metrics", "ws"})
+OF_OURS = frozenset(
+    {"admin", "api", "assets", "client", "docs", "focusup.js", "me", "metrics", "ws"}
+)
 """Below these it would be unclear whether a proxy has taken the base path off a request."""
 OF_THE_SERVER = frozenset({"admin", "config", "local"})
 """Databases of MongoDB itself: in a URI they say where the user is known."""

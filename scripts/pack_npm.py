@@ -17,6 +17,7 @@ STATIC = ROOT / "focusup" / "web" / "static"
 FILES = {
     "focusup.js": STATIC / "focusup.js",
     "focusup.d.ts": STATIC / "focusup.d.ts",
+    **{f"client/{path.name}": path for path in sorted((STATIC / "client").glob("*.js"))},
     "README.md": ROOT / "scripts" / "npm_readme.md",
     "LICENSE": ROOT / "LICENSE",
 }

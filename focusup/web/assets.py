@@ -37,12 +37,14 @@ class Asset:
 
 
 class Assets:
-    """The `files` of a directory, by name; `version` changes when any of them does."""
+    """The `files` below a directory, by path; `version` changes when any of them does."""
 
     def __init__(self, directory: Path) -> None:
         self.files = {
-            path.name: Asset(path.read_bytes(), CONTENT_TYPES[path.suffix])
-            for path in sorted(directory.iterdir())
+            path.relative_to(directory).as_posix(): Asset(
+                path.read_bytes(), CONTENT_TYPES[path.suffix]
+            )
+            for path in sorted(directory.rglob("*"))
             if path.suffix in CONTENT_TYPES
         }
         together = "".join(name + asset.tag for name, asset in self.files.items())

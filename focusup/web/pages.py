@@ -25,6 +25,8 @@ WITHOUT_A_SLASH = (*(path for path in PAGES if path != "/"), "/docs", "/docs/soc
 OF_PROGRAMS = ("/api", "/ws")
 MISSING = "missing"
 LIBRARY = ("focusup.js", "focusup.d.ts")
+LIBRARY_MODULES = "client/"
+"""The folder of what `focusup.js` imports, beside it wherever it is served."""
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -45,9 +47,7 @@ def install_pages(app: Quart, base_path: str = "") -> None:
     """
     assets, languages = Assets(HERE / "static"), load_texts()
     rendered = {
-        (page, language): _render(
-            page, language, texts, f"{base_path}/assets/{assets.version}", base_path
-        )
+        (page, language): _render(page, language, texts, assets, base_path)
         for page in (*PAGES.values(), MISSING)
         for language, texts in languages.items()
     }
@@ -72,8 +72,11 @@ def install_pages(app: Quart, base_path: str = "") -> None:
 
     @hide
     @rate_exempt
-    async def library() -> Response:
-        return send(request, assets.files[request.path[1:]], {"Cache-Control": ASK_EACH_TIME})
+    async def library(name: str, folder: str = "") -> Response:
+        asset = assets.files.get(folder + name)
+        if asset is None:
+            abort(404)
+        return send(request, asset, {"Cache-Control": ASK_EACH_TIME})
 
     @hide
     @rate_exempt
@@ -98,9 +101,11 @@ def install_pages(app: Quart, base_path: str = "") -> None:
         app.add_url_rule(path, f"page_{name}", page)
     for path in WITHOUT_A_SLASH:
         app.add_url_rule(f"{path}/", f"slash_{path}", without_a_slash)
-    app.add_url_rule("/assets/<version>/<name>", "asset", asset_file)
+    app.add_url_rule("/assets/<version>/<path:name>", "asset", asset_file)
     for name in LIBRARY:
-        app.add_url_rule(f"/{name}", name.replace(".", "_"), library)
+        app.add_url_rule(f"/{name}", name.replace(".", "_"), library, defaults={"name": name})
+    folder = {"folder": LIBRARY_MODULES}
+    app.add_url_rule(f"/{LIBRARY_MODULES}<name>", "library_module", library, defaults=folder)
 
 
 def _for_a_person(asked: Request) -> bool:
@@ -109,7 +114,7 @@ def _for_a_person(asked: Request) -> bool:
     return likes["text/html"] > max(likes[MEDIA_TYPE], likes["application/json"])
 
 
-def _render(page: str, language: str, texts: Texts, files: str, base_path: str) -> Asset:
+def _render(page: str, language: str, texts: Texts, assets: Assets, base_path: str) -> Asset:
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -124,6 +129,7 @@ def _render(page: str, language: str, texts: Texts, files: str, base_path: str) 
         lang=language,
         t=texts.__getitem__,
         texts=of_page(texts, page),
-        asset=lambda name: f"{files}/{name}",
+        asset=lambda name: f"{base_path}/assets/{assets.version}/{name}",
+        modules=[name for name in assets.files if name.startswith(LIBRARY_MODULES)],
     )
     return Asset(html.encode(), "text/html; charset=utf-8")

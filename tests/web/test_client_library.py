@@ -29,7 +29,11 @@ from tests.support.socket_client import stored
 from tests.support.web.coverage import node_environment
 
 LIBRARY = ROOT / "focusup" / "web" / "static" / "focusup.js"
+MODULES = (LIBRARY, *sorted((LIBRARY.parent / "client").glob("*.js")))
 MOST_BYTES = 12 * 1024
+"""Of all its modules, each compressed by itself as it is sent."""
+MOST_LINES = 300
+IMPORT = re.compile(r"""(?:\bfrom|^import)\s+"([^"]+)"|\bimport\(""", re.MULTILINE)
 WHY = "the client library runs in it"
 ADVICE = {
     "rest": "rest",
@@ -118,11 +122,17 @@ def test_what_is_declared_of_messages_is_what_the_server_sends() -> None:
 
 
 def test_it_is_small() -> None:
-    assert len(gzip.compress(LIBRARY.read_bytes(), 9)) <= MOST_BYTES
+    assert sum(len(gzip.compress(path.read_bytes(), 9)) for path in MODULES) <= MOST_BYTES
+    assert all(len(path.read_text().splitlines()) <= MOST_LINES for path in MODULES)
 
 
-def test_it_stands_alone() -> None:
-    assert not re.findall(r"^\s*import\b|\bimport\(", LIBRARY.read_text(), re.MULTILINE)
+def test_it_imports_its_own_modules_alone() -> None:
+    imported = {
+        (path.parent / name).resolve()
+        for path in MODULES
+        for name in IMPORT.findall(path.read_text())
+    }
+    assert imported == set(MODULES) - {LIBRARY}
 
 
 def test_what_it_does_after_each_close_code_is_what_the_table_says() -> None:
@@ -154,11 +164,13 @@ def test_the_package_has_the_same_files_and_the_version(package: Path) -> None:
     with tarfile.open(package) as archive:
         read = {name: archive.extractfile(name) for name in archive.getnames()}
         contents = {name: file.read() for name, file in read.items() if file is not None}
+    modules = {path.relative_to(LIBRARY.parent).as_posix(): path for path in MODULES}
     assert set(contents) == {
         f"package/{name}"
-        for name in ("package.json", "focusup.js", "focusup.d.ts", "README.md", "LICENSE")
+        for name in ("package.json", "focusup.d.ts", "README.md", "LICENSE", *modules)
     }
-    assert contents["package/focusup.js"] == LIBRARY.read_bytes()
+    for name, path in modules.items():
+        assert contents[f"package/{name}"] == path.read_bytes()
     assert contents["package/focusup.d.ts"] == LIBRARY.with_suffix(".d.ts").read_bytes()
     assert json.loads(contents["package/package.json"])["version"] == version
 

@@ -14,7 +14,7 @@ ASKED = re.compile(r"""\bt\(["']([\w.]+)["']\s*[,)]""")
 QUOTED = re.compile(r"""["']([a-z]+\.[\w.]+)["']""")
 PREFIX = re.compile(r"""["'`]((?:all|study|progress|admin)\.[\w.]*)(?:["'] ~|\$)""")
 TEXTS = load_texts()
-SOURCES = [*WEB.glob("templates/*.html"), *WEB.glob("static/*.js")]
+SOURCES = [*WEB.glob("templates/*.html"), *WEB.glob("static/**/*.js")]
 
 
 @pytest.mark.parametrize("language", TEXTS)

@@ -94,7 +94,9 @@ _in_this_process: Run = {}
 def merge(run: Run, scripts: Iterable[Script]) -> None:
     """Add what V8 says of some scripts: functions, with nested ranges of which the inner counts."""
     for script in scripts:
-        name = script["url"].rpartition("/")[2]
+        folder, _, name = script["url"].rpartition("/")
+        within = f"{folder.rpartition('/')[2]}/{name}"
+        name = within if (STATIC / within).is_file() else name
         size = _size(name)
         if size is None:
             continue
@@ -166,13 +168,14 @@ def spans(numbers: Iterable[int]) -> str:
 def report(run: Run) -> tuple[str, float]:
     """Return the table by file, and the share of all lines that were run, in percent."""
     rows, all_lines, all_run = [], 0, 0
-    for path in sorted(STATIC.glob("*.js")):
+    for path in sorted(STATIC.rglob("*.js")):
         text = _text(path)
-        found = list(lines(text, run.get(path.name, bytes(len(text)))))
+        name = path.relative_to(STATIC).as_posix()
+        found = list(lines(text, run.get(name, bytes(len(text)))))
         missed = [number for number, was_run in found if not was_run]
         done = len(found) - len(missed)
         share = 100 * done / len(found)
-        rows.append(f"{path.name:18} {done:4}/{len(found):<4} {share:5.1f} %  {spans(missed)}")
+        rows.append(f"{name:18} {done:4}/{len(found):<4} {share:5.1f} %  {spans(missed)}")
         all_lines, all_run = all_lines + len(found), all_run + done
     share = 100 * all_run / all_lines
     return "\n".join([*rows, f"{'all':18} {all_run:4}/{all_lines:<4} {share:5.1f} %"]), share

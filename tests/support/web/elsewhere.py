@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urljoin
 
 from tests.support.live_server import LiveServer
 from tests.support.sites import HTML, site
 
-IMPORTS = re.compile(r'from "\./(\w+\.js)"')
+IMPORTS = re.compile(r'from "(\.[\w./]+\.js)"')
 
 
 @contextmanager
@@ -21,8 +22,7 @@ def copied(server: LiveServer) -> Iterator[str]:
             path = wanted.pop()
             answer = client.get(path)
             files[path] = (answer.headers["Content-Type"], answer.content)
-            folder = path.rpartition("/")[0]
-            wanted |= {f"{folder}/{name}" for name in IMPORTS.findall(answer.text)} - set(files)
+            wanted |= {urljoin(path, name) for name in IMPORTS.findall(answer.text)} - set(files)
     page = page.replace("<head>", f'<head><meta name="focusup-server" content="{server.url}">')
     with site({**files, "/": (HTML, page.encode())}) as url:
         yield url
