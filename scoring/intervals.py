@@ -13,7 +13,7 @@ class IntervalSet:
     def __init__(self) -> None:
         self._stretches: list[tuple[int, int]] = []
 
-    def take(self, start_us: int, seconds: int) -> Iterator[tuple[int, int]]:
+    def cover(self, start_us: int, seconds: int) -> Iterator[tuple[int, int]]:
         """Those of these seconds that overlap nothing, as stretches (begin, seconds); once all
         have been taken, they are covered."""
         stretches, end_us = self._stretches, start_us + seconds * SECOND_US

@@ -52,7 +52,7 @@ def instant_us(at: datetime) -> int:
     return (at - EPOCH) // MICROSECOND
 
 
-def at_instant(at_us: int) -> datetime:
+def utc_datetime(at_us: int) -> datetime:
     return EPOCH + timedelta(microseconds=at_us)
 
 
@@ -69,10 +69,10 @@ class LocalClock(NamedTuple):
 
 def date_of(at_us: int, zone: str, starts_at: int = 0) -> date:
     """The local date at an instant."""
-    day = at_instant(at_us).astimezone(ZoneInfo(zone)).date()
+    day = utc_datetime(at_us).astimezone(ZoneInfo(zone)).date()
     if starts_at:
         # Where clocks change at this hour, it is passed twice, or never: the first time counts.
-        while at_us < begin_us(day, zone, starts_at):
+        while at_us < day_start_us(day, zone, starts_at):
             day -= ONE_DAY
     return day
 
@@ -81,11 +81,11 @@ def date_of(at_us: int, zone: str, starts_at: int = 0) -> date:
 def local_day(day: date, zone: str, starts_at: int = 0) -> LocalDay:
     """A date that exists in the zone; raises ValueError for one that was skipped."""
     here = ZoneInfo(zone)
-    at_us, end_us = begin_us(day, zone, starts_at), begin_us(day + ONE_DAY, zone, starts_at)
+    at_us, end_us = day_start_us(day, zone, starts_at), day_start_us(day + ONE_DAY, zone, starts_at)
     begins: list[int] = []
     hours: list[int] = []
     while at_us < end_us:
-        local = at_instant(at_us).astimezone(here)
+        local = utc_datetime(at_us).astimezone(here)
         if not hours or hours[-1] != local.hour:
             begins.append(at_us)
             hours.append(local.hour)
@@ -98,11 +98,11 @@ def local_day(day: date, zone: str, starts_at: int = 0) -> LocalDay:
 def midnight_us(day: date, zone: str) -> int:
     """When the date begins: the first of two midnights, and where clocks were put forward
     over midnight, that instant."""
-    return begin_us(day, zone)
+    return day_start_us(day, zone)
 
 
 @lru_cache(maxsize=20_000)
-def begin_us(day: date, zone: str, starts_at: int = 0) -> int:
+def day_start_us(day: date, zone: str, starts_at: int = 0) -> int:
     """Return when the date begins, `starts_at` minutes after midnight by the clock on the wall."""
     clock = time(starts_at // 60, starts_at % 60)
     return instant_us(datetime.combine(day, clock, ZoneInfo(zone)).astimezone(UTC))

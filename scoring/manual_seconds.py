@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from scoring.timeline import NO_COUNTS, SECOND_US, Counts, Kind, Run, counts_of
 
-MOST_SECONDS = 86_400
+MAX_MANUAL_SECONDS = 86_400
 """By hand in one session: a day."""
 
 
@@ -42,8 +42,8 @@ def total_of(entries: Iterable[Entry]) -> Counts:
     )
 
 
-def set_to(
-    counted: Counted, wanted: Counts, at_us: int, zone: str, *, joins: Callable[[Entry], bool]
+def set_counters(
+    counted: Counted, wanted: Counts, at_us: int, zone: str, *, may_join: Callable[[Entry], bool]
 ) -> Counted:
     """Return what a session has counted after its counters were set by hand.
 
@@ -69,7 +69,7 @@ def set_to(
         runs = _shortened(runs, left)
     if any(more):
         last = entries[-1] if entries else None
-        if last is not None and joins(last):
+        if last is not None and may_join(last):
             entries[-1] = Entry(max(at_us, last.at_us), zone, _plus(last.counts, more))
         else:
             entries.append(Entry(at_us, zone, more))

@@ -22,7 +22,7 @@ from scoring.timeline import SECOND_US
 WHOLE_DAY_US = 23 * 3600 * SECOND_US
 """The shortest day that clocks make."""
 
-LEAST_SECONDS = 60
+MIN_FOCUSED_SECONDS = 60
 """Of focus, on a day that counts without goals."""
 
 
@@ -69,10 +69,10 @@ def goals_on(day: date, history: Sequence[GoalsSince]) -> Goals:
     return found
 
 
-def counts(day: DayMark, goals: Goals) -> bool:
+def counts_for_streak(day: DayMark, goals: Goals) -> bool:
     """Whether such a day counts for a streak."""
     if goals.daily_minutes is None and goals.sessions_per_day is None:
-        return day.focused >= LEAST_SECONDS
+        return day.focused >= MIN_FOCUSED_SECONDS
     return day.focused >= (goals.daily_minutes or 0) * 60 and day.completed >= (
         goals.sessions_per_day or 0
     )
@@ -89,7 +89,7 @@ def counted_days(
             mark.last[1] if mark.last else default_zone,
         )
         for mark in sorted(marks)
-        if counts(mark, goals_on(mark.date, history))
+        if counts_for_streak(mark, goals_on(mark.date, history))
     ]
 
 

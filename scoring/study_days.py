@@ -26,7 +26,7 @@ COMPLETED = "completed"
 SORTED_TOGETHER = 500
 
 
-class Lived(NamedTuple):
+class StudySession(NamedTuple):
     """A session as it was lived. Instants are microseconds since 1970; `end_us` is None for
     one that has not ended. `runs` are those of its timeline, from `origin_us` on; `by_hand`
     are entries without a place in it."""
@@ -195,7 +195,7 @@ class DayTally:
         if self.last is None or here > self.last:
             self.last = here
 
-    def add_share(self, session: Lived, share: Share) -> None:
+    def add_share(self, session: StudySession, share: Share) -> None:
         _add(self.contents, session.content, share)
         for tag in session.tags:
             _add(self.tags, tag, share)
@@ -248,7 +248,7 @@ NOTHING = Share()
 StudyDays = dict[date, DayTally]
 
 
-def day_in(days: StudyDays, day: date) -> DayTally:
+def day_tally_of(days: StudyDays, day: date) -> DayTally:
     """The tally of a date, begun if need be."""
     found = days.get(day)
     if found is None:
@@ -259,10 +259,10 @@ def day_in(days: StudyDays, day: date) -> DayTally:
 def merge(days: StudyDays, others: StudyDays) -> None:
     """Add the others to the days."""
     for day, tally in others.items():
-        day_in(days, day).merge(tally)
+        day_tally_of(days, day).merge(tally)
 
 
-def together(tallies: Iterable[DayTally]) -> DayTally:
+def sum_of_days(tallies: Iterable[DayTally]) -> DayTally:
     """The sum of these, without shares."""
     total = DayTally()
     for each in tallies:
@@ -270,7 +270,7 @@ def together(tallies: Iterable[DayTally]) -> DayTally:
     return total
 
 
-def tally(sessions: Iterable[Lived], starts_at: int = 0) -> StudyDays:
+def tally(sessions: Iterable[StudySession], starts_at: int = 0) -> StudyDays:
     """The days of these sessions, which begin `starts_at` minutes after midnight."""
     days: StudyDays = {}
     for _ in tally_steps(days, sessions, starts_at):
@@ -278,7 +278,9 @@ def tally(sessions: Iterable[Lived], starts_at: int = 0) -> StudyDays:
     return days
 
 
-def tally_steps(days: StudyDays, sessions: Iterable[Lived], starts_at: int = 0) -> Iterator[None]:
+def tally_steps(
+    days: StudyDays, sessions: Iterable[StudySession], starts_at: int = 0
+) -> Iterator[None]:
     """Add these sessions to the days, step by step: each step is a bounded amount of work.
 
     Yields:
@@ -291,7 +293,7 @@ def tally_steps(days: StudyDays, sessions: Iterable[Lived], starts_at: int = 0) 
             calendars[zone] = Calendar(zone, starts_at)
         return calendars[zone]
 
-    ordered: list[list[Lived]] = []
+    ordered: list[list[StudySession]] = []
     remaining = iter(sessions)
     while part := sorted(islice(remaining, SORTED_TOGETHER), key=_begin):
         ordered.append(part)
@@ -312,18 +314,18 @@ def tally_steps(days: StudyDays, sessions: Iterable[Lived], starts_at: int = 0) 
             yield
 
 
-def overlapping(sessions: Iterable[Lived]) -> Iterator[list[Lived]]:
+def group_overlapping(sessions: Iterable[StudySession]) -> Iterator[list[StudySession]]:
     """The sessions in order of their begin, those together that overlap in time."""
     return (group for group in _groups(sorted(sessions, key=_begin)) if group is not None)
 
 
-def _begin(session: Lived) -> tuple[int, str]:
+def _begin(session: StudySession) -> tuple[int, str]:
     return session.origin_us, session.id
 
 
-def _groups(ordered: Iterable[Lived]) -> Iterator[list[Lived] | None]:
+def _groups(ordered: Iterable[StudySession]) -> Iterator[list[StudySession] | None]:
     """The groups of sessions that overlap; None after each session that joins a group."""
-    group: list[Lived] = []
+    group: list[StudySession] = []
     until_us = 0
     for session in ordered:
         if group and session.origin_us >= until_us:
@@ -337,21 +339,25 @@ def _groups(ordered: Iterable[Lived]) -> Iterator[list[Lived] | None]:
 
 
 def _add_runs(
-    days: StudyDays, session: Lived, kind: Kind, calendar: Calendar, covered: IntervalSet | None
+    days: StudyDays,
+    session: StudySession,
+    kind: Kind,
+    calendar: Calendar,
+    covered: IntervalSet | None,
 ) -> Iterator[None]:
     for run in session.runs:
         if run.kind != kind:
             continue
         start_us = session.origin_us + run.start_us
         if run.tab_switches:
-            day = day_in(days, calendar.day_at(start_us).date)
+            day = day_tally_of(days, calendar.day_at(start_us).date)
             day.tab_switches += run.tab_switches
         stretches: Iterable[tuple[int, int]] = [(start_us, run.seconds)]
         if covered is not None:
-            stretches = covered.take(start_us, run.seconds)
+            stretches = covered.cover(start_us, run.seconds)
         for at_us, seconds in stretches:
             for part in calendar.parts_of(at_us, seconds):
-                day = day_in(days, part.date)
+                day = day_tally_of(days, part.date)
                 day.seen(part.start_us, session.zone)
                 if kind == Kind.ACTIVE:
                     day.focused += part.seconds
@@ -363,8 +369,8 @@ def _add_runs(
         yield
 
 
-def _add_entry(days: StudyDays, session: Lived, entry: Entry, calendar: Calendar) -> None:
-    day = day_in(days, calendar.day_at(entry.at_us).date)
+def _add_entry(days: StudyDays, session: StudySession, entry: Entry, calendar: Calendar) -> None:
+    day = day_tally_of(days, calendar.day_at(entry.at_us).date)
     day.seen(entry.at_us, entry.zone)
     active, idle, tab_switches = entry.counts
     day.focused += active
@@ -375,12 +381,12 @@ def _add_entry(days: StudyDays, session: Lived, entry: Entry, calendar: Calendar
         day.add_share(session, Share(active, 0))
 
 
-def _add_end(days: StudyDays, session: Lived, calendar: Calendar) -> None:
+def _add_end(days: StudyDays, session: StudySession, calendar: Calendar) -> None:
     end_us = session.end_us
     at_us = session.until_us if end_us is None else end_us
     if end_us is None and not (session.paused_seconds or session.away_seconds):
         return
-    day = day_in(days, calendar.day_at(at_us).date)
+    day = day_tally_of(days, calendar.day_at(at_us).date)
     day.paused += session.paused_seconds
     day.away += session.away_seconds
     if end_us is None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from scoring.sketches import DistinctSketch, SecondsHistogram
 
 
-class Seen(NamedTuple):
+class CountedView(NamedTuple):
     """What statistics need of one view. `hour` is that of its day; `user` is who viewed:
     the user that the visitor is joined to, else the visitor."""
 
@@ -23,7 +23,7 @@ class Seen(NamedTuple):
     engaged_seconds: int
 
 
-class Counts:
+class ViewCounts:
     """Sums alone: what pages are ranked by."""
 
     __slots__ = ("engaged_seconds", "never_visible", "views", "visible_seconds")
@@ -36,17 +36,17 @@ class Counts:
         return self.views, self.never_visible, self.visible_seconds, self.engaged_seconds
 
     @property
-    def seen(self) -> int:
+    def visible_views(self) -> int:
         """The views that were visible for a second or more."""
         return self.views - self.never_visible
 
-    def add(self, view: Seen) -> None:
+    def add(self, view: CountedView) -> None:
         self.views += 1
         self.never_visible += view.visible_seconds == 0
         self.visible_seconds += view.visible_seconds
         self.engaged_seconds += view.engaged_seconds
 
-    def merge(self, other: "Counts") -> None:
+    def merge(self, other: "ViewCounts") -> None:
         self.views += other.views
         self.never_visible += other.never_visible
         self.visible_seconds += other.visible_seconds
@@ -59,7 +59,7 @@ class Tally:
     __slots__ = ("counts", "engaged", "visible", "visitors")
 
     def __init__(self) -> None:
-        self.counts = Counts()
+        self.counts = ViewCounts()
         self.visible = SecondsHistogram()
         self.engaged = SecondsHistogram()
         self.visitors = DistinctSketch()
@@ -69,7 +69,7 @@ class Tally:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def add(self, view: Seen) -> None:
+    def add(self, view: CountedView) -> None:
         self.counts.add(view)
         if view.visible_seconds:
             self.visible.add(view.visible_seconds)
@@ -93,7 +93,7 @@ class Tally:
     def merge_document(self, document: Mapping[str, Any]) -> None:
         """Merge one that was stored, without making it first: it is what most of the time
         of an answer goes into."""
-        self.counts.merge(Counts(document["counts"]))
+        self.counts.merge(ViewCounts(document["counts"]))
         self.visible.merge_bytes(document["visible"])
         self.engaged.merge_bytes(document["engaged"])
         self.visitors.merge_bytes(document["visitors"])
@@ -110,7 +110,7 @@ class Breakdown:
         self.pages: dict[str, Tally] = {}
         self.hours: dict[int, Tally] = {}
 
-    def add(self, view: Seen) -> None:
+    def add(self, view: CountedView) -> None:
         self.total.add(view)
         self.users.add(view.user)
         self.pages.setdefault(view.page, Tally()).add(view)

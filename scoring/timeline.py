@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 SECOND_US = 1_000_000
 MAX_RUNS = 2_000
-DRAWN_TOGETHER = 16
+RUNS_PER_MERGE = 16
 
 
 class Kind(IntEnum):
@@ -89,7 +89,7 @@ class Timeline:
         for run in runs:
             self._append(run)
 
-    def begin(self, kind: Kind, start_us: int, counts: Counts) -> bool:
+    def start_run(self, kind: Kind, start_us: int, counts: Counts) -> bool:
         """A second of another kind than the last one, or the first after a stop, is going
         to be counted, from `start_us` on. Whether that says anything new."""
         before = self._open
@@ -97,7 +97,7 @@ class Timeline:
         self._open = (kind, max(start_us, self._reached_us()))
         return self._open != before
 
-    def paused(self, start_us: int, length_us: int, counts: Counts) -> None:
+    def add_pause(self, start_us: int, length_us: int, counts: Counts) -> None:
         """A pause is over."""
         self._close(counts)
         start_us = max(start_us, self._reached_us())
@@ -131,7 +131,9 @@ class Timeline:
 
     def _append(self, run: Run) -> None:
         if self._runs >= MAX_RUNS:
-            self._keep(drawn_together(unpack(self.pack(), beyond(self._closed, self._by_hand))))
+            self._keep(
+                merge_runs(unpack(self.pack(), subtract_counts(self._closed, self._by_hand)))
+            )
         if self._last is not None:
             self._bytes += _packed(self._last, self._end_us)
             self._end_us = self._last.end_us
@@ -174,7 +176,7 @@ def pack(runs: Iterable[Run]) -> bytes:
     return Timeline(runs).pack()
 
 
-def laid_out(counts: Counts, paused_us: int = 0) -> list[Run]:
+def runs_from_counts(counts: Counts, paused_us: int = 0) -> list[Run]:
     """Return runs for counters whose timeline is missing: active, then idle, then paused."""
     active_us, idle_us = counts.active * SECOND_US, counts.idle * SECOND_US
     runs = (
@@ -185,7 +187,7 @@ def laid_out(counts: Counts, paused_us: int = 0) -> list[Run]:
     return [run for run in runs if run.length_us]
 
 
-def beyond(counts: Counts, others: Counts) -> Counts:
+def subtract_counts(counts: Counts, others: Counts) -> Counts:
     """Return what the counts have beyond the others, at least zero."""
     return Counts(
         max(counts.active - others.active, 0),
@@ -219,11 +221,11 @@ def with_away(runs: Sequence[Run], end_us: int, *, shortest_us: int = SECOND_US)
             yield after
 
 
-def drawn_together(runs: Sequence[Run]) -> list[Run]:
-    """Fewer runs with the same sums: of each `DRAWN_TOGETHER`, one of each kind."""
+def merge_runs(runs: Sequence[Run]) -> list[Run]:
+    """Fewer runs with the same sums: of each `RUNS_PER_MERGE`, one of each kind."""
     few: list[Run] = []
-    for at in range(0, len(runs), DRAWN_TOGETHER):
-        part = runs[at : at + DRAWN_TOGETHER]
+    for at in range(0, len(runs), RUNS_PER_MERGE):
+        part = runs[at : at + RUNS_PER_MERGE]
         start_us = part[0].start_us
         for kind in (Kind.ACTIVE, Kind.IDLE, Kind.PAUSED):
             length_us = sum(run.length_us for run in part if run.kind == kind)

@@ -105,11 +105,11 @@ def _with_departures(
 def _end_of(day: date, now: datetime) -> datetime:
     """When the day is over for the learner; now, if that is still to come."""
     from focusup.demo.profile import ZONE
-    from scoring.local_days import at_instant, midnight_us
+    from scoring.local_days import midnight_us, utc_datetime
 
     if day > now.date() + timedelta(days=1):
         raise click.BadParameter("must not be in the future", param_hint="--until")
-    return min(at_instant(midnight_us(day + timedelta(days=1), ZONE)), now)
+    return min(utc_datetime(midnight_us(day + timedelta(days=1), ZONE)), now)
 
 
 def _tell(made: "Made") -> None:

@@ -37,7 +37,7 @@ from models.privacy.deletions import Deletions
 from models.privacy.erasure import remove_person
 from models.sessions.queries import new_id, sessions
 from models.tokens.access_tokens import Identity
-from scoring.local_days import at_instant, midnight_us
+from scoring.local_days import midnight_us, utc_datetime
 from scoring.utc_days import Span, day_of, last_days, midnight
 
 SITE_DAYS = 14
@@ -143,7 +143,7 @@ async def _begin(db: Database, demo: Demo, user: User) -> None:
     learners = SettingsStore(db)
     await learners.set_zone(demo.user_id, ZONE)
     for each in goals_of(demo.until):
-        at = at_instant(midnight_us(each.since, ZONE))
+        at = utc_datetime(midnight_us(each.since, ZONE))
         await learners.set_goals(demo.user_id, each.goals, at)
 
 

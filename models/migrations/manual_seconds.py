@@ -24,7 +24,7 @@ from models.sessions.queries import compare_and_set, sessions
 from models.sessions.session import FINAL, score_fields
 from models.sessions.timeline import BY_HAND, entry_rows, origin_of, paused_us_in, runs_in
 from scoring.local_days import MICROSECOND, instant_us
-from scoring.manual_seconds import MOST_SECONDS, Counted, set_to, total_of
+from scoring.manual_seconds import MAX_MANUAL_SECONDS, Counted, set_counters, total_of
 from scoring.timeline import Counts, Kind, Run, counts_of, pack
 
 MOST_EDITS = 50
@@ -125,12 +125,12 @@ def _taken_apart(
             later.append(Run(Kind.PAUSED, by_hand.prefix_us, beyond_us))
         else:
             (prefix if run.start_us < by_hand.prefix_us else later).append(run)
-    before = set_to(
+    before = set_counters(
         by_hand.former,
         _with_tab_switches(counts_of(prefix), state, runs),
         by_hand.at_us,
         state.get("timeZone", UTC_NAME),
-        joins=lambda _: False,
+        may_join=lambda _: False,
     )
     reached_us = before.runs[-1].end_us if before.runs else 0
     if later and later[0].start_us == by_hand.prefix_us:  # it was pushed back
@@ -166,12 +166,16 @@ def _moved(runs: Sequence[Run], reached_us: int, until_us: int | None) -> list[R
 def _within_a_day(document: Document, counted: Counted) -> Document:
     """What is to be set where more than a day was entered by hand, which is an edit."""
     active, idle, tab_switches = total_of(counted.entries)
-    if active + idle <= MOST_SECONDS:
+    if active + idle <= MAX_MANUAL_SECONDS:
         return {}
-    kept = Counts(min(active, MOST_SECONDS), min(idle, max(MOST_SECONDS - active, 0)), tab_switches)
+    kept = Counts(
+        min(active, MAX_MANUAL_SECONDS),
+        min(idle, max(MAX_MANUAL_SECONDS - active, 0)),
+        tab_switches,
+    )
     tracked = counts_of(counted.runs)
     wanted = Counts(tracked.active + kept.active, tracked.idle + kept.idle, document["tabSwitches"])
-    fewer = set_to(counted, wanted, 0, UTC_NAME, joins=lambda _: True)
+    fewer = set_counters(counted, wanted, 0, UTC_NAME, may_join=lambda _: True)
     changes: Document = {
         **_stored(fewer),
         "activeSeconds": wanted.active,

@@ -11,7 +11,7 @@ from typing import Any
 from models.base.database import Database, Document
 from models.pageviews.page_view import BEACON_LIFE, page_views
 from models.pageviews.visitors import VISITORS
-from scoring.tallies import Seen
+from scoring.tallies import CountedView
 
 DAY = timedelta(days=1)
 SLICE = timedelta(hours=3)
@@ -65,14 +65,14 @@ async def read_views(db: Database, ids: Iterable[Any]) -> list[Document]:
     return await _by_id(page_views(db), list(ids), FIELDS)
 
 
-async def with_users(db: Database, views: list[Document]) -> list[Seen]:
+async def with_users(db: Database, views: list[Document]) -> list[CountedView]:
     """What statistics need of each; a view that began before its visitor was joined to a
     user is the user's too."""
     alone = {view["visitorId"] for view in views if view["userId"] is None}
     visitors = await _by_id(db[VISITORS], list(alone), {"userId": 1})
     joined = {visitor["_id"]: visitor["userId"] for visitor in visitors}
     return [
-        Seen(
+        CountedView(
             page=view["page"],
             hour=view["startedAt"].hour,
             visitor=view["visitorId"],

@@ -19,7 +19,7 @@ from models.page_statistics.day_tally import (
     read_views,
     with_users,
 )
-from scoring.tallies import Breakdown, Seen
+from scoring.tallies import Breakdown, CountedView
 from scoring.utc_days import midnight
 
 
@@ -34,7 +34,7 @@ class OpenDay:
         self._over = Breakdown()
         self._over_lately: dict[Any, datetime] = {}
         """Views in `_over` that the next read may give again, by their start."""
-        self._open: dict[Any, Seen] = {}
+        self._open: dict[Any, CountedView] = {}
 
     async def refresh(self, now: datetime) -> None:
         """Read what has changed."""
@@ -59,12 +59,12 @@ class OpenDay:
         for seen in self._open.values():
             breakdown.add(seen)
 
-    async def _with_users(self, views: list[Document]) -> list[tuple[Document, Seen]]:
+    async def _with_users(self, views: list[Document]) -> list[tuple[Document, CountedView]]:
         return list(zip(views, await with_users(self._db, views), strict=True))
 
     def _take(
         self,
-        views: list[tuple[Document, Seen]],
+        views: list[tuple[Document, CountedView]],
         now: datetime,
         *,
         instead_of: list[Any] | None = None,

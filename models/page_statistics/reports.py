@@ -15,7 +15,7 @@ from models.base.errors import FieldError, Invalid
 from models.base.schema_types import Day, UtcDatetime, WireModel
 from models.page_statistics.day_tally import DAY
 from models.page_statistics.rollups import day_id, month_id, next_month
-from scoring.tallies import Counts, Tally
+from scoring.tallies import Tally, ViewCounts
 
 DEFAULT_DAYS = 30
 MOST_DAYS = 3660
@@ -150,7 +150,7 @@ def refused(field: str, message: str) -> Invalid:
     return Invalid("invalid_query", "The query string breaks the rules named in errors.", errors)
 
 
-def rank(sort: Ranking, counts: Counts) -> int:
+def rank(sort: Ranking, counts: ViewCounts) -> int:
     """The smaller, the earlier."""
     if sort == "page":
         return 0
@@ -164,17 +164,17 @@ def stats_of(tally: Tally) -> dict[str, Any]:
 
 
 def stats_of_summary(day: Document) -> dict[str, Any]:
-    counts = Counts(day["counts"])
+    counts = ViewCounts(day["counts"])
     return _of(counts, day["visitorCount"], day["visibleMedian"], day["engagedMedian"])
 
 
 def _of(
-    counts: Counts, visitors: int, visible_median: float | None, engaged_median: float | None
+    counts: ViewCounts, visitors: int, visible_median: float | None, engaged_median: float | None
 ) -> dict[str, Any]:
     def seconds(total: int, median: float | None) -> SecondsStats:
         return SecondsStats(
             total=total,
-            mean=mean(total, counts.seen),
+            mean=mean(total, counts.visible_views),
             median=None if median is None else round(median, 2),
         )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from models.base.database import Database, Document
 from models.page_statistics.rollups import page_counts, read_pages, read_periods
 from scoring.sketches import DistinctSketch
-from scoring.tallies import Counts, Tally
+from scoring.tallies import Tally, ViewCounts
 
 REMEMBERED = 8
 _FIELDS = (
@@ -23,7 +23,7 @@ class CachedPages:
 
     def __init__(self, db: Database, periods: Iterable[Document]) -> None:
         self._db = db
-        self.counts: dict[str, Counts] = {}
+        self.counts: dict[str, ViewCounts] = {}
         """By page; to be read only."""
         total, users = Tally(), DistinctSketch()
         self._periods = []
@@ -31,7 +31,7 @@ class CachedPages:
             total.merge_document(period)
             users.merge_bytes(period["users"])
             for page, counts in page_counts(period):
-                self.counts.setdefault(page, Counts()).merge(counts)
+                self.counts.setdefault(page, ViewCounts()).merge(counts)
             self._periods.append({name: period[name] for name in ("_id", "build", "pages")})
         self._total = total.to_document()
         self._users = users.to_bytes()

@@ -17,7 +17,7 @@ from typing import Any
 from models.base.compare_and_set import Stamps, fenced
 from models.base.database import Collection, Database, Document, DuplicateKeyError
 from models.pageviews.page_view import page_views
-from scoring.tallies import Breakdown, Counts, Tally
+from scoring.tallies import Breakdown, Tally, ViewCounts
 from scoring.utc_days import midnight
 
 COLLECTION = "page_rollups"
@@ -88,7 +88,7 @@ async def whole_days(db: Database, days: Iterable[date]) -> list[date]:
         closed = (await read_periods(db, [day_id(day)], ("counts",))).get(day_id(day))
         span = {"$gte": midnight(day), "$lt": midnight(day) + timedelta(days=1)}
         there = await page_views(db).count_documents({"startedAt": span})
-        if closed is None or Counts(closed["counts"]).views <= there:
+        if closed is None or ViewCounts(closed["counts"]).views <= there:
             whole.append(day)
     return whole
 
@@ -183,9 +183,9 @@ async def read_periods(
     return {document["_id"]: document for document in found if "build" in document}
 
 
-def page_counts(period: Mapping[str, Any]) -> Iterable[tuple[str, Counts]]:
+def page_counts(period: Mapping[str, Any]) -> Iterable[tuple[str, ViewCounts]]:
     """What the document of a period says of each of its pages."""
-    return zip(period["pages"], map(Counts, period["pageCounts"]), strict=True)
+    return zip(period["pages"], map(ViewCounts, period["pageCounts"]), strict=True)
 
 
 async def read_pages(

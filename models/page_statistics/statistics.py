@@ -36,7 +36,7 @@ from models.page_statistics.reports import (
 from models.page_statistics.rollup_cache import CachedPages, RollupCache
 from models.page_statistics.rollup_job import Periods
 from models.page_statistics.rollups import SUMMARY, day_id, read_periods
-from scoring.tallies import Breakdown, Counts, Tally
+from scoring.tallies import Breakdown, Tally, ViewCounts
 from scoring.utc_days import midnight
 
 FRESH_FOR = timedelta(seconds=5)
@@ -182,7 +182,9 @@ def _name(page: str) -> str:
     return page_name(page)
 
 
-def _by_name(of_spellings: Mapping[str, Counts]) -> tuple[dict[str, list[str]], dict[str, Counts]]:
+def _by_name(
+    of_spellings: Mapping[str, ViewCounts],
+) -> tuple[dict[str, list[str]], dict[str, ViewCounts]]:
     """The spellings of each page, and its counts: earlier versions kept each spelling."""
     spellings: dict[str, list[str]] = {}
     for page in of_spellings:
@@ -191,7 +193,7 @@ def _by_name(of_spellings: Mapping[str, Counts]) -> tuple[dict[str, list[str]], 
     for name, pages in spellings.items():
         counts[name] = of_spellings[pages[0]]
         for page in pages[1:]:
-            together = Counts(counts[name].values())
+            together = ViewCounts(counts[name].values())
             together.merge(of_spellings[page])
             counts[name] = together
     return spellings, counts
@@ -204,11 +206,11 @@ def _together(spelled: Mapping[str, Tally], pages: Sequence[str]) -> Tally:
     return first
 
 
-def _counts_of_pages(past: CachedPages, live: Iterable[Breakdown]) -> dict[str, Counts]:
+def _counts_of_pages(past: CachedPages, live: Iterable[Breakdown]) -> dict[str, ViewCounts]:
     found = dict(past.counts)
     for day in live:
         for page, tally in day.pages.items():
-            together = Counts(tally.counts.values())
-            together.merge(found.get(page, Counts()))
+            together = ViewCounts(tally.counts.values())
+            together.merge(found.get(page, ViewCounts()))
             found[page] = together
     return found

@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints
 
 from models.base.schema_types import NOT_BLANK, ONE_SPELLING, Moment, UtcDatetime, WireModel
 from models.sessions.session import SessionId, ShortText, Status, Tag
-from scoring.local_days import LocalClock, at_instant, begin_us
+from scoring.local_days import LocalClock, day_start_us, utc_datetime
 
 SearchText = Annotated[
     str, StringConstraints(min_length=1, max_length=200), NOT_BLANK, ONE_SPELLING
@@ -41,5 +41,5 @@ class DatedQuery(SessionQuery):
         for name in ("from_", "to"):
             given = values[name]
             if isinstance(given, date) and not isinstance(given, datetime):
-                values[name] = at_instant(begin_us(given, clock.zone, clock.starts_at))
+                values[name] = utc_datetime(day_start_us(given, clock.zone, clock.starts_at))
         return SessionQuery(**values)

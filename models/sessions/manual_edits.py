@@ -18,7 +18,7 @@ from models.base.schema_types import NOT_BLANK, ONE_SPELLING, UtcDatetime, WireM
 from models.sessions.session import COUNTERS, FINAL, changed_fields, score_fields
 from models.sessions.timeline import BY_HAND, EMPTY, by_hand_in, runs_in
 from models.sessions.timeline_view import EditKind, started_at, told_of
-from scoring.allocate import Told, made_active
+from scoring.allocate import AllocatedRun, mark_active
 from scoring.local_days import LocalClock
 from scoring.timeline import Kind, counts_of, pack
 
@@ -73,7 +73,7 @@ def reassigned(document: Document, body: Reassignment, now: datetime) -> Changes
     """
     if document["status"] not in FINAL:
         raise not_ended()
-    runs = made_active(runs_in(document), _named(document, body.started_at, now))
+    runs = mark_active(runs_in(document), _named(document, body.started_at, now))
     active, idle, _ = counts_of(runs)
     by_hand = by_hand_in(document)
     changes: Changes = {
@@ -106,14 +106,14 @@ def not_ended() -> Conflict:
     return Conflict("session_not_ended", "Only a session that has ended can be corrected.")
 
 
-def _named(document: Document, at: datetime, now: datetime) -> Told:
+def _named(document: Document, at: datetime, now: datetime) -> AllocatedRun:
     """The run that is meant. What may be reassigned lasts a second or more, so no two of
     these begin within a millisecond."""
     found = [one for one in told_of(document, now) if started_at(document, one) == at]
     if not found:
         raise NotFound("run_not_found", "No run of the session began at this time.")
     for one in found:
-        if one.movable:
+        if one.movable_seconds:
             return one
     if any(one.run.kind == Kind.AWAY for one in found):
         why = "There is no whole second in it that could become active."

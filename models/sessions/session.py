@@ -30,7 +30,7 @@ from models.sessions.idle_modes import DEFAULT, IdleMode
 from models.sessions.timeline import EMPTY, by_hand_in, counters_set, pause_ended, tracked_in
 from scoring.focus import Score, focus_score, round_half_up
 from scoring.local_days import LocalClock, date_of, instant_us
-from scoring.manual_seconds import MOST_SECONDS
+from scoring.manual_seconds import MAX_MANUAL_SECONDS
 
 Status = Literal["active", "paused", "completed", "abandoned", "cancelled"]
 FinalStatus = Literal["completed", "abandoned", "cancelled"]
@@ -232,7 +232,7 @@ def changed_fields(
         here: The learner's own clock; without it, the clock of the session.
 
     Raises:
-        Invalid: "counters_inconsistent"; "invalid_body" for more than `MOST_SECONDS` by hand.
+        Invalid: "counters_inconsistent"; "invalid_body" for more than `MAX_MANUAL_SECONDS` by hand.
         Conflict: "session_ended" for another status of an ended session.
     """
     changes = {name: value for name, value in given.items() if name not in COUNTERS}
@@ -281,11 +281,11 @@ def _refuse_more_than_a_day(
     document: Mapping[str, Any], changes: Mapping[str, Any], given: Mapping[str, int]
 ) -> None:
     if by_hand_in({**document, **changes}).elapsed <= max(
-        MOST_SECONDS, by_hand_in(document).elapsed
+        MAX_MANUAL_SECONDS, by_hand_in(document).elapsed
     ):
         return
     raised = [name for name in given if given[name] > document[name]] or list(given)
-    message = f"must leave at most {MOST_SECONDS} seconds (a day) by hand in a session"
+    message = f"must leave at most {MAX_MANUAL_SECONDS} seconds (a day) by hand in a session"
     errors = [FieldError(field=name, message=message) for name in raised]
     raise Invalid("invalid_body", "A session takes one day of seconds by hand.", errors)
 

@@ -10,9 +10,19 @@ from typing import Any
 
 from models.base.database import Document
 from models.base.schema_types import milliseconds
-from scoring.local_days import MICROSECOND, at_instant, date_of, instant_us
-from scoring.manual_seconds import Counted, Entry, set_to
-from scoring.timeline import SECOND_US, Counts, Kind, Run, Timeline, beyond, laid_out, pack, unpack
+from scoring.local_days import MICROSECOND, date_of, instant_us, utc_datetime
+from scoring.manual_seconds import Counted, Entry, set_counters
+from scoring.timeline import (
+    SECOND_US,
+    Counts,
+    Kind,
+    Run,
+    Timeline,
+    pack,
+    runs_from_counts,
+    subtract_counts,
+    unpack,
+)
 
 EMPTY = b""
 BY_HAND = "manual"
@@ -55,7 +65,7 @@ def entry_rows(entries: Iterable[Entry]) -> list[Document]:
     """Return entries as they are stored."""
     return [
         {
-            "at": milliseconds(at_instant(entry.at_us)),
+            "at": milliseconds(utc_datetime(entry.at_us)),
             "zone": entry.zone,
             "active": entry.counts.active,
             "idle": entry.counts.idle,
@@ -67,7 +77,7 @@ def entry_rows(entries: Iterable[Entry]) -> list[Document]:
 
 def tracked_in(document: Mapping[str, Any]) -> Counts:
     """Return the counters without what was entered by hand."""
-    return beyond(counts_in(document), by_hand_in(document))
+    return subtract_counts(counts_in(document), by_hand_in(document))
 
 
 def runs_in(document: Mapping[str, Any]) -> list[Run]:
@@ -76,7 +86,7 @@ def runs_in(document: Mapping[str, Any]) -> list[Run]:
     try:
         return unpack(document["timeline"], counts)
     except (LookupError, ValueError):  # written by other hands than ours
-        return laid_out(counts, paused_us_in(document))
+        return runs_from_counts(counts, paused_us_in(document))
 
 
 def carry_us_in(document: Mapping[str, Any]) -> int:
@@ -97,7 +107,7 @@ def going_on(document: Mapping[str, Any], now: datetime) -> Timeline:
     timeline = Timeline(runs_in(document), by_hand_in(document))
     if document["status"] == "active":
         start_us = (now - origin_of(document)) // MICROSECOND - carry_us_in(document)
-        timeline.begin(Kind.ACTIVE, start_us, counts_in(document))
+        timeline.start_run(Kind.ACTIVE, start_us, counts_in(document))
     return timeline
 
 
@@ -109,7 +119,7 @@ def pause_ended(document: Mapping[str, Any], until: datetime) -> Document:
     length_us = max((until - since) // MICROSECOND, 0)
     start_us = (since - origin_of(document)) // MICROSECOND - carry_us_in(document)
     timeline = Timeline(runs_in(document), by_hand_in(document))
-    timeline.paused(start_us, length_us, counts_in(document))
+    timeline.add_pause(start_us, length_us, counts_in(document))
     return {
         "pausedAt": None,
         "pausedMs": document["pausedMs"] + length_us / 1000,
@@ -136,12 +146,14 @@ def counters_set(
     at_us = instant_us(milliseconds(at))
     dates = (date_of(at_us, zone), day_of(at_us, zone))
 
-    def joins(entry: Entry) -> bool:
+    def may_join(entry: Entry) -> bool:
         there = (date_of(entry.at_us, zone), day_of(entry.at_us, zone))
         return entry.zone == zone and there == dates and entry.at_us <= at_us
 
     before = Counted(runs_in(document), entries_in(document))
-    after = set_to(before, counts_in({**document, **counters}), at_us, zone, joins=joins)
+    after = set_counters(
+        before, counts_in({**document, **counters}), at_us, zone, may_join=may_join
+    )
     changes: Document = {}
     if after.runs != before.runs:
         changes["timeline"] = pack(after.runs)

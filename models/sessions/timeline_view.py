@@ -16,8 +16,8 @@ from models.base.schema_types import UtcDatetime, WireModel
 from models.base.time_zones import UTC
 from models.sessions.session import ScoreBreakdown, SessionId, Status, known_until, paused_and_away
 from models.sessions.timeline import entries_in, origin_of, pause_ended, runs_in, tracked_in
-from scoring.allocate import COUNTED, Told, told
-from scoring.local_days import MICROSECOND, at_instant
+from scoring.allocate import COUNTED_KINDS, AllocatedRun, allocate_seconds
+from scoring.local_days import MICROSECOND, utc_datetime
 from scoring.manual_seconds import Entry
 from scoring.timeline import Kind
 
@@ -88,13 +88,13 @@ class TimelineView(WireModel):
     edits: list[EditView]
 
 
-def told_of(document: Mapping[str, Any], until: datetime) -> list[Told]:
+def told_of(document: Mapping[str, Any], until: datetime) -> list[AllocatedRun]:
     """The runs of a session, time away among them, up to its end, or to `until`."""
     until = document["endedAt"] or until
     paused, away = paused_and_away(document, until)
     if document["pausedAt"] is not None:
         document = {**document, **pause_ended(document, until)}
-    return told(
+    return allocate_seconds(
         runs_in(document),
         (until - origin_of(document)) // MICROSECOND,
         paused_seconds=paused,
@@ -103,12 +103,12 @@ def told_of(document: Mapping[str, Any], until: datetime) -> list[Told]:
     )
 
 
-def started_at(document: Mapping[str, Any], one: Told) -> datetime:
+def started_at(document: Mapping[str, Any], one: AllocatedRun) -> datetime:
     """When a run began, as clients are told."""
     return _at(origin_of(document), one)
 
 
-def _at(origin: datetime, one: Told) -> datetime:
+def _at(origin: datetime, one: AllocatedRun) -> datetime:
     return origin + timedelta(milliseconds=one.run.start_us // 1000)
 
 
@@ -135,7 +135,7 @@ def _runs(document: Document, until: datetime) -> list[RunView]:
             kind=NAMES[one.run.kind],
             started_at=_at(origin, one),
             seconds=one.seconds,
-            tab_switches=one.run.tab_switches if one.run.kind in COUNTED else None,
+            tab_switches=one.run.tab_switches if one.run.kind in COUNTED_KINDS else None,
         )
         for one in told_of(document, until)
     ]
@@ -154,7 +154,7 @@ def _by_hand(entry: Entry) -> list[RunView]:
                     started_at=None,
                     seconds=seconds,
                     tab_switches=tab_switches,
-                    entered_for=at_instant(entry.at_us),
+                    entered_for=utc_datetime(entry.at_us),
                     counts_as=counts_as,
                 )
             )

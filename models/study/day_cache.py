@@ -47,7 +47,7 @@ from models.study.day_summary import (
     read_kept,
 )
 from scoring.local_days import ONE_DAY
-from scoring.study_days import Lived, StudyDays, tally_steps
+from scoring.study_days import StudyDays, StudySession, tally_steps
 from scoring.utc_days import midnight
 
 COLLECTION = "study_periods"
@@ -314,7 +314,7 @@ class DayCache:
             await self._db[COLLECTION].insert_one({"_id": id_, **fresh, **values, "stamp": stamp})
 
     async def _overlapping(
-        self, kept: dict[Period, Kept], lived: Iterable[Lived], slices: Slices
+        self, kept: dict[Period, Kept], lived: Iterable[StudySession], slices: Slices
     ) -> list[Period]:
         """The remembered periods of which a session may overlap one of the others."""
         periods = [(each.since_us, each.until_us, period) for period, each in kept.items()]

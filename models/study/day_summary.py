@@ -17,7 +17,7 @@ from models.concurrency.slices import Slices
 from models.sessions.session import FINAL, paused_and_away
 from models.sessions.timeline import entries_in, origin_of, runs_in
 from scoring.local_days import instant_us
-from scoring.study_days import DayMark, DayTally, Lived, StudyDays, day_in, tally_steps
+from scoring.study_days import DayMark, DayTally, StudyDays, StudySession, day_tally_of, tally_steps
 from scoring.text import clean, distinct
 
 MOST_SHARES = 50_000
@@ -55,7 +55,7 @@ class Loaded:
     """Sessions of some UTC days."""
 
     def __init__(self) -> None:
-        self.lived: list[Lived] = []
+        self.lived: list[StudySession] = []
         self.never_started: Counter[tuple[date, str]] = Counter()
         """Sessions that nothing is known of, by the day of their creation and status."""
 
@@ -92,7 +92,7 @@ class DaySummary:
             self.total.merge(each, shares=False)
             self._mark(each.mark(day))
             if whole.since <= day < whole.until:
-                day_in(self.days, day).merge(each)
+                day_tally_of(self.days, day).merge(each)
             yield
 
     def add_kept(self, kept: Kept) -> None:
@@ -106,7 +106,7 @@ class DaySummary:
         for name, document in stored:
             day = date.fromisoformat(name)
             if whole.since <= day < whole.until:
-                day_in(self.days, day).merge(DayTally.from_document(document))
+                day_tally_of(self.days, day).merge(DayTally.from_document(document))
             yield
 
     def _mark(self, mark: DayMark) -> None:
@@ -114,10 +114,10 @@ class DaySummary:
         self.marks[mark.date] = mark if before is None else before.plus(mark)
 
 
-def lived_of(document: Document) -> Lived:
+def lived_of(document: Document) -> StudySession:
     ended_at: datetime | None = document["endedAt"]
     paused, away = (0, 0) if ended_at is None else paused_and_away(document, ended_at)
-    return Lived(
+    return StudySession(
         id=str(document["_id"]),
         zone=document.get("timeZone", UTC),
         status=document["status"],
@@ -135,7 +135,7 @@ def lived_of(document: Document) -> Lived:
 
 
 async def kept_of(
-    lived: list[Lived], never_started: Counter[str], starts_at: int, slices: Slices
+    lived: list[StudySession], never_started: Counter[str], starts_at: int, slices: Slices
 ) -> tuple[Document, StoredDays] | None:
     """Return what is stored of the sessions of a period: a summary, and its days.
 

@@ -18,8 +18,8 @@ from models.base.schema_types import Day, WireModel
 from models.sessions.session import FINAL
 from models.study.day_summary import Dates, DaySummary
 from scoring.local_days import ONE_DAY
-from scoring.streaks import Goals, counted_days, counts, goals_on, streaks, week_of
-from scoring.study_days import NOTHING, DayMark, DayTally, Share, StudyDays, together
+from scoring.streaks import Goals, counted_days, counts_for_streak, goals_on, streaks, week_of
+from scoring.study_days import NOTHING, DayMark, DayTally, Share, StudyDays, sum_of_days
 
 DEFAULT_DAYS, MOST_DAYS = 30, 400
 WEEK, HOURS = 7, 24
@@ -208,7 +208,7 @@ def range_of(query: SeriesQuery, today: date) -> Dates:
 def series(days: StudyDays, by: By, dates: Dates, first_weekday: int = 0) -> Series:
     """Of all days within these dates; weeks begin with `first_weekday` (0 is Monday)."""
     since, until = dates
-    found = Series(by=by, from_=since, to=until, total=_sums(together(days.values())))
+    found = Series(by=by, from_=since, to=until, total=_sums(sum_of_days(days.values())))
     match by:
         case "hourOfWeek":
             found.hours = _hours_of_week(days)
@@ -236,7 +236,7 @@ def calendar(studied: DaySummary, learner: Learner, year: int) -> CalendarYear:
                 date=day,
                 focused_seconds=mark.focused,
                 completed_sessions=mark.completed,
-                counts=counts(mark, goals_on(day, learner.goals)),
+                counts=counts_for_streak(mark, goals_on(day, learner.goals)),
             )
         )
     return CalendarYear(year=year, days=days)

@@ -239,14 +239,14 @@ class TrackedSession(Tracked):
 
     def begin_run(self, kind: Kind, start_us: int) -> bool:
         self.run = kind
-        return self.timeline.begin(kind, start_us - self.origin_us, self.totals)
+        return self.timeline.start_run(kind, start_us - self.origin_us, self.totals)
 
     def pause_ended(self, length_us: int) -> None:
         since_us = self.paused_since_us
         if since_us is not None:
             # What is left of a second belongs to the one that is counted after the pause.
             start_us = since_us - self.meter.carry_us(since_us) - self.origin_us
-            self.timeline.paused(start_us, length_us, self.totals)
+            self.timeline.add_pause(start_us, length_us, self.totals)
 
     def reaches_target(self) -> bool:
         """Return whether the target is reached and was not before; it is from now on."""

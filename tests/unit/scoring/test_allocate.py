@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.allocate import COUNTED, Told, apportioned, made_active, told
+from scoring.allocate import COUNTED_KINDS, AllocatedRun, allocate_seconds, apportion, mark_active
 from scoring.timeline import SECOND_US, Counts, Kind, Run, counts_of, pack, paused_us_of, unpack
 from tests.unit.scoring.test_timeline import timelines
 
@@ -15,7 +15,7 @@ LENGTHS = st.lists(st.integers(0, 3) | st.integers(0, 10**9), min_size=1, max_si
 
 @given(st.integers(0, 10**6), LENGTHS)
 def test_shares_come_to_the_total(total: int, lengths_us: list[int]) -> None:
-    shares = apportioned(total, lengths_us)
+    shares = apportion(total, lengths_us)
     assert sum(shares) == total
     assert len(shares) == len(lengths_us)
     assert min(shares) >= 0
@@ -24,7 +24,7 @@ def test_shares_come_to_the_total(total: int, lengths_us: list[int]) -> None:
 @given(LENGTHS)
 def test_a_share_is_within_a_second_of_the_length(lengths_us: list[int]) -> None:
     total = (sum(lengths_us) + SECOND_US // 2) // SECOND_US
-    for share, length_us in zip(apportioned(total, lengths_us), lengths_us, strict=True):
+    for share, length_us in zip(apportion(total, lengths_us), lengths_us, strict=True):
         assert abs(share * SECOND_US - length_us) <= SECOND_US
 
 
@@ -41,10 +41,10 @@ def test_a_share_is_within_a_second_of_the_length(lengths_us: list[int]) -> None
     ],
 )
 def test_shares(total: int, lengths_s: list[float], shares: list[int]) -> None:
-    assert apportioned(total, [round(each * SECOND_US) for each in lengths_s]) == shares
+    assert apportion(total, [round(each * SECOND_US) for each in lengths_s]) == shares
 
 
-def seconds_of(kind: Kind, each: list[Told]) -> int:
+def seconds_of(kind: Kind, each: list[AllocatedRun]) -> int:
     return sum(one.seconds for one in each if one.run.kind == kind)
 
 
@@ -60,14 +60,16 @@ def test_what_is_told_comes_to_the_totals(
     tabs = counts.tab_switches + more_tabs
     runs = unpack(pack(runs), counts._replace(tab_switches=tabs))
     end_us = (runs[-1].end_us if runs else 0) + rest_us
-    each = told(runs, end_us, paused_seconds=paused, away_seconds=away, tab_switches=tabs)
+    each = allocate_seconds(
+        runs, end_us, paused_seconds=paused, away_seconds=away, tab_switches=tabs
+    )
     assert seconds_of(Kind.ACTIVE, each) == counts.active
     assert seconds_of(Kind.IDLE, each) == counts.idle
     assert seconds_of(Kind.PAUSED, each) == paused
     assert seconds_of(Kind.AWAY, each) == away
-    assert sum(one.run.tab_switches for one in each if one.run.kind in COUNTED) == tabs
-    assert [one.run for one in each if one.run.kind in COUNTED and one.seconds] == [
-        run for run in runs if run.kind in COUNTED
+    assert sum(one.run.tab_switches for one in each if one.run.kind in COUNTED_KINDS) == tabs
+    assert [one.run for one in each if one.run.kind in COUNTED_KINDS and one.seconds] == [
+        run for run in runs if run.kind in COUNTED_KINDS
     ]
     for before, after in pairwise(each):
         assert before.run.start_us <= after.run.start_us
@@ -88,23 +90,25 @@ def test_any_run_that_may_can_be_made_active(
     while True:
         paused, away = rule_two(runs, end_us)
         counts = counts_of(runs)
-        each = told(
+        each = allocate_seconds(
             runs,
             end_us,
             paused_seconds=paused,
             away_seconds=away,
             tab_switches=counts.tab_switches,
         )
-        movable = [one for one in each if one.movable]
-        if not movable:
+        movable_seconds = [one for one in each if one.movable_seconds]
+        if not movable_seconds:
             break
-        one = data.draw(st.sampled_from(movable))
-        runs = made_active(runs, one)
+        one = data.draw(st.sampled_from(movable_seconds))
+        runs = mark_active(runs, one)
         idle = one.seconds if one.run.kind == Kind.IDLE else 0
-        expected = Counts(counts.active + one.movable, counts.idle - idle, counts.tab_switches)
+        expected = Counts(
+            counts.active + one.movable_seconds, counts.idle - idle, counts.tab_switches
+        )
         assert counts_of(runs) == expected
         assert unpack(pack(runs), expected) == runs
-        assert rule_two(runs, end_us) == (paused, away - (one.movable - idle))
+        assert rule_two(runs, end_us) == (paused, away - (one.movable_seconds - idle))
         for before, after in pairwise(runs):
             assert before.end_us <= after.start_us
 
@@ -112,12 +116,12 @@ def test_any_run_that_may_can_be_made_active(
 @pytest.mark.parametrize(
     "one",
     [
-        Told(Run(Kind.ACTIVE, 0, SECOND_US), 1),
-        Told(Run(Kind.PAUSED, 0, SECOND_US), 1),
-        Told(Run(Kind.AWAY, 0, SECOND_US - 1), 1),
+        AllocatedRun(Run(Kind.ACTIVE, 0, SECOND_US), 1),
+        AllocatedRun(Run(Kind.PAUSED, 0, SECOND_US), 1),
+        AllocatedRun(Run(Kind.AWAY, 0, SECOND_US - 1), 1),
     ],
 )
-def test_others_may_not(one: Told) -> None:
-    assert one.movable == 0
+def test_others_may_not(one: AllocatedRun) -> None:
+    assert one.movable_seconds == 0
     with pytest.raises(ValueError, match="active"):
-        made_active([one.run], one)
+        mark_active([one.run], one)

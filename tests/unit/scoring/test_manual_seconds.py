@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.manual_seconds import Counted, Entry, set_to, total_of
+from scoring.manual_seconds import Counted, Entry, set_counters, total_of
 from scoring.timeline import SECOND_US, Counts, Kind, Run, counts_of
 
 AT_US, ZONE = 10**15, "UTC"
@@ -26,8 +26,8 @@ def counted(draw: st.DrawFn) -> Counted:
     )
 
 
-def after(before: Counted, wanted: Counts, *, joins: bool = True) -> Counted:
-    return set_to(before, wanted, AT_US, ZONE, joins=lambda _: joins)
+def after(before: Counted, wanted: Counts, *, may_join: bool = True) -> Counted:
+    return set_counters(before, wanted, AT_US, ZONE, may_join=lambda _: may_join)
 
 
 def seconds_of(runs: list[Run] | tuple[Run, ...], *kinds: Kind) -> set[int]:
@@ -41,8 +41,10 @@ def seconds_of(runs: list[Run] | tuple[Run, ...], *kinds: Kind) -> set[int]:
 
 
 @given(counted(), COUNTS, st.booleans())
-def test_counters_come_out_as_they_were_set(before: Counted, wanted: Counts, joins: bool) -> None:
-    found = after(before, wanted, joins=joins)
+def test_counters_come_out_as_they_were_set(
+    before: Counted, wanted: Counts, may_join: bool
+) -> None:
+    found = after(before, wanted, may_join=may_join)
     tracked, by_hand = counts_of(found.runs), total_of(found.entries)
     assert tracked.active + by_hand.active == wanted.active
     assert tracked.idle + by_hand.idle == wanted.idle
@@ -70,7 +72,7 @@ def test_more_changes_nothing_that_was_tracked(before: Counted, active: int, idl
         have.idle + by_hand.idle + idle,
         have.tab_switches + by_hand.tab_switches,
     )
-    found = after(before, wanted, joins=False)
+    found = after(before, wanted, may_join=False)
     assert found.runs == before.runs
     more = Entry(AT_US, ZONE, Counts(active, idle, 0))
     assert found.entries == [*before.entries, *([more] if active or idle else [])]
@@ -115,5 +117,5 @@ def test_what_was_active_becomes_idle_where_it_was() -> None:
 def test_more_of_the_same_moment_joins() -> None:
     first = after(Counted([], []), Counts(10, 0, 0))
     assert after(first, Counts(30, 5, 0)).entries == [Entry(AT_US, ZONE, Counts(30, 5, 0))]
-    apart = after(first, Counts(30, 5, 0), joins=False)
+    apart = after(first, Counts(30, 5, 0), may_join=False)
     assert [entry.counts for entry in apart.entries] == [Counts(10, 0, 0), Counts(20, 5, 0)]

@@ -20,7 +20,7 @@ from scoring.streaks import (
     streaks,
     week_of,
 )
-from scoring.study_days import Lived, tally
+from scoring.study_days import StudySession, tally
 from scoring.timeline import SECOND_US, Kind, Run
 
 BERLIN, TOKYO, LA = "Europe/Berlin", "Asia/Tokyo", "America/Los_Angeles"
@@ -38,7 +38,7 @@ class Case(NamedTuple):
     goals: Sequence[GoalsSince] = ()
 
 
-def lived(text: str, default_zone: str) -> Lived:
+def lived(text: str, default_zone: str) -> StudySession:
     day, clock, *more = text.split()
     zone, minutes, status = default_zone, 25.0, "completed"
     for word in more:
@@ -51,7 +51,7 @@ def lived(text: str, default_zone: str) -> Lived:
     local = datetime.fromisoformat(f"{day}T{clock}").replace(tzinfo=ZoneInfo(zone))
     origin_us = instant_us(local.astimezone(UTC))
     seconds = round(minutes * 60)
-    return Lived(
+    return StudySession(
         id=text,
         zone=zone,
         status=status,

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from scoring.local_days import date_of, instant_us
 from scoring.manual_seconds import Entry
-from scoring.study_days import DayTally, Lived, Share, StudyDays, merge, overlapping, tally
+from scoring.study_days import (
+    DayTally,
+    Share,
+    StudyDays,
+    StudySession,
+    group_overlapping,
+    merge,
+    tally,
+)
 from scoring.timeline import SECOND_US, Counts, Kind, Run
 
 BASE_US = instant_us(datetime(2026, 3, 28, 22, tzinfo=UTC))  # Berlin's clocks change next night
@@ -27,12 +35,12 @@ def session(
     content: str | None = None,
     tags: tuple[str, ...] = (),
     by_hand: tuple[Entry, ...] = (),
-) -> Lived:
+) -> StudySession:
     """Of runs (kind, begin in microseconds, seconds)."""
     found = [Run(kind, start_us, seconds * SECOND_US) for kind, start_us, seconds in runs]
     end_us = origin_us + (found[-1].end_us if found else 0)
     ended = status not in ("active", "paused")
-    return Lived(
+    return StudySession(
         id=id_,
         zone=zone,
         status=status,
@@ -62,7 +70,7 @@ ENTRIES = st.builds(
 
 
 @st.composite
-def lived(draw: st.DrawFn) -> Lived:
+def lived(draw: st.DrawFn) -> StudySession:
     runs = []
     at_us = 0
     for _ in range(draw(st.integers(0, 4))):
@@ -83,7 +91,7 @@ def lived(draw: st.DrawFn) -> Lived:
     )
 
 
-def seconds_of(sessions: list[Lived]) -> Counter[tuple[str, Kind, date, int]]:
+def seconds_of(sessions: list[StudySession]) -> Counter[tuple[str, Kind, date, int]]:
     """By brute force: (session, kind, date, hour) of every second that counts."""
     counted: Counter[tuple[str, Kind, date, int]] = Counter()
     taken: list[tuple[int, int]] = []
@@ -108,7 +116,7 @@ SHORT = st.lists(lived(), max_size=5, unique_by=lambda each: each.id).filter(
 
 
 @given(SHORT)
-def test_each_second_counts_once_on_its_date_and_hour(sessions: list[Lived]) -> None:
+def test_each_second_counts_once_on_its_date_and_hour(sessions: list[StudySession]) -> None:
     expected = seconds_of(sessions)
     days = tally(sessions)
     hours = {(day, hour): n for day, t in days.items() for hour, n in t.hours.items()}
@@ -127,7 +135,7 @@ def test_each_second_counts_once_on_its_date_and_hour(sessions: list[Lived]) -> 
 
 
 @given(st.lists(lived(), max_size=6, unique_by=lambda each: each.id))
-def test_the_parts_of_a_day_are_the_day(sessions: list[Lived]) -> None:
+def test_the_parts_of_a_day_are_the_day(sessions: list[StudySession]) -> None:
     for day in tally(sessions).values():
         assert day.focused == day.hours.total() + day.manual
         assert day.focused == sum(share.focused for share in day.contents.values())
@@ -137,7 +145,7 @@ def test_the_parts_of_a_day_are_the_day(sessions: list[Lived]) -> None:
 
 
 @given(st.lists(lived(), max_size=6, unique_by=lambda each: each.id))
-def test_no_stretch_of_time_holds_more_than_it_is_long(sessions: list[Lived]) -> None:
+def test_no_stretch_of_time_holds_more_than_it_is_long(sessions: list[StudySession]) -> None:
     if not sessions:
         return
     days = tally([each._replace(by_hand=()) for each in sessions]).values()
@@ -147,17 +155,19 @@ def test_no_stretch_of_time_holds_more_than_it_is_long(sessions: list[Lived]) ->
 
 
 @given(st.lists(lived(), max_size=6, unique_by=lambda each: each.id))
-def test_those_that_do_not_overlap_can_be_added_up_in_any_order(sessions: list[Lived]) -> None:
+def test_those_that_do_not_overlap_can_be_added_up_in_any_order(
+    sessions: list[StudySession],
+) -> None:
     whole = tally(sessions)
     parts: StudyDays = {}
-    for group in reversed(list(overlapping(sessions))):
+    for group in reversed(list(group_overlapping(sessions))):
         merge(parts, tally(group))
     assert parts == whole
 
 
 @given(st.lists(lived(), max_size=6, unique_by=lambda each: each.id))
-def test_groups_hold_everything_and_do_not_touch(sessions: list[Lived]) -> None:
-    groups = list(overlapping(sessions))
+def test_groups_hold_everything_and_do_not_touch(sessions: list[StudySession]) -> None:
+    groups = list(group_overlapping(sessions))
     assert sorted(each.id for group in groups for each in group) == sorted(
         each.id for each in sessions
     )
@@ -166,13 +176,13 @@ def test_groups_hold_everything_and_do_not_touch(sessions: list[Lived]) -> None:
 
 
 @given(st.lists(lived(), max_size=6, unique_by=lambda each: each.id))
-def test_a_stored_day_is_the_day(sessions: list[Lived]) -> None:
+def test_a_stored_day_is_the_day(sessions: list[StudySession]) -> None:
     for day in tally(sessions).values():
         assert DayTally.from_document(day.to_document()) == day
 
 
 @given(st.lists(lived(), max_size=6, unique_by=lambda each: each.id))
-def test_seconds_by_hand_are_added_and_hide_nothing(sessions: list[Lived]) -> None:
+def test_seconds_by_hand_are_added_and_hide_nothing(sessions: list[StudySession]) -> None:
     """On each day: tracked seconds as if nothing were entered, and the entries of that date."""
     tracked = tally([each._replace(by_hand=()) for each in sessions])
     entered: Counter[date] = Counter()

@@ -7,18 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring.timeline import (
-    DRAWN_TOGETHER,
     MAX_RUNS,
+    RUNS_PER_MERGE,
     SECOND_US,
     Counts,
     Kind,
     Run,
     Timeline,
     counts_of,
-    drawn_together,
-    laid_out,
+    merge_runs,
     pack,
     paused_us_of,
+    runs_from_counts,
     unpack,
     with_away,
 )
@@ -57,26 +57,26 @@ def test_an_open_run_has_what_the_counters_have_beyond_the_others(
     before = counts_of(runs)
     timeline = Timeline(runs)
     start_us = (runs[-1].end_us if runs else 0) + gap_us
-    timeline.begin(kind, start_us, before)
+    timeline.start_run(kind, start_us, before)
     open_run = Run(kind, start_us, seconds * SECOND_US, tabs)
     after = counts_of([*runs, open_run])
     assert unpack(timeline.pack(), before) == runs  # nothing of it was counted yet
     assert unpack(timeline.pack(), after) == [*runs, open_run]
-    timeline.begin(Kind.IDLE, open_run.end_us + 5, after)  # which closes it
+    timeline.start_run(Kind.IDLE, open_run.end_us + 5, after)  # which closes it
     assert unpack(timeline.pack(), after) == [*runs, open_run]
 
 
 def test_pauses_with_no_second_between_them_are_one() -> None:
     timeline = Timeline()
     for number in range(1000):
-        timeline.paused(number * 400, 400, NONE)
+        timeline.add_pause(number * 400, 400, NONE)
     assert unpack(timeline.pack(), NONE) == [Run(Kind.PAUSED, 0, 400_000)]
 
 
 def test_a_run_never_begins_before_the_last_one_has_ended() -> None:
     """As it may when another server, whose clock is behind, goes on with the session."""
     timeline = Timeline([Run(Kind.ACTIVE, 0, 10 * SECOND_US)])
-    timeline.begin(Kind.ACTIVE, 4 * SECOND_US, Counts(10, 0, 0))
+    timeline.start_run(Kind.ACTIVE, 4 * SECOND_US, Counts(10, 0, 0))
     assert unpack(timeline.pack(), Counts(12, 0, 0))[-1].start_us == 10 * SECOND_US
 
 
@@ -104,7 +104,7 @@ def test_however_long_it_is_bounded() -> None:
     timeline, counts, at_us = Timeline(), NONE, 0
     for number in range(20 * MAX_RUNS):
         kind = Kind(number % 2)
-        timeline.begin(kind, at_us, counts)
+        timeline.start_run(kind, at_us, counts)
         at_us += SECOND_US
         counts = Counts(counts.active + (kind == 0), counts.idle + (kind == 1), number // 100)
     runs = unpack(timeline.pack(), counts)
@@ -116,12 +116,12 @@ def test_however_long_it_is_bounded() -> None:
 
 @given(timelines())
 def test_what_is_drawn_together_has_the_same_sums_and_does_not_overlap(runs: list[Run]) -> None:
-    few = drawn_together(runs)
+    few = merge_runs(runs)
     assert counts_of(few) == counts_of(runs)
     assert paused_us_of(few) == paused_us_of(runs)
     for before, after in pairwise(few):
         assert before.end_us <= after.start_us
-    assert len(few) <= 3 * -(-len(runs) // DRAWN_TOGETHER)
+    assert len(few) <= 3 * -(-len(runs) // RUNS_PER_MERGE)
     if runs:
         assert few[0].start_us == runs[0].start_us
         assert few[-1].end_us <= runs[-1].end_us
@@ -143,7 +143,7 @@ def test_counters_without_a_timeline_are_laid_out(
     active: int, idle: int, tabs: int, paused_us: int
 ) -> None:
     counts = Counts(active, idle, tabs)
-    runs = laid_out(counts, paused_us)
+    runs = runs_from_counts(counts, paused_us)
     assert counts_of(runs)[:2] == counts[:2]
     assert unpack(pack(runs), counts) == runs
     assert paused_us_of(runs) == paused_us

@@ -10,7 +10,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models.page_statistics.rollup_cache import REMEMBERED, RollupCache
 from models.page_statistics.rollups import close_period, rollups
-from scoring.tallies import Breakdown, Seen
+from scoring.tallies import Breakdown, CountedView
 from tests.support.embedded import embedded_database
 
 Database = AsyncIOMotorDatabase[dict[str, Any]]
@@ -23,8 +23,8 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
     async with embedded_database(tmp_path) as db:
         for number, day in enumerate(DAYS):
             breakdown = Breakdown()
-            breakdown.add(Seen("/all", 1, f"{number}", f"{number}", 10, 5))
-            breakdown.add(Seen(f"/{day}", 1, "ada", "ada", 20, 5))
+            breakdown.add(CountedView("/all", 1, f"{number}", f"{number}", 10, 5))
+            breakdown.add(CountedView(f"/{day}", 1, "ada", "ada", 20, 5))
             assert await close_period(db, day, breakdown, NOW)
         yield db
 
