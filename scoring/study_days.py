@@ -1,16 +1,17 @@
-"""What a learner did on each of their days, from the sessions they lived. Pure.
+"""Sum up sessions by local date. Pure.
 
-What must always hold:
+Invariants:
 
-- a second belongs to the date and hour in which it began, in the zone that its session was
-  lived in; a session to the date on which it ended;
-- a second in which two sessions were tracked counts once: as active if it was so in one of
-  them, and for the session that began first. So a day is never longer than the wall;
-- tallies of sessions that do not overlap, merged in any order, are the tally of all of them.
+- A second belongs to the date and hour in which it began, in the time zone of its session; a
+  session belongs to the date on which it ended.
+- A second in which two sessions were tracked counts once: as active if one of them was active,
+  and for the session that started first. So no day has more seconds than the wall clock.
+- Merging the tallies of sessions that do not overlap gives the tally of all of them, in any order.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from heapq import merge as merge_sorted
 from itertools import islice
@@ -19,23 +20,25 @@ from typing import Any, NamedTuple
 from scoring.intervals import IntervalSet
 from scoring.local_days import Calendar
 from scoring.manual_seconds import Entry
+from scoring.streaks import DayMark
 from scoring.text import clean
 from scoring.timeline import Kind, Run
 
 COMPLETED = "completed"
 SORTED_TOGETHER = 500
+"""Sessions that one step of `tally_steps` sorts."""
 
 
 class StudySession(NamedTuple):
-    """A session as it was lived. Instants are microseconds since 1970; `end_us` is None for
-    one that has not ended. `runs` are those of its timeline, from `origin_us` on; `by_hand`
-    are entries without a place in it."""
+    """A session, reduced to what day statistics need. Instants are microseconds since 1970."""
 
     id: str
     zone: str
     status: str
     origin_us: int
+    """The instant from which its runs are measured."""
     end_us: int | None
+    """None for a session that has not ended."""
     runs: Sequence[Run]
     paused_seconds: int
     away_seconds: int
@@ -43,128 +46,83 @@ class StudySession(NamedTuple):
     content: str | None
     tags: Sequence[str]
     by_hand: Sequence[Entry] = ()
+    """Seconds entered by hand, which are no part of the runs."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether no second of it was counted."""
+        """Whether no second of the session was counted."""
         return not any(run.seconds for run in self.runs if run.kind != Kind.PAUSED) and not any(
             each.counts.elapsed for each in self.by_hand
         )
 
     @property
     def until_us(self) -> int:
-        """When its last run ended."""
+        """The instant at which its last run ended."""
         return self.origin_us + (self.runs[-1].end_us if self.runs else 0)
 
 
-class DayMark(NamedTuple):
-    """What streaks and calendars need of a date. `first` and `last` are the instants and
-    zones of its first and its last moment."""
-
-    date: date
-    focused: int
-    completed: int
-    first: tuple[int, str] | None
-    last: tuple[int, str] | None
-
-    def plus(self, other: "DayMark") -> "DayMark":
-        firsts = [each for each in (self.first, other.first) if each is not None]
-        lasts = [each for each in (self.last, other.last) if each is not None]
-        return DayMark(
-            self.date,
-            self.focused + other.focused,
-            self.completed + other.completed,
-            min(firsts, default=None),
-            max(lasts, default=None),
-        )
-
-    def to_row(self) -> list[Any]:
-        """As it is stored."""
-        return [
-            self.date.isoformat(),
-            self.focused,
-            self.completed,
-            *(self.first or ()),
-            *(self.last or ()),
-        ]
-
-    @classmethod
-    def from_row(cls, row: Sequence[Any]) -> "DayMark":
-        day, focused, completed, *seen = row
-        first, last = ((seen[0], seen[1]), (seen[2], seen[3])) if seen else (None, None)
-        return cls(date.fromisoformat(day), focused, completed, first, last)
-
-
 class Share(NamedTuple):
-    """What a content, or a tag, has of a day."""
+    """The part of a day that belongs to one content or one tag."""
 
     focused: int = 0
+    """Seconds."""
     ended: int = 0
+    """Number of sessions that ended."""
 
     def plus(self, other: "Share") -> "Share":
+        """Return the sum of both."""
         return Share(self.focused + other.focused, self.ended + other.ended)
 
 
+@dataclass(slots=True)
 class DayTally:
-    """One date. Seconds throughout; `zones` are those of its first and its last second or
-    end, with their instants."""
+    """The sums of one date. All times are seconds unless a name says otherwise."""
 
-    __slots__ = (
-        "away",
-        "best_score",
-        "contents",
-        "empty",
-        "ended",
-        "first",
-        "focused",
-        "hours",
-        "idle",
-        "last",
-        "last_score",
-        "manual",
-        "paused",
-        "score_sum",
-        "tab_switches",
-        "tags",
-    )
-
-    def __init__(self) -> None:
-        self.focused = self.idle = self.paused = self.away = self.tab_switches = 0
-        self.manual = 0
-        """Of the focused seconds, those by hand."""
-        self.ended: Counter[str] = Counter()
-        """Sessions with at least a second, by their final status."""
-        self.empty: Counter[str] = Counter()
-        """Sessions without a second, by their final status."""
-        self.score_sum = self.best_score = 0
-        self.last_score: tuple[int, int] | None = None
-        """That of the last session that ended, and when."""
-        self.hours: Counter[int] = Counter()
-        """Focused seconds by hour."""
-        self.contents: dict[str | None, Share] = {}
-        self.tags: dict[str, Share] = {}
-        self.first: tuple[int, str] | None = None
-        self.last: tuple[int, str] | None = None
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, DayTally) and self.to_document() == other.to_document()
-
-    __hash__ = None  # type: ignore[assignment]
+    focused: int = 0
+    idle: int = 0
+    paused: int = 0
+    away: int = 0
+    tab_switches: int = 0
+    manual: int = 0
+    """Those of the focused seconds that were entered by hand."""
+    ended: Counter[str] = field(default_factory=Counter)
+    """Number of sessions with at least one second, by final status."""
+    empty: Counter[str] = field(default_factory=Counter)
+    """Number of sessions without a second, by final status."""
+    score_sum: int = 0
+    best_score: int = 0
+    last_score: tuple[int, int] | None = None
+    """End, in microseconds since 1970, and score of the session that ended last."""
+    hours: Counter[int] = field(default_factory=Counter)
+    """Focused seconds by local hour."""
+    contents: dict[str | None, Share] = field(default_factory=dict)
+    tags: dict[str, Share] = field(default_factory=dict)
+    first: tuple[int, str] | None = None
+    """Instant, in microseconds since 1970, and time zone of the first second, entry or end."""
+    last: tuple[int, str] | None = None
+    """Instant and time zone of the last second, entry or end."""
 
     @property
     def sessions(self) -> int:
-        """How many ended."""
+        """Number of sessions that ended with at least one second."""
         return self.ended.total()
 
     @property
     def completed(self) -> int:
+        """Number of sessions that ended as completed."""
         return self.ended[COMPLETED]
 
     def mark(self, day: date) -> DayMark:
+        """Return the excerpt that streaks and calendars use."""
         return DayMark(day, self.focused, self.completed, self.first, self.last)
 
     def merge(self, other: "DayTally", *, shares: bool = True) -> None:
-        """Add the other; `shares` may be left out, since a day may have very many."""
+        """Add another tally.
+
+        Args:
+            other: The tally to add.
+            shares: Whether to add contents and tags, of which a day may have very many.
+        """
         self.focused += other.focused
         self.idle += other.idle
         self.paused += other.paused
@@ -183,24 +141,26 @@ class DayTally:
                 _add(self.contents, content, share)
             for tag, share in other.tags.items():
                 _add(self.tags, tag, share)
-        for seen in (other.first, other.last):
-            if seen is not None:
-                self.seen(*seen)
+        for moment in (other.first, other.last):
+            if moment is not None:
+                self.include_moment(*moment)
 
-    def seen(self, at_us: int, zone: str) -> None:
-        """Something of this date was lived at this instant."""
-        here = (at_us, zone)
-        if self.first is None or here < self.first:
-            self.first = here
-        if self.last is None or here > self.last:
-            self.last = here
+    def include_moment(self, at_us: int, zone: str) -> None:
+        """Extend the span from `first` to `last` so that it includes this instant."""
+        moment = (at_us, zone)
+        if self.first is None or moment < self.first:
+            self.first = moment
+        if self.last is None or moment > self.last:
+            self.last = moment
 
     def add_share(self, session: StudySession, share: Share) -> None:
+        """Add a share to the content and the tags of a session."""
         _add(self.contents, session.content, share)
         for tag in session.tags:
             _add(self.tags, tag, share)
 
     def to_document(self) -> dict[str, Any]:
+        """Return the tally in its stored form."""
         return {
             "sums": [self.focused, self.idle, self.paused, self.away, self.tab_switches],
             "manual": self.manual,
@@ -215,6 +175,7 @@ class DayTally:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "DayTally":
+        """Return the tally that was stored as this document."""
         tally = cls()
         (tally.focused, tally.idle, tally.paused, tally.away, tally.tab_switches) = document["sums"]
         tally.manual = document["manual"]
@@ -239,7 +200,7 @@ def _add(shares: dict[Any, Share], name: str | None, share: Share) -> None:
 
 
 def _rows(shares: Mapping[Any, Share]) -> list[list[Any]]:
-    """By name, that of no content first."""
+    """Return shares as rows in order of name; the share of sessions without content is first."""
     named = sorted(shares.items(), key=lambda item: (item[0] is not None, item[0] or ""))
     return [[name, *share] for name, share in named]
 
@@ -249,7 +210,7 @@ StudyDays = dict[date, DayTally]
 
 
 def day_tally_of(days: StudyDays, day: date) -> DayTally:
-    """The tally of a date, begun if need be."""
+    """Return the tally of a date; add an empty one if there is none."""
     found = days.get(day)
     if found is None:
         found = days[day] = DayTally()
@@ -257,13 +218,13 @@ def day_tally_of(days: StudyDays, day: date) -> DayTally:
 
 
 def merge(days: StudyDays, others: StudyDays) -> None:
-    """Add the others to the days."""
+    """Add `others` to `days`."""
     for day, tally in others.items():
         day_tally_of(days, day).merge(tally)
 
 
 def sum_of_days(tallies: Iterable[DayTally]) -> DayTally:
-    """The sum of these, without shares."""
+    """Return the sum of the tallies, without contents and tags."""
     total = DayTally()
     for each in tallies:
         total.merge(each, shares=False)
@@ -271,7 +232,12 @@ def sum_of_days(tallies: Iterable[DayTally]) -> DayTally:
 
 
 def tally(sessions: Iterable[StudySession], starts_at: int = 0) -> StudyDays:
-    """The days of these sessions, which begin `starts_at` minutes after midnight."""
+    """Return the tally of each date.
+
+    Args:
+        sessions: In any order.
+        starts_at: When days begin, in minutes after midnight.
+    """
     days: StudyDays = {}
     for _ in tally_steps(days, sessions, starts_at):
         pass
@@ -281,7 +247,12 @@ def tally(sessions: Iterable[StudySession], starts_at: int = 0) -> StudyDays:
 def tally_steps(
     days: StudyDays, sessions: Iterable[StudySession], starts_at: int = 0
 ) -> Iterator[None]:
-    """Add these sessions to the days, step by step: each step is a bounded amount of work.
+    """Add sessions to the days in steps, each of which is a bounded amount of work.
+
+    Args:
+        days: Is changed.
+        sessions: In any order.
+        starts_at: When days begin, in minutes after midnight.
 
     Yields:
         After each run, part of a run, entry and session.
@@ -295,14 +266,16 @@ def tally_steps(
 
     ordered: list[list[StudySession]] = []
     remaining = iter(sessions)
-    while part := sorted(islice(remaining, SORTED_TOGETHER), key=_begin):
+    while part := sorted(islice(remaining, SORTED_TOGETHER), key=_start_key):
         ordered.append(part)
         yield
-    for group in _groups(merge_sorted(*ordered, key=_begin)):
+    for group in _groups(merge_sorted(*ordered, key=_start_key)):
         yield
         if group is None:
             continue
         covered = IntervalSet() if len(group) > 1 else None
+        # Active runs first, so that a second that is active in one session and idle in another
+        # counts as active.
         for kind in (Kind.ACTIVE, Kind.IDLE):
             for session in group:
                 yield from _add_runs(days, session, kind, calendar_of(session.zone), covered)
@@ -315,16 +288,19 @@ def tally_steps(
 
 
 def group_overlapping(sessions: Iterable[StudySession]) -> Iterator[list[StudySession]]:
-    """The sessions in order of their begin, those together that overlap in time."""
-    return (group for group in _groups(sorted(sessions, key=_begin)) if group is not None)
+    """Yield groups of sessions that overlap in time, in order of their start."""
+    return (group for group in _groups(sorted(sessions, key=_start_key)) if group is not None)
 
 
-def _begin(session: StudySession) -> tuple[int, str]:
+def _start_key(session: StudySession) -> tuple[int, str]:
     return session.origin_us, session.id
 
 
 def _groups(ordered: Iterable[StudySession]) -> Iterator[list[StudySession] | None]:
-    """The groups of sessions that overlap; None after each session that joins a group."""
+    """Yield groups of sessions that overlap in time, and None after each session of a group.
+
+    The None lets `tally_steps` pause within a group that is large.
+    """
     group: list[StudySession] = []
     until_us = 0
     for session in ordered:
@@ -358,7 +334,7 @@ def _add_runs(
         for at_us, seconds in stretches:
             for part in calendar.parts_of(at_us, seconds):
                 day = day_tally_of(days, part.date)
-                day.seen(part.start_us, session.zone)
+                day.include_moment(part.start_us, session.zone)
                 if kind == Kind.ACTIVE:
                     day.focused += part.seconds
                     day.hours[part.hour] += part.seconds
@@ -371,7 +347,7 @@ def _add_runs(
 
 def _add_entry(days: StudyDays, session: StudySession, entry: Entry, calendar: Calendar) -> None:
     day = day_tally_of(days, calendar.day_at(entry.at_us).date)
-    day.seen(entry.at_us, entry.zone)
+    day.include_moment(entry.at_us, entry.zone)
     active, idle, tab_switches = entry.counts
     day.focused += active
     day.manual += active
@@ -385,7 +361,7 @@ def _add_end(days: StudyDays, session: StudySession, calendar: Calendar) -> None
     end_us = session.end_us
     at_us = session.until_us if end_us is None else end_us
     if end_us is None and not (session.paused_seconds or session.away_seconds):
-        return
+        return  # so that no empty tally is made for the date of `at_us`
     day = day_tally_of(days, calendar.day_at(at_us).date)
     day.paused += session.paused_seconds
     day.away += session.away_seconds
@@ -394,7 +370,7 @@ def _add_end(days: StudyDays, session: StudySession, calendar: Calendar) -> None
     if session.is_empty:
         day.empty[session.status] += 1
         return
-    day.seen(end_us, session.zone)
+    day.include_moment(end_us, session.zone)
     day.ended[session.status] += 1
     day.add_share(session, Share(0, 1))
     if session.focus_score is not None:

@@ -17,7 +17,8 @@ from models.concurrency.slices import Slices
 from models.sessions.session import FINAL, paused_and_away
 from models.sessions.timeline import entries_in, origin_of, runs_in
 from scoring.local_days import instant_us
-from scoring.study_days import DayMark, DayTally, StudyDays, StudySession, day_tally_of, tally_steps
+from scoring.streaks import DayMark
+from scoring.study_days import DayTally, StudyDays, StudySession, day_tally_of, tally_steps
 from scoring.text import clean, distinct
 
 MOST_SHARES = 50_000

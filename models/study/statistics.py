@@ -18,8 +18,16 @@ from models.base.schema_types import Day, WireModel
 from models.sessions.session import FINAL
 from models.study.day_summary import Dates, DaySummary
 from scoring.local_days import ONE_DAY
-from scoring.streaks import Goals, counted_days, counts_for_streak, goals_on, streaks, week_of
-from scoring.study_days import NOTHING, DayMark, DayTally, Share, StudyDays, sum_of_days
+from scoring.streaks import (
+    DayMark,
+    Goals,
+    counted_days,
+    counts_for_streak,
+    goals_on,
+    streaks,
+    week_of,
+)
+from scoring.study_days import NOTHING, DayTally, Share, StudyDays, sum_of_days
 
 DEFAULT_DAYS, MOST_DAYS = 30, 400
 WEEK, HOURS = 7, 24
