@@ -27,7 +27,7 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
         *("pageviews", "study", "accounts", "sessions", "tokens", "concurrency", "base"),
     ),
     "scoring": (
-        *("streaks", "study_days", "manual_seconds", "allocate", "tallies", "local_days"),
+        *("study_days", "streaks", "manual_seconds", "allocate", "tallies", "local_days"),
         *("intervals", "focus", "sketches", "text", "timeline", "utc_days"),
     ),
 }
