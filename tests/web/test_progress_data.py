@@ -33,6 +33,22 @@ async def test_goals_and_the_zone_are_set(learner: Learner) -> None:
         assert learner.get("/api/me/settings")["settings"]["timeZone"] == "UTC"
 
 
+async def test_when_days_and_weeks_begin_is_set(newcomer: Learner) -> None:
+    newcomer.client.put("/api/me/settings", json={"dayStartsAt": "07:30"}).raise_for_status()
+    async with progress(newcomer) as page:
+        await expect(page.get_by_label("Day starts at")).to_have_value("07:30")
+        await page.get_by_label("First day of the week").select_option("Sunday")
+        elsewhere = {"timeZone": "Asia/Tokyo", "dayStartsAt": "04:00"}
+        newcomer.client.put("/api/me/settings", json=elsewhere).raise_for_status()
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        await expect(page.get_by_label("Day starts at")).to_have_value("04:00")
+        await expect(page.get_by_label("First day of the week")).to_have_value("sunday")
+        await page.locator("#days-form [type=submit]").click()
+        await expect(page.locator("#said")).to_have_text("Days and weeks saved.")
+        settings = newcomer.get("/api/me/settings")["settings"]
+        assert settings == {**elsewhere, "weekStartsOn": "sunday"}
+
+
 async def test_goals_that_are_set_elsewhere_show_and_stay(newcomer: Learner) -> None:
     async with progress(newcomer) as page:
         sent: list[Any] = []

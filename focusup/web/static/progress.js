@@ -3,6 +3,7 @@
 import { begin, focusup, track } from "./account.js";
 import { calendar } from "./calendar.js";
 import { data } from "./data.js";
+import { days, refillDays } from "./days.js";
 import { $, $$, notice, show } from "./dom.js";
 import { goals, refill } from "./goals.js";
 import { history } from "./history.js";
@@ -28,6 +29,7 @@ async function refresh() {
   }
   if (before) refill(newest);
   else goals(newest, refresh);
+  (before ? refillDays() : days(refresh)).catch(notice);
   const count = sessions(newest);
   for (const part of $$("[data-begun]")) show(part, count > 0);
   show($("#invite"), !count);
@@ -41,7 +43,7 @@ async function refresh() {
 
 // Whether the days come to the same, so that no chart that is being read has to be drawn anew.
 const sameDays = (some, others) =>
-  ["today", "goals", "focusedSeconds", "endedSessions", "timeZone"].every((name) => JSON.stringify(some[name]) === JSON.stringify(others[name]));
+  ["today", "week", "goals", "focusedSeconds", "endedSessions", "timeZone"].every((name) => JSON.stringify(some[name]) === JSON.stringify(others[name]));
 
 const sessions = (stats) => Object.values(stats.sessions).reduce((sum, count) => sum + count, 0);
 
