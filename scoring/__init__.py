@@ -1,1 +1,1 @@
-"""The study: pure arithmetic, no I/O and no clocks."""
+"""Compute scores, timelines and statistics: pure arithmetic, without I/O or clocks."""

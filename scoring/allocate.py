@@ -1,9 +1,12 @@
-"""A session as it is told: all its runs, time away among them, in whole seconds. Pure.
+"""Lay out a session as runs of whole seconds, time away included. Pure.
 
-What must always hold: the seconds that are told come to the totals of the session, those of
-active and idle runs and the tab switches to its counters, those of paused and away runs to
-what is given, though they last no whole seconds. A run of no second is not told, unless it
-holds the tab switches of a session in which none was counted.
+Invariants:
+
+- The seconds of active and idle runs, and their tab switches, add up to the counters of the
+  session; the seconds of paused and away runs add up to the given totals, although such runs
+  last no whole seconds.
+- A run of less than a second is left out, unless it holds the tab switches of a session in which
+  no second was counted.
 """
 
 from collections.abc import Sequence
@@ -12,69 +15,83 @@ from typing import NamedTuple
 from scoring.timeline import SECOND_US, Kind, Run, with_away
 
 COUNTED_KINDS = (Kind.ACTIVE, Kind.IDLE)
+"""Kinds whose runs last whole seconds."""
 
 
 class AllocatedRun(NamedTuple):
-    """A run, and the seconds that are told of it."""
+    """A run, and the whole seconds that are allocated to it."""
 
     run: Run
     seconds: int
 
     @property
     def movable_seconds(self) -> int:
-        """How many of its seconds may be made active: no more than fit into it."""
+        """How many of the seconds can be marked as active: only whole ones that the run lasts."""
         if self.run.kind == Kind.IDLE:
             return self.seconds
         return min(self.seconds, self.run.seconds) if self.run.kind == Kind.AWAY else 0
 
 
 def apportion(total: int, lengths_us: Sequence[int]) -> list[int]:
-    """`total` seconds dealt out to these lengths.
+    """Divide whole seconds among runs by their lengths, with cumulative rounding.
 
-    What has been dealt out is at each of them the sum of lengths up to it, rounded, or the
-    total if that is less; what is left in the end goes to the longest.
+    The shares up to each run add up to the lengths up to it, rounded half up, so no rounding
+    errors accumulate. Seconds beyond all lengths go to the longest run.
+
+    Args:
+        total: The seconds to divide.
+        lengths_us: One length for each run; not empty, unless `total` is 0.
     """
-    shares, reached_us, dealt = [], 0, 0
+    shares: list[int] = []
+    reached_us = allocated = 0
     for length_us in lengths_us:
         reached_us += length_us
-        so_far = min(total, (reached_us + SECOND_US // 2) // SECOND_US)
-        shares.append(so_far - dealt)
-        dealt = so_far
-    if dealt < total:
-        shares[lengths_us.index(max(lengths_us))] += total - dealt
+        allocated_now = min(total, (reached_us + SECOND_US // 2) // SECOND_US)
+        shares.append(allocated_now - allocated)
+        allocated = allocated_now
+    if allocated < total:
+        shares[lengths_us.index(max(lengths_us))] += total - allocated
     return shares
 
 
 def allocate_seconds(
     runs: Sequence[Run], end_us: int, *, paused_seconds: int, away_seconds: int, tab_switches: int
 ) -> list[AllocatedRun]:
-    """The runs of a session that ended at `end_us`, and what lies between them.
+    """Return the runs of a session and the time away between them, each in whole seconds.
 
-    Seconds for which there is no place, as in a timeline that somebody else has written,
-    stand at its end.
+    Args:
+        runs: The runs of its timeline.
+        end_us: When the session ended, since its start.
+        paused_seconds: The sum of its pauses. If no run can hold them, as in a timeline that
+            another program has written, a run at the end does.
+        away_seconds: The sum of its time away, likewise.
+        tab_switches: Their sum.
     """
-    whole = list(with_away(runs, end_us, shortest_us=1))
-    if tab_switches and not any(run.kind in COUNTED_KINDS for run in whole):
-        whole.insert(0, Run(Kind.ACTIVE, 0, 0, tab_switches))
+    all_runs = list(with_away(runs, end_us, shortest_us=1))
+    if tab_switches and not any(run.kind in COUNTED_KINDS for run in all_runs):
+        all_runs.insert(0, Run(Kind.ACTIVE, 0, 0, tab_switches))
     shares = {}
     for kind, total in ((Kind.PAUSED, paused_seconds), (Kind.AWAY, away_seconds)):
-        if total and not any(run.kind == kind for run in whole):
-            whole.append(Run(kind, max(end_us, whole[-1].end_us if whole else 0), 0))
-        lengths_us = [run.length_us for run in whole if run.kind == kind]
-        shares[kind] = iter(apportion(total, lengths_us))
-    each = [
+        if total and not any(run.kind == kind for run in all_runs):
+            last_end_us = all_runs[-1].end_us if all_runs else 0
+            all_runs.append(Run(kind, max(end_us, last_end_us), 0))
+        shares[kind] = iter(apportion(total, [r.length_us for r in all_runs if r.kind == kind]))
+    allocated = [
         AllocatedRun(run, next(shares[run.kind]) if run.kind in shares else run.seconds)
-        for run in whole
+        for run in all_runs
     ]
-    return [found for found in each if found.seconds or found.run.tab_switches]
+    return [each for each in allocated if each.seconds or each.run.tab_switches]
 
 
-def mark_active(runs: Sequence[Run], one: AllocatedRun) -> list[Run]:
-    """The runs of a session after the seconds of this one, idle or away, have become active.
-    Raises ValueError if it has none that may."""
-    run, seconds = one.run, one.movable_seconds
+def mark_active(runs: Sequence[Run], marked: AllocatedRun) -> list[Run]:
+    """Return the runs of a session after an idle or away run of it was marked as active.
+
+    Raises:
+        ValueError: The run has no second that can be marked.
+    """
+    run, seconds = marked.run, marked.movable_seconds
     if not seconds:
-        raise ValueError("nothing of it can be made active")
+        raise ValueError("no second of this run can be marked as active")
     if run.kind == Kind.IDLE:
         return [each._replace(kind=Kind.ACTIVE) if each == run else each for each in runs]
     before = [each for each in runs if each.start_us < run.start_us]

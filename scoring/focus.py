@@ -1,19 +1,19 @@
-"""The focus score of a session. Pure arithmetic on doubles.
+"""Compute the focus score of a session. Pure arithmetic on doubles.
 
-What must always hold: the same five numbers give the same score here and in any
-JavaScript client that evaluates the published formula, to the last bit
+Invariant: the same five numbers give the same score in this module and in a JavaScript client
+that evaluates the published formula (docs/accuracy.md), to the last bit:
 
     completion    = elapsedSeconds / (targetMinutes * 60 || 1)
     activityRatio = activeSeconds / (elapsedSeconds || 1)
     penalty       = tabSwitches * 2 + idleSeconds / 30
     focusScore    = Math.max(0, Math.round(100 * completion * activityRatio - penalty))
 
-so the order of operations is part of the formula, and so is the way it rounds. The table
-`tests/scoring/focus_cases.json`, computed by Node, holds the two together.
+So the order of operations and the rounding are part of the formula. A test compares both with
+the table `tests/unit/scoring/focus_cases.json`, which Node computed.
 
-Where JavaScript would leave the numbers that JSON and BSON can carry (a target of 1e-300
-minutes), the score is `LARGEST_SCORE` and the completion the largest double: a session
-must be able to end whatever its target was.
+Where the result would exceed what JSON and BSON can carry (a target of 1e-300 minutes), the
+score is `LARGEST_SCORE` and the completion is the largest double: a session must be able to end
+whatever its target is.
 """
 
 import math
@@ -28,6 +28,8 @@ LARGEST_SCORE = 2**53 - 1
 
 @dataclass(frozen=True, slots=True)
 class Score:
+    """A focus score, and the terms from which it can be recomputed."""
+
     focus_score: int
     completion: float
     activity_ratio: float
@@ -43,7 +45,7 @@ def focus_score(
     tab_switches: int,
     target_minutes: float,
 ) -> Score:
-    """The score and what it is made of, so that anyone can recompute it."""
+    """Return the focus score with its terms."""
     return Score(
         focus_score=score_points(
             elapsed_seconds, active_seconds, idle_seconds, tab_switches, target_minutes
@@ -62,7 +64,7 @@ def score_points(
     tab_switches: int,
     target_minutes: float,
 ) -> int:
-    """The bare score: what every tick of every session carries, so nothing is built here."""
+    """Return the bare score, without allocating: each tick of each session carries one."""
     points = (100 * (elapsed_seconds / (target_minutes * 60.0 or 1.0))) * (
         active_seconds / (elapsed_seconds or 1)
     ) - (tab_switches * 2 + idle_seconds / 30)
@@ -71,15 +73,18 @@ def score_points(
     if points < LARGEST_SCORE:
         whole = int(points)
         return whole + 1 if points - whole >= 0.5 else whole
-    # Infinite, or (infinity times an activity ratio of zero) not a number.
+    # Infinity, or NaN (infinity times an activity ratio of zero), which is not > 0.
     return LARGEST_SCORE if points > 0 else 0
 
 
 def round_half_up(x: float) -> int:
-    """JavaScript's `Math.round` for finite doubles: halves go towards plus infinity.
+    """Round like `Math.round` of JavaScript: halves towards plus infinity (ECMA-262, Math.round).
 
-    Not `floor(x + 0.5)`: that sum is itself rounded, which turns 0.49999999999999994 into
-    1. The difference taken here is exact whenever it decides.
+    Not `floor(x + 0.5)`: that sum is rounded itself, which turns 0.49999999999999994 into 1. The
+    difference `x - floor(x)` is exact where it decides.
+
+    Args:
+        x: A finite double.
     """
     whole = math.floor(x)
     return whole + 1 if x - whole >= 0.5 else whole

@@ -1,14 +1,12 @@
-"""Seconds entered by hand beside those that were tracked. Pure.
+"""Combine seconds entered by hand with tracked ones. Pure.
 
 Invariants:
 
-- the counters of a session are the sum of its tracked runs and its entries, for each counter
-  by itself;
-- an entry belongs to the local date of its instant and to no hour; it covers no tracked second,
-  and no tracked second covers it;
-- what is taken away is taken from the newest entry first, then from the end of the runs: a
-  tracked second stays where it was, or is gone;
-- active seconds that become idle ones, or the other way round, stay where they were.
+- Each counter of a session is the sum over its tracked runs and its entries.
+- An entry belongs to the local date of its instant and to no hour. It overlaps no tracked second.
+- Seconds are removed from the newest entry first, then from the end of the runs: a tracked second
+  stays where it was or is removed.
+- Active seconds that become idle ones, or vice versa, stay where they were.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +15,7 @@ from typing import NamedTuple
 from scoring.timeline import NO_COUNTS, SECOND_US, Counts, Kind, Run, counts_of
 
 MAX_MANUAL_SECONDS = 86_400
-"""By hand in one session: a day."""
+"""Most seconds that can be entered by hand in one session: a day."""
 
 
 class Entry(NamedTuple):
@@ -29,7 +27,7 @@ class Entry(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """All that a session has counted: its tracked runs, and its entries in order of time."""
+    """All counted time of a session: its tracked runs, and its entries in order of time."""
 
     runs: Sequence[Run]
     entries: Sequence[Entry]
@@ -45,28 +43,30 @@ def total_of(entries: Iterable[Entry]) -> Counts:
 def set_counters(
     counted: Counted, wanted: Counts, at_us: int, zone: str, *, may_join: Callable[[Entry], bool]
 ) -> Counted:
-    """Return what a session has counted after its counters were set by hand.
+    """Return the counted time of a session after its counters were set by hand.
 
     Args:
-        wanted: All counters, as they are to be.
-        at_us: The moment for which seconds are entered.
-        joins: Whether more of this moment may join an earlier entry.
+        counted: The counted time so far.
+        wanted: The new values of all counters.
+        at_us: The instant for which added seconds are entered, in microseconds since 1970.
+        zone: The time zone of the entry.
+        may_join: Whether added seconds may be merged into an earlier entry.
     """
     runs, entries = list(counted.runs), list(counted.entries)
     have = _plus(counts_of(runs), total_of(entries))
-    # Of one kind less, of the other more: these seconds change their kind.
-    turned = min(have.active - wanted.active, wanted.idle - have.idle)
-    if turned > 0:
-        runs, entries = _turned(runs, entries, Kind.ACTIVE, turned)
-    turned = min(wanted.active - have.active, have.idle - wanted.idle)
-    if turned > 0:
-        runs, entries = _turned(runs, entries, Kind.IDLE, turned)
+    # Less of one kind and more of the other: these seconds change their kind in place.
+    converted = min(have.active - wanted.active, wanted.idle - have.idle)
+    if converted > 0:
+        runs, entries = _convert(runs, entries, Kind.ACTIVE, converted)
+    converted = min(wanted.active - have.active, have.idle - wanted.idle)
+    if converted > 0:
+        runs, entries = _convert(runs, entries, Kind.IDLE, converted)
     have = _plus(counts_of(runs), total_of(entries))
     more = Counts(*(max(w - h, 0) for w, h in zip(wanted, have, strict=True)))
     less = Counts(*(max(h - w, 0) for w, h in zip(wanted, have, strict=True)))
     if any(less):
-        entries, left = _taken_back(entries, less)
-        runs = _shortened(runs, left)
+        entries, remaining = _remove_from_entries(entries, less)
+        runs = _remove_from_runs(runs, remaining)
     if any(more):
         last = entries[-1] if entries else None
         if last is not None and may_join(last):
@@ -82,8 +82,8 @@ def _plus(one: Counts, other: Counts) -> Counts:
     )
 
 
-def _taken_back(entries: Sequence[Entry], less: Counts) -> tuple[list[Entry], Counts]:
-    """The entries without these counts, and the counts that no entry had."""
+def _remove_from_entries(entries: Sequence[Entry], less: Counts) -> tuple[list[Entry], Counts]:
+    """Return the entries without these counts, and the counts that exceed all entries."""
     kept: list[Entry] = []
     for entry in reversed(entries):
         taken = Counts(*(min(e, n) for e, n in zip(entry.counts, less, strict=True)))
@@ -93,13 +93,13 @@ def _taken_back(entries: Sequence[Entry], less: Counts) -> tuple[list[Entry], Co
     return kept[::-1], less
 
 
-def _shortened(runs: Sequence[Run], less: Counts) -> list[Run]:
-    """The runs without these counts, the last ones first."""
-    left = {Kind.ACTIVE: less.active, Kind.IDLE: less.idle}
+def _remove_from_runs(runs: Sequence[Run], less: Counts) -> list[Run]:
+    """Return the runs without these counts, which are removed from the last runs first."""
+    remaining = {Kind.ACTIVE: less.active, Kind.IDLE: less.idle}
     tab_switches, freed = less.tab_switches, 0
     kept: list[Run] = []
     for run in reversed(runs):
-        seconds = min(run.seconds, left.get(run.kind, 0))
+        seconds = min(run.seconds, remaining.get(run.kind, 0))
         switches = min(run.tab_switches, tab_switches)
         tab_switches -= switches
         shorter = run._replace(
@@ -107,10 +107,10 @@ def _shortened(runs: Sequence[Run], less: Counts) -> list[Run]:
             tab_switches=run.tab_switches - switches,
         )
         if seconds:
-            left[run.kind] -= seconds
+            remaining[run.kind] -= seconds
         if shorter.length_us:
             kept.append(shorter)
-        else:  # its tab switches belong to the nearest run that is left
+        else:  # its remaining tab switches move to the last run that is kept
             freed += shorter.tab_switches
     kept.reverse()
     for at in reversed(range(len(kept))):
@@ -120,30 +120,37 @@ def _shortened(runs: Sequence[Run], less: Counts) -> list[Run]:
     return kept
 
 
-def _turned(
+def _convert(
     runs: Sequence[Run], entries: Sequence[Entry], kind: Kind, seconds: int
 ) -> tuple[list[Run], list[Entry]]:
-    """These last seconds of a kind, active or idle, become seconds of the other kind."""
+    """Return runs and entries after the last seconds of one kind became the other kind.
+
+    Args:
+        runs: The tracked runs.
+        entries: The entries by hand, which are converted first.
+        kind: Active or idle.
+        seconds: How many seconds of that kind change.
+    """
     other = Kind.IDLE if kind == Kind.ACTIVE else Kind.ACTIVE
-    turned_entries: list[Entry] = []
+    converted_entries: list[Entry] = []
     for entry in reversed(entries):
         active, idle, tab_switches = entry.counts
         count = min(seconds, active if kind == Kind.ACTIVE else idle)
         seconds -= count
         change = -count if kind == Kind.ACTIVE else count
         counts = Counts(active + change, idle - change, tab_switches)
-        turned_entries.append(entry._replace(counts=counts))
-    turned: list[Run] = []
+        converted_entries.append(entry._replace(counts=counts))
+    converted: list[Run] = []
     for run in reversed(runs):
         count = min(seconds, run.seconds) if run.kind == kind else 0
         seconds -= count
         if count:
             length_us = count * SECOND_US
             kept_us = run.length_us - length_us
-            # Tab switches stay with the first of the two.
+            # The run is split in two; its tab switches stay with the first part.
             tab_switches = 0 if kept_us else run.tab_switches
-            turned.append(Run(other, run.start_us + kept_us, length_us, tab_switches))
-            run = run._replace(length_us=kept_us)  # noqa: PLW2901 - what is left of it
+            converted.append(Run(other, run.start_us + kept_us, length_us, tab_switches))
+            run = run._replace(length_us=kept_us)  # noqa: PLW2901 - its first part
         if run.length_us:
-            turned.append(run)
-    return turned[::-1], turned_entries[::-1]
+            converted.append(run)
+    return converted[::-1], converted_entries[::-1]

@@ -1,8 +1,9 @@
-"""What is known of a set of page views: sums, times and who was there. Pure.
+"""Sum up sets of page views: counts, seconds and distinct visitors. Pure.
 
-What must always hold: tallies of disjoint sets, merged in any order, are the tally of
-their union; a view that was never visible for a whole second counts as a view, and has no
-part in means and medians.
+Invariants:
+
+- Merging the tallies of disjoint sets, in any order, gives the tally of their union.
+- A view that was never visible for a whole second counts as a view, but not in means and medians.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,41 +13,44 @@ from scoring.sketches import DistinctSketch, SecondsHistogram
 
 
 class CountedView(NamedTuple):
-    """What statistics need of one view. `hour` is that of its day; `user` is who viewed:
-    the user that the visitor is joined to, else the visitor."""
+    """A page view, reduced to what statistics need."""
 
     page: str
     hour: int
+    """The UTC hour in which it started, 0 to 23."""
     visitor: str
     user: str
+    """The user to whom the visitor is joined, else the visitor."""
     visible_seconds: int
     engaged_seconds: int
 
 
 class ViewCounts:
-    """Sums alone: what pages are ranked by."""
+    """The sums by which pages are ranked."""
 
     __slots__ = ("engaged_seconds", "never_visible", "views", "visible_seconds")
-    NAMES = ("views", "never_visible", "visible_seconds", "engaged_seconds")
 
     def __init__(self, values: Iterable[int] = (0, 0, 0, 0)) -> None:
         self.views, self.never_visible, self.visible_seconds, self.engaged_seconds = values
 
     def values(self) -> tuple[int, int, int, int]:
+        """Return the sums in their stored order, which the constructor takes."""
         return self.views, self.never_visible, self.visible_seconds, self.engaged_seconds
 
     @property
     def visible_views(self) -> int:
-        """The views that were visible for a second or more."""
+        """Number of views that were visible for a second or more."""
         return self.views - self.never_visible
 
     def add(self, view: CountedView) -> None:
+        """Add a view."""
         self.views += 1
         self.never_visible += view.visible_seconds == 0
         self.visible_seconds += view.visible_seconds
         self.engaged_seconds += view.engaged_seconds
 
     def merge(self, other: "ViewCounts") -> None:
+        """Add other sums."""
         self.views += other.views
         self.never_visible += other.never_visible
         self.visible_seconds += other.visible_seconds
@@ -54,7 +58,7 @@ class ViewCounts:
 
 
 class Tally:
-    """Sums, both histograms and the visitors."""
+    """The sums of some views, the histograms of their seconds, and their visitors."""
 
     __slots__ = ("counts", "engaged", "visible", "visitors")
 
@@ -70,6 +74,7 @@ class Tally:
     __hash__ = None  # type: ignore[assignment]
 
     def add(self, view: CountedView) -> None:
+        """Add a view."""
         self.counts.add(view)
         if view.visible_seconds:
             self.visible.add(view.visible_seconds)
@@ -77,12 +82,14 @@ class Tally:
         self.visitors.add(view.visitor)
 
     def merge(self, other: "Tally") -> None:
+        """Add another tally."""
         self.counts.merge(other.counts)
         self.visible.merge(other.visible)
         self.engaged.merge(other.engaged)
         self.visitors.merge(other.visitors)
 
     def to_document(self) -> dict[str, Any]:
+        """Return the tally in its stored form."""
         return {
             "counts": list(self.counts.values()),
             "visible": self.visible.to_bytes(),
@@ -91,8 +98,7 @@ class Tally:
         }
 
     def merge_document(self, document: Mapping[str, Any]) -> None:
-        """Merge one that was stored, without making it first: it is what most of the time
-        of an answer goes into."""
+        """Add a tally in its stored form, without building it: most of an answer's time is here."""
         self.counts.merge(ViewCounts(document["counts"]))
         self.visible.merge_bytes(document["visible"])
         self.engaged.merge_bytes(document["engaged"])
@@ -100,7 +106,7 @@ class Tally:
 
 
 class Breakdown:
-    """The tally and the users of some views, and the tally by page and by hour of the day."""
+    """The tally and the users of some views, and a tally for each page and hour of the day."""
 
     __slots__ = ("hours", "pages", "total", "users")
 
@@ -111,12 +117,14 @@ class Breakdown:
         self.hours: dict[int, Tally] = {}
 
     def add(self, view: CountedView) -> None:
+        """Add a view."""
         self.total.add(view)
         self.users.add(view.user)
         self.pages.setdefault(view.page, Tally()).add(view)
         self.hours.setdefault(view.hour, Tally()).add(view)
 
     def merge(self, other: "Breakdown") -> None:
+        """Add another breakdown."""
         self.total.merge(other.total)
         self.users.merge(other.users)
         for page, tally in other.pages.items():

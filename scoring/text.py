@@ -1,10 +1,10 @@
-"""Names and texts that people type: one spelling for storing, one for comparing. Pure.
+"""Normalize texts that people type, for storing and for comparing. Pure.
 
 Invariants:
 
-- `clean` and `composed` are idempotent, and two texts that Unicode calls canonically
-  equivalent come out the same;
-- all functions take time proportional to the length of the text. `unicodedata.normalize`
+- `clean` and `composed` are idempotent, and give the same result for texts that are canonically
+  equivalent (UAX #15).
+- All functions take time proportional to the length of the text. `unicodedata.normalize`
   alone sorts a run of combining marks by insertion, which is quadratic in its length.
 """
 
@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from urllib.parse import unquote_to_bytes
 
 MOST_MARKS = 30
-"""In a row; as in the Stream-Safe Text Format (UAX #15, section 13), which no language needs."""
-JOINER = "\u034f"  # COMBINING GRAPHEME JOINER, which begins a new run of marks
+"""Longest run of combining marks, as in the Stream-Safe Text Format (UAX #15, section 13). No
+language needs as many."""
+JOINER = "\u034f"  # COMBINING GRAPHEME JOINER, after which a new run of marks begins
 BOM = "\ufeff"
 INVISIBLE = "\u00ad\u180e\u200b\u2060\ufeff"
 BLANKS = INVISIBLE + "".join(filter(str.isspace, map(chr, range(0x3001))))
@@ -32,7 +33,7 @@ _IGNORED = [
     *map(chr, (*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x2066, 0x206A))),
     *map(chr, range(0xFE00, 0xFE10)),
 ]
-"""What shows nothing itself: joiners, directions, variants of emoji."""
+"""Characters without a glyph: joiners, marks of direction, variation selectors."""
 _MARKS = [chr(code) for code in range(0x300, 0x1F000) if unicodedata.combining(chr(code))]
 _PARTS_OF_LETTERS = (7, 8, 9)
 """Combining classes of marks that make another letter: nukta, the voicing of kana, virama."""
@@ -43,8 +44,11 @@ _DROPPED = [
 
 
 class _Pattern:
-    """A pattern with a set of characters. Such a set is slow with characters beyond 16 bits, so
-    they are looked for only in texts that have some."""
+    """A regular expression in which `SET` stands for a set of characters.
+
+    `re` is slow with sets that hold characters beyond 16 bits, so the whole set is used only for
+    texts that have such characters.
+    """
 
     def __init__(self, pattern: str, letters: Iterable[str]) -> None:
         letters = list(letters)
@@ -66,34 +70,37 @@ _ESCAPE = re.compile(
     re.DOTALL,
 )
 _UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Control characters, and those that turn the direction of all that follows. Marks of direction
-(U+200E, U+200F, U+061C) stay: they are part of names in Hebrew and Arabic."""
+"""Control characters, and those that change the direction of the text after them. Marks of
+direction (U+200E, U+200F, U+061C) stay: names in Hebrew and Arabic contain them."""
 _UNDECODED = re.compile("[\udc80-\udcff]")
 _ENCODED = re.compile("(?:%[89a-fA-F][0-9a-fA-F])+")
 
 
 def clean(text: str) -> str:
-    """Return a name in its one spelling: composed, without blanks around it and without what
-    would change how the text beside it reads."""
+    """Return a name in the spelling in which it is stored.
+
+    That is NFC, without surrounding blanks, and without characters that would change how the text
+    next to it is displayed.
+    """
     return composed(_UNSAFE.sub("", text)).strip(BLANKS)
 
 
 def composed(text: str) -> str:
-    """Return the text in NFC, lone surrogates replaced and no run of marks too long."""
+    """Return the text in NFC (UAX #15), with lone surrogates replaced and runs of marks bounded."""
     if text.isascii():
         return text
     return unicodedata.normalize("NFC", _stream_safe(_without_surrogates(text)))
 
 
 def distinct(names: Iterable[str]) -> list[str]:
-    """Return the names in their one spelling, each once, in the given order."""
+    """Return the names as `clean` spells them, without duplicates, in the given order."""
     return list(dict.fromkeys(map(clean, names)))
 
 
 def fold(text: str) -> str:
-    """Return what a search compares: without case, accents, and the kind of blanks.
+    """Return a text without case, accents and kinds of blanks, for comparing (UTS #18, UAX #15).
 
-    `fold(a) in fold(b)` says whether `b` contains `a`.
+    A search finds `a` in `b` if `fold(a) in fold(b)`.
     """
     if not text.isascii():
         text = _stream_safe(_without_surrogates(text))
@@ -105,10 +112,10 @@ def fold(text: str) -> str:
 
 
 def mended_json(text: str) -> str:
-    r"""Return JSON in which escapes of lone surrogates, such as `"\ud83d"`, are U+FFFD.
+    r"""Return JSON with U+FFFD for escapes of lone surrogates, such as `"\ud83d"`.
 
-    A parser refuses them, but `JSON.stringify` writes them for a string that was cut within
-    a character.
+    Parsers refuse such escapes, but `JSON.stringify` writes them for a string that was cut in
+    the middle of a character.
     """
 
     def mended(found: re.Match[str]) -> str:
@@ -118,9 +125,9 @@ def mended_json(text: str) -> str:
 
 
 def decoded_path(path: str) -> str:
-    """Return a path with letters for their percent-encoding (`%C3%A9` is `é`).
+    """Return a path with percent-encoded letters decoded (`%C3%A9` to `é`; RFC 3986, section 2.1).
 
-    ASCII stays encoded, since `/a%2Fb` is not `/a/b`; what is not UTF-8 stays, too.
+    Encoded ASCII stays, since `/a%2Fb` is not `/a/b`, and so do bytes that are not UTF-8.
     """
     return _ENCODED.sub(_decoded, path)
 

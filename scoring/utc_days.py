@@ -1,7 +1,9 @@
-"""Days and months of UTC: the spans that the dashboard counts by.
+"""Divide time into the days and months of UTC, by which the dashboard counts. Pure.
 
-What must always hold: spans that follow each other neither overlap nor leave anything
-out; the last one holds `now`, and the instant at which a span ends belongs to the next.
+Invariants:
+
+- Consecutive spans neither overlap nor have a gap between them.
+- The last span holds `now`; the instant at which a span ends belongs to the next one.
 """
 
 from datetime import UTC, date, datetime, time, timedelta
@@ -11,28 +13,28 @@ DAY = timedelta(days=1)
 
 
 class Span(NamedTuple):
-    """From `since` (included) to `until` (excluded)."""
+    """The time from `since` (included) to `until` (excluded)."""
 
     name: str
-    """`2026-01-31` or `2026-01`."""
+    """Such as `2026-01-31` or `2026-01`."""
     since: datetime
     until: datetime
 
 
 def day_of(now: datetime) -> Span:
-    """The day that holds `now`."""
+    """Return the day that holds `now`."""
     since = _midnight(now)
     return Span(f"{since:%Y-%m-%d}", since, since + DAY)
 
 
 def last_days(now: datetime, count: int) -> list[Span]:
-    """So many days, the oldest first."""
+    """Return the last `count` days, today included, oldest first."""
     today = _midnight(now)
     return [day_of(today - DAY * back) for back in reversed(range(count))]
 
 
 def last_months(now: datetime, count: int) -> list[Span]:
-    """So many months, the oldest first."""
+    """Return the last `count` months, the present one included, oldest first."""
     first = _midnight(now).replace(day=1)
     months: list[Span] = []
     for _ in range(count):
@@ -43,7 +45,7 @@ def last_months(now: datetime, count: int) -> list[Span]:
 
 
 def days_between(since: datetime, now: datetime) -> list[Span]:
-    """The days from this midnight on, up to the one that holds `now`."""
+    """Return the days from the midnight `since` up to the day that holds `now`."""
     days: list[Span] = []
     while since <= now:
         days.append(day_of(since))
@@ -52,7 +54,7 @@ def days_between(since: datetime, now: datetime) -> list[Span]:
 
 
 def midnight(day: date) -> datetime:
-    """When the day begins."""
+    """Return the instant at which a day starts."""
     return datetime.combine(day, time(), UTC)
 
 

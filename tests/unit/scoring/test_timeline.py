@@ -88,7 +88,7 @@ def test_a_switch_of_tabs_after_the_last_second_belongs_to_the_last_run() -> Non
 
 @pytest.mark.parametrize("counts", [Counts(9, 0, 0), Counts(11, 0, 0), Counts(10, 1, 0)])
 def test_a_timeline_of_other_counters_is_refused(counts: Counts) -> None:
-    with pytest.raises(ValueError, match="other counters"):
+    with pytest.raises(ValueError, match="contradicts the counters"):
         unpack(pack([Run(Kind.ACTIVE, 0, 10 * SECOND_US)]), counts)
 
 
