@@ -14,6 +14,7 @@ endif
 VENV := .venv
 BIN := $(VENV)/bin
 CODE := focusup realtime models routes scoring examples scripts
+NODE_BIN := tests/node/node_modules/.bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 # Tests mostly wait, for seconds to pass and for processes to start: more of them than cores.
@@ -27,7 +28,7 @@ SLOWEST := --durations=10 --durations-min=0.5
 
 .PHONY: run three-pages test test-live test-web faults test-elections test-mongodb
 .PHONY: test-mongodb-all test-all soak
-.PHONY: check lint coverage audit bench npm clean
+.PHONY: check lint lint-scripts coverage audit bench npm clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run
@@ -76,6 +77,16 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/bandit -q -c pyproject.toml -r $(CODE)
+	@$(MAKE) -s lint-scripts
+
+# Where Node and the packages are: `npm ci --prefix tests/node`. CI insists (REQUIRE_ALL).
+lint-scripts:
+	@if command -v node >/dev/null && [ -x $(NODE_BIN)/eslint ]; then \
+	  $(NODE_BIN)/eslint --config tests/node/eslint.config.mjs . && \
+	  $(NODE_BIN)/prettier --check --log-level warn . && $(NODE_BIN)/tsc -p jsconfig.json; \
+	elif [ -n "$(REQUIRE_ALL)" ]; then \
+	  echo "Scripts can't be linted: npm ci --prefix tests/node"; exit 1; \
+	else echo "Scripts are not linted: npm ci --prefix tests/node"; fi
 
 check: lint test
 

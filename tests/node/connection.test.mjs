@@ -41,7 +41,10 @@ const AFTER = {
     await world.show("visible");
     assert.equal(opened(), 1);
     assert.equal(last(told), "closed");
-    assert.deepEqual(told.filter(([type]) => type === "error"), [["error", "refused"]]);
+    assert.deepEqual(
+      told.filter(([type]) => type === "error"),
+      [["error", "refused"]],
+    );
     assert.equal(world.listeners + world.timers.size, 0);
     await assert.rejects(session.pause(), { code: "not_started" });
     session.start().catch(() => {});
@@ -86,7 +89,12 @@ const AFTER = {
   },
 };
 
-for (const [code, then] of Object.entries({ ...AFTER_CLOSE, 1006: "again", 1001: "again", 4999: "again" })) {
+for (const [code, then] of Object.entries({
+  ...AFTER_CLOSE,
+  1006: "again",
+  1001: "again",
+  4999: "again",
+})) {
   test(`close code ${code}: ${then}`, async () => {
     await started(world, session);
     world.socket.ends(Number(code));
@@ -121,7 +129,8 @@ test("backoff doubles up to half a minute, with jitter, and starts anew once it 
   await started(world, session);
   const waits = [];
   for (let attempt = 0; attempt < 9; attempt += 1) {
-    const before = opened(), at = world.now;
+    const before = opened(),
+      at = world.now;
     world.socket.ends(1006);
     while (opened() === before) await world.pass(100);
     waits.push(world.now - at);
@@ -154,7 +163,12 @@ test("the session goes on by itself after the connection was lost", async () => 
   world.socket.ends(1006);
   await world.pass(500);
   world.socket.opens();
-  assert.deepEqual(world.socket.sent[0], { type: "start", sessionId: ID, updates: "tick", id: "c2" });
+  assert.deepEqual(world.socket.sent[0], {
+    type: "start",
+    sessionId: ID,
+    updates: "tick",
+    id: "c2",
+  });
 });
 
 const WAKING = {
@@ -286,7 +300,11 @@ test("a clock that jumps loses no sign and no connection", async () => {
 });
 
 test("an address that may not be called is told, and not tried again", async () => {
-  const broken = class { constructor() { throw new SyntaxError("no such subprotocol"); } };
+  const broken = class {
+    constructor() {
+      throw new SyntaxError("no such subprotocol");
+    }
+  };
   ({ world, focusup } = inhabited({ env: { WebSocket: broken } }));
   session = focusup.session(ID);
   told = listening(session);
@@ -302,7 +320,9 @@ test("an error of a socket is nobody's but the close that follows it", async () 
 });
 
 test("without a page there is nothing to listen to, and all else goes on", async () => {
-  ({ world, focusup, asked } = inhabited({ env: { page: undefined, window: undefined, visible: () => true } }));
+  ({ world, focusup, asked } = inhabited({
+    env: { page: undefined, window: undefined, visible: () => true },
+  }));
   session = focusup.session(ID);
   told = listening(session);
   await started(world, session);

@@ -41,7 +41,12 @@ test("a zone that a browser does not know is counted in UTC", () => {
   assert.equal(yearOf("2026-01-01T00:00:00Z", "Nowhere/Land"), 2026);
 });
 
-for (const [told, zone] of [["Asia/Tokyo", "Asia/Tokyo"], ["Etc/Unknown", "UTC"], ["Nowhere/Land", "UTC"], [undefined, "UTC"]]) {
+for (const [told, zone] of [
+  ["Asia/Tokyo", "Asia/Tokyo"],
+  ["Etc/Unknown", "UTC"],
+  ["Nowhere/Land", "UTC"],
+  [undefined, "UTC"],
+]) {
   test(`a browser whose zone is ${told} is in ${zone}`, (t) => {
     t.mock.method(Intl.DateTimeFormat.prototype, "resolvedOptions", () => ({ timeZone: told }));
     assert.equal(zoneHere(), zone);

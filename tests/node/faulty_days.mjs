@@ -10,7 +10,8 @@ const [url, token] = process.argv.slice(2);
 const focusup = connect({ url, token, env: { WebSocket } });
 const session = await focusup.createSession({ targetMinutes: 1 });
 const tell = (type, detail) => console.log(JSON.stringify({ type, ...detail }));
-for (const type of ["started", "tick", "stopped", "connection"]) session.on(type, (detail) => tell(type, detail));
+for (const type of ["started", "tick", "stopped", "connection"])
+  session.on(type, (detail) => tell(type, detail));
 session.on("error", ({ code, message }) => tell("error", { code, message }));
 
 const commands = {

@@ -6,16 +6,30 @@ import { connect } from "focusup";
 const [url, token, ws] = process.argv.slice(2);
 const env = globalThis.WebSocket ? {} : { WebSocket: (await import(ws)).WebSocket };
 let given = 0;
-const focusup = connect({ url, token: ({ fresh }) => { given += 1; return fresh ? token : "expired"; }, env });
+const focusup = connect({
+  url,
+  token: ({ fresh }) => {
+    given += 1;
+    return fresh ? token : "expired";
+  },
+  env,
+});
 
 const session = await focusup.createSession({ targetMinutes: 1, title: "from npm" });
 const told = [];
 for (const type of ["started", "tick", "paused", "resumed", "stopped", "connection", "error"]) {
   session.on(type, (detail) => told.push([type, detail.state ?? detail.code ?? null]));
 }
-const ticks = (count) => new Promise((resolve) => {
-  const off = session.on("tick", () => { count -= 1; if (!count) { off(); resolve(); } });
-});
+const ticks = (count) =>
+  new Promise((resolve) => {
+    const off = session.on("tick", () => {
+      count -= 1;
+      if (!count) {
+        off();
+        resolve();
+      }
+    });
+  });
 
 const begun = await session.start();
 session.activity();
@@ -36,4 +50,6 @@ await focusup.trackEvent("action", "done");
 focusup.trackVisit("a-visit-of-node")();
 focusup.heartbeat()();
 
-console.log(JSON.stringify({ told, begun, paused, ended, again: again.session, page, visitorId, given }));
+console.log(
+  JSON.stringify({ told, begun, paused, ended, again: again.session, page, visitorId, given }),
+);

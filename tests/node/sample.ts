@@ -18,9 +18,16 @@ const focusup: FocusUp = connect({
 });
 
 async function study(): Promise<number> {
-  const session = await focusup.createSession({ targetMinutes: 25, idleMode: "reading" }, { updates: "change" });
-  const off = session.on("tick", ({ elapsedSeconds, idle }) => console.log(elapsedSeconds.toFixed(), idle === true));
-  session.on("connection", ({ state, code }) => console.log(state === "waiting", AFTER_CLOSE[code ?? 1006] === "rest"));
+  const session = await focusup.createSession(
+    { targetMinutes: 25, idleMode: "reading" },
+    { updates: "change" },
+  );
+  const off = session.on("tick", ({ elapsedSeconds, idle }) =>
+    console.log(elapsedSeconds.toFixed(), idle === true),
+  );
+  session.on("connection", ({ state, code }) =>
+    console.log(state === "waiting", AFTER_CLOSE[code ?? 1006] === "rest"),
+  );
   session.on("error", (error) => error.errors.map(({ field }) => field.length));
   const begun: Session = await session.start();
   const { elapsedSeconds } = await session.pause();
@@ -38,7 +45,15 @@ const pages = focusup.trackPages({ name: ({ pathname }) => pathname || null });
 pages.on("viewing", ({ viewId }) => pages.view("/tab", { tab: 2, id: viewId }, "A tab"));
 const names: (keyof SessionEvents)[] = ["superseded", "goalReached"];
 const listed = focusup.request<{ sessions: Session[] }>("GET", "/api/sessions");
-void [study, again, names, listed, focusup.trackVisit(), focusup.heartbeat(), focusup.trackEvent("action", "done")];
+void [
+  study,
+  again,
+  names,
+  listed,
+  focusup.trackVisit(),
+  focusup.heartbeat(),
+  focusup.trackEvent("action", "done"),
+];
 
 // What is wrong has to be found:
 // @ts-expect-error no such event

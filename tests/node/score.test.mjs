@@ -6,9 +6,17 @@ import { test } from "node:test";
 import { moved, partsOf } from "../../focusup/web/static/score.js";
 
 const tick = (activeSeconds, idleSeconds, tabSwitches) => {
-  const counters = { activeSeconds, idleSeconds, tabSwitches, elapsedSeconds: activeSeconds + idleSeconds };
+  const counters = {
+    activeSeconds,
+    idleSeconds,
+    tabSwitches,
+    elapsedSeconds: activeSeconds + idleSeconds,
+  };
   const { completion, activityRatio, penalty } = partsOf(counters, 1);
-  return { ...counters, focusScore: Math.max(0, Math.round(100 * completion * activityRatio - penalty)) };
+  return {
+    ...counters,
+    focusScore: Math.max(0, Math.round(100 * completion * activityRatio - penalty)),
+  };
 };
 
 test("a score that stays has no reason", () => {

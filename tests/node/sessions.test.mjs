@@ -15,7 +15,10 @@ beforeEach(() => {
 
 const count = (type) => told.filter(([each]) => each === type).length;
 const END = `https://focusup.example/api/sessions/${ID}/end`;
-const ended = (more) => [200, { session: { _id: ID, focusScore: 3, scoreBreakdown: null, ...more } }];
+const ended = (more) => [
+  200,
+  { session: { _id: ID, focusScore: 3, scoreBreakdown: null, ...more } },
+];
 const nothingLeft = () => {
   assert.equal(world.listeners, 0);
   assert.equal(world.timers.size, 0);
@@ -37,7 +40,12 @@ test("starting waits until the server can", async () => {
   const promise = session.start();
   await world.settle();
   world.socket.opens();
-  world.socket.answers("start", { type: "error", code: "database_unavailable", message: "Later.", retryable: true });
+  world.socket.answers("start", {
+    type: "error",
+    code: "database_unavailable",
+    message: "Later.",
+    retryable: true,
+  });
   await world.pass(500);
   assert.equal(world.sockets.length, 2);
   await joined(world);
@@ -58,7 +66,12 @@ test("an ended session is not started again and again", async () => {
   const promise = session.start();
   await world.settle();
   world.socket.opens();
-  world.socket.answers("start", { type: "error", code: "session_ended", message: "It has ended.", retryable: false });
+  world.socket.answers("start", {
+    type: "error",
+    code: "session_ended",
+    message: "It has ended.",
+    retryable: false,
+  });
   await assert.rejects(promise, { code: "session_ended" });
   await world.pass(600_000);
   assert.deepEqual([world.sockets.length, world.calls.length, count("error")], [1, 0, 1]);
@@ -76,7 +89,12 @@ test("what is started again after a release begins anew", async () => {
   const promise = session.start();
   await world.settle();
   world.socket.opens();
-  world.socket.answers("start", { type: "error", code: "session_ended", message: "It has ended.", retryable: false });
+  world.socket.answers("start", {
+    type: "error",
+    code: "session_ended",
+    message: "It has ended.",
+    retryable: false,
+  });
   await assert.rejects(promise, { code: "session_ended" });
   await world.settle();
   assert.equal(world.calls.length, 0);
@@ -86,14 +104,21 @@ test("a release in the instant of the answer leaves nothing", async () => {
   session.start();
   await world.settle();
   world.socket.opens();
-  world.socket.answers("start", { type: "started", session: { _id: ID }, idleThresholdSeconds: 15 });
+  world.socket.answers("start", {
+    type: "started",
+    session: { _id: ID },
+    idleThresholdSeconds: 15,
+  });
   session.release();
   await world.settle();
   nothingLeft();
 });
 
 test("starting while it waits connects at once, unless the server has too much to do", async () => {
-  for (const [code, sockets] of [[1006, 2], [4429, 1]]) {
+  for (const [code, sockets] of [
+    [1006, 2],
+    [4429, 1],
+  ]) {
     const before = world.sockets.length;
     await started(world, session);
     world.socket.ends(code);
@@ -110,7 +135,12 @@ test("what ended while the connection was lost is told as stopped", async () => 
   await world.pass(500);
   world.answers.push(ended({ status: "abandoned" }));
   world.socket.opens();
-  world.socket.answers("start", { type: "error", code: "session_ended", message: "It has ended.", retryable: false });
+  world.socket.answers("start", {
+    type: "error",
+    code: "session_ended",
+    message: "It has ended.",
+    retryable: false,
+  });
   await world.settle();
   assert.equal(count("stopped"), 1);
   assert.equal(count("error"), 0);
@@ -119,7 +149,14 @@ test("what ended while the connection was lost is told as stopped", async () => 
 });
 
 test("release during a handshake leaves nothing, and the start is told", async () => {
-  for (const until of [() => {}, () => world.settle(), async () => { await world.settle(); world.socket.opens(); }]) {
+  for (const until of [
+    () => {},
+    () => world.settle(),
+    async () => {
+      await world.settle();
+      world.socket.opens();
+    },
+  ]) {
     const promise = session.start();
     await until();
     session.release();
@@ -178,7 +215,8 @@ test("a pause whose answer is lost is made again", async () => {
 test("of a pause and a resume while the connection is lost the last one counts", async () => {
   await started(world, session);
   world.socket.ends(1006);
-  const pausing = session.pause(), resuming = session.resume();
+  const pausing = session.pause(),
+    resuming = session.resume();
   pausing.catch(() => {});
   await world.pass(500);
   await joined(world);
@@ -234,7 +272,11 @@ test("stop resolves with the session, and nothing is left behind", async () => {
   await started(world, session);
   const stopping = session.stop();
   assert.equal(session.stop(), stopping);
-  world.socket.answers("stop", { type: "stopped", session: { _id: ID, focusScore: 7 }, focusScore: 7 });
+  world.socket.answers("stop", {
+    type: "stopped",
+    session: { _id: ID, focusScore: 7 },
+    focusScore: 7,
+  });
   assert.equal((await stopping).focusScore, 7);
   assert.equal(count("stopped"), 1);
   assert.equal(world.calls.length, 0);
@@ -247,7 +289,10 @@ test("stop without a connection goes over REST", async () => {
   world.answers.push(ended());
   assert.equal((await session.stop("cancelled")).focusScore, 3);
   const [{ address, method, body, keepalive }] = world.calls;
-  assert.deepEqual([address, method, body, keepalive], [END, "PUT", '{"status":"cancelled"}', true]);
+  assert.deepEqual(
+    [address, method, body, keepalive],
+    [END, "PUT", '{"status":"cancelled"}', true],
+  );
   await world.pass(60_000);
   assert.equal(world.sockets.length, 1);
   assert.equal(count("stopped"), 1);
@@ -257,7 +302,11 @@ test("stop without a connection goes over REST", async () => {
 test("a stop that is lost with the connection ends over REST, and tracks no more", async () => {
   await started(world, session);
   const stopping = session.stop();
-  world.answers.push(new TypeError("Failed to fetch"), [503, { code: "database_unavailable" }, { "Retry-After": "7" }], ended());
+  world.answers.push(
+    new TypeError("Failed to fetch"),
+    [503, { code: "database_unavailable" }, { "Retry-After": "7" }],
+    ended(),
+  );
   world.socket.ends(1006);
   await world.pass(500);
   assert.equal(world.calls.length, 2);
@@ -337,8 +386,12 @@ test("several sessions mind their own business", async () => {
 
 test("a listener that fails keeps nobody else", async () => {
   let heard = 0;
-  session.on("tick", () => { throw new Error("mine"); });
-  const off = session.on("tick", () => { heard += 1; });
+  session.on("tick", () => {
+    throw new Error("mine");
+  });
+  const off = session.on("tick", () => {
+    heard += 1;
+  });
   await started(world, session);
   world.socket.hears({ type: "tick", idle: false });
   assert.deepEqual([heard, world.reported.length, count("tick")], [1, 1, 1]);
@@ -350,13 +403,22 @@ test("a listener that fails keeps nobody else", async () => {
 test("what is no message is reported and does no harm", async () => {
   await started(world, session);
   for (const data of ["no JSON", "null", "7", "[]", '{"type":7}']) world.socket.onmessage({ data });
-  assert.deepEqual(world.reported.map(({ code }) => code), Array(5).fill("bad_answer"));
+  assert.deepEqual(
+    world.reported.map(({ code }) => code),
+    Array(5).fill("bad_answer"),
+  );
   world.socket.hears({ type: "tick", idle: false });
   assert.equal(count("tick"), 1);
 });
 
 test("an error that answers nothing is told", async () => {
   await started(world, session);
-  world.socket.hears({ type: "error", id: null, code: "invalid_message", message: "No.", retryable: false });
+  world.socket.hears({
+    type: "error",
+    id: null,
+    code: "invalid_message",
+    message: "No.",
+    retryable: false,
+  });
   assert.deepEqual(told.at(-1), ["error", "invalid_message"]);
 });

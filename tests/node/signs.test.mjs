@@ -16,7 +16,8 @@ const sent = () => world.socket.count("activity");
 
 // Move for so long, and say when the messages left, in ms.
 async function moving(ms, every = 100) {
-  const at = [], begun = world.now;
+  const at = [],
+    begun = world.now;
   for (let passed = 0; passed < ms; passed += every) {
     const before = sent();
     world.page.fire("pointermove");
@@ -61,7 +62,12 @@ test("after idle a sign is sent at once, and only one", async () => {
   assert.equal(sent(), 1);
 });
 
-for (const [threshold, longest] of [[5, 1_700], [7.5, 2_500], [15, 5_000], [600, 5_000]]) {
+for (const [threshold, longest] of [
+  [5, 1_700],
+  [7.5, 2_500],
+  [15, 5_000],
+  [600, 5_000],
+]) {
   test(`a silence of ${threshold} s makes idle: messages come every ${longest} ms`, async () => {
     await started(world, session, { idleThresholdSeconds: threshold });
     const at = await moving(30_000, 50);
@@ -87,7 +93,14 @@ test("who is never silent for long is never idle, however the signs lie", async 
 
 test("messages hold nothing of what was done", async () => {
   await started(world, session);
-  for (const type of ["pointerdown", "pointermove", "keydown", "wheel", "touchstart", "touchmove"]) {
+  for (const type of [
+    "pointerdown",
+    "pointermove",
+    "keydown",
+    "wheel",
+    "touchstart",
+    "touchmove",
+  ]) {
     await world.pass(6_000);
     world.page.fire(type, { clientX: 7, key: "a" });
   }
@@ -177,7 +190,8 @@ test("no more switches are held back than the server takes at once", async () =>
 test("what a script dispatches is no sign of the user", async () => {
   await started(world, session);
   await world.pass(20_000);
-  for (const type of ["keydown", "pointermove", "wheel", "scroll"]) world.page.fire(type, { isTrusted: false });
+  for (const type of ["keydown", "pointermove", "wheel", "scroll"])
+    world.page.fire(type, { isTrusted: false });
   assert.equal(sent(), 0);
   world.page.fire("keydown");
   assert.equal(sent(), 1);
@@ -216,7 +230,8 @@ test("a page that scrolls itself does not take over a session that rests", async
 const frame = (contentDocument) => ({ contentDocument });
 
 test("work in frames of the same origin counts, as deep as they are", async () => {
-  const inner = new Target(), outer = new Target();
+  const inner = new Target(),
+    outer = new Target();
   outer.frames = [frame(inner)];
   world.page.frames = [frame(outer), frame(null)];
   await started(world, session);
@@ -233,7 +248,9 @@ test("work in frames of the same origin counts, as deep as they are", async () =
 
 test("a frame that comes later, or gets another document, is heard from then on", async () => {
   await started(world, session);
-  const first = new Target(), second = new Target(), nested = new Target();
+  const first = new Target(),
+    second = new Target(),
+    nested = new Target();
   const added = frame(first);
   world.page.fire("load", { target: added });
   await world.pass(6_000);

@@ -20,11 +20,18 @@ const LINES = [
 ];
 
 for (const [line, tags] of LINES) {
-  test(`${JSON.stringify(line)} is ${JSON.stringify(tags)}`, () => assert.deepEqual(read(line), tags));
+  test(`${JSON.stringify(line)} is ${JSON.stringify(tags)}`, () =>
+    assert.deepEqual(read(line), tags));
 }
 
 test("what is shown of tags is read as the same tags", () => {
-  for (const tags of [["Algebra, linear", "exam"], ['"', '""', '","'], ["5\" pipe", "a"], [], ["😀, 😀"]]) {
+  for (const tags of [
+    ["Algebra, linear", "exam"],
+    ['"', '""', '","'],
+    ['5" pipe', "a"],
+    [],
+    ["😀, 😀"],
+  ]) {
     assert.deepEqual(read(written(tags)), tags);
   }
 });

@@ -25,7 +25,12 @@ test("an expiring token is renewed in band", async () => {
 
 test("a callback without another token is not asked again and again", async () => {
   let calls = 0;
-  ({ world, focusup } = inhabited({ token: () => { calls += 1; return "always"; } }));
+  ({ world, focusup } = inhabited({
+    token: () => {
+      calls += 1;
+      return "always";
+    },
+  }));
   session = focusup.session(ID);
   await started(world, session);
   for (let turn = 0; turn < 20; turn += 1) {
@@ -43,7 +48,8 @@ test("a token that is told to expire as soon as it is there is renewed now and t
   for (let turn = 0; turn < 50; turn += 1) {
     world.socket.hears({ type: "expiring", expiresAt: "" });
     await world.pass(100);
-    if (world.socket.sent.at(-1).type === "auth") world.socket.answers("auth", { type: "authenticated" });
+    if (world.socket.sent.at(-1).type === "auth")
+      world.socket.answers("auth", { type: "authenticated" });
   }
   assert.equal(world.socket.count("auth"), 1);
 });
@@ -71,7 +77,14 @@ test("a token that was taken may be renewed again later", async () => {
 });
 
 test("a callback that fails is asked again later, and tells why", async () => {
-  for (const fail of [() => { throw new Error("no"); }, async () => { throw new Error("no"); }]) {
+  for (const fail of [
+    () => {
+      throw new Error("no");
+    },
+    async () => {
+      throw new Error("no");
+    },
+  ]) {
     let calls = 0;
     ({ world, focusup } = inhabited({ token: (how) => (calls++ < 2 ? fail(how) : "token") }));
     session = focusup.session(ID);
@@ -79,7 +92,10 @@ test("a callback that fails is asked again later, and tells why", async () => {
     const starting = session.start();
     await world.pass(500);
     await world.pass(1_000);
-    assert.deepEqual(told.filter(([type]) => type === "error").map(([, code]) => code), Array(2).fill("token_unavailable"));
+    assert.deepEqual(
+      told.filter(([type]) => type === "error").map(([, code]) => code),
+      Array(2).fill("token_unavailable"),
+    );
     await joined(world);
     assert.equal((await starting)._id, ID);
   }
@@ -97,7 +113,12 @@ test("a callback that hangs is given up", async () => {
 
 test("who is closed while a token is on its way opens nothing when it comes", async () => {
   let give;
-  ({ world, focusup } = inhabited({ token: () => new Promise((resolve) => { give = resolve; }) }));
+  ({ world, focusup } = inhabited({
+    token: () =>
+      new Promise((resolve) => {
+        give = resolve;
+      }),
+  }));
   session = focusup.session(ID);
   session.start().catch(() => {});
   await world.settle();
@@ -108,7 +129,10 @@ test("who is closed while a token is on its way opens nothing when it comes", as
   late("old");
   give("new");
   await world.settle();
-  assert.deepEqual(world.sockets.map(({ protocols }) => protocols[1]), ["bearer.new"]);
+  assert.deepEqual(
+    world.sockets.map(({ protocols }) => protocols[1]),
+    ["bearer.new"],
+  );
 });
 
 test("a 401 is asked again with a fresh token, once", async () => {
@@ -116,7 +140,11 @@ test("a 401 is asked again with a fresh token, once", async () => {
   assert.equal((await focusup.createSession({ targetMinutes: 5 })).id, ID);
   assert.deepEqual(used(), ["Bearer token1", "Bearer token2"]);
   world.answers.push(EXPIRED, EXPIRED);
-  await assert.rejects(focusup.createSession(), { code: "token_expired", status: 401, retryable: false });
+  await assert.rejects(focusup.createSession(), {
+    code: "token_expired",
+    status: 401,
+    retryable: false,
+  });
   assert.equal(world.calls.length, 4);
 });
 
@@ -129,7 +157,13 @@ test("however many are refused at a time, one fresh token is asked for", async (
 
 test("who is refused late takes the token that another has got", async () => {
   let refuse;
-  world.answers.push(() => new Promise((resolve) => { refuse = () => resolve(EXPIRED); }), EXPIRED);
+  world.answers.push(
+    () =>
+      new Promise((resolve) => {
+        refuse = () => resolve(EXPIRED);
+      }),
+    EXPIRED,
+  );
   const late = focusup.request("GET", "/late");
   await world.settle();
   await focusup.request("GET", "/early");
@@ -140,7 +174,9 @@ test("who is refused late takes the token that another has got", async () => {
 });
 
 test("an app that keeps only its first token goes on with the fresh one", async () => {
-  ({ world, focusup } = inhabited({ token: ({ fresh: another }) => (another ? "fresh" : "first") }));
+  ({ world, focusup } = inhabited({
+    token: ({ fresh: another }) => (another ? "fresh" : "first"),
+  }));
   world.answers.push(EXPIRED);
   await focusup.request("GET", "/one");
   await focusup.request("GET", "/two");
@@ -164,7 +200,12 @@ test("sockets and requests that are refused together share a refresh", async () 
   await started(world, session);
   await started(world, other);
   let refuse;
-  world.answers.push(() => new Promise((resolve) => { refuse = () => resolve(EXPIRED); }));
+  world.answers.push(
+    () =>
+      new Promise((resolve) => {
+        refuse = () => resolve(EXPIRED);
+      }),
+  );
   const asking = focusup.request("GET", "/api/sessions");
   await world.settle();
   const [first, second] = world.sockets;
@@ -173,15 +214,25 @@ test("sockets and requests that are refused together share a refresh", async () 
   refuse();
   await asking;
   assert.equal(fresh(), 1);
-  assert.deepEqual(world.sockets.slice(2).map(({ protocols }) => protocols[1]), ["bearer.token2", "bearer.token2"]);
+  assert.deepEqual(
+    world.sockets.slice(2).map(({ protocols }) => protocols[1]),
+    ["bearer.token2", "bearer.token2"],
+  );
 });
 
 test("what does without a token does so when there is none", async () => {
-  ({ world, focusup } = inhabited({ token: () => { throw new Error("signed out"); } }));
+  ({ world, focusup } = inhabited({
+    token: () => {
+      throw new Error("signed out");
+    },
+  }));
   world.answers.push([204]);
   assert.equal(await focusup.trackEvent("app_open"), null);
   assert.equal(world.calls[0].headers.Authorization, undefined);
-  await assert.rejects(focusup.request("GET", "/api/sessions"), { code: "token_unavailable", retryable: true });
+  await assert.rejects(focusup.request("GET", "/api/sessions"), {
+    code: "token_unavailable",
+    retryable: true,
+  });
 });
 
 test("the token is asked for each time, so that the app's newest is used", async () => {
@@ -192,7 +243,12 @@ test("the token is asked for each time, so that the app's newest is used", async
 
 test("a token that comes too late to fail has failed nobody", async () => {
   let fail;
-  ({ world, focusup } = inhabited({ token: () => new Promise((_, reject) => { fail = reject; }) }));
+  ({ world, focusup } = inhabited({
+    token: () =>
+      new Promise((_, reject) => {
+        fail = reject;
+      }),
+  }));
   session = focusup.session(ID);
   const told = listening(session);
   session.start();
@@ -205,7 +261,11 @@ test("a token that comes too late to fail has failed nobody", async () => {
 });
 
 test("who lets go when told of a failed token is not kept", async () => {
-  ({ world, focusup } = inhabited({ token: () => { throw new Error("signed out"); } }));
+  ({ world, focusup } = inhabited({
+    token: () => {
+      throw new Error("signed out");
+    },
+  }));
   session = focusup.session(ID);
   session.on("error", () => session.release());
   session.start();
@@ -214,10 +274,15 @@ test("who lets go when told of a failed token is not kept", async () => {
 });
 
 test("a renewal that comes after the connection was lost is not sent on the next one", async () => {
-  let give, calls = 0;
+  let give,
+    calls = 0;
   const token = ({ fresh: another }) => {
     calls += 1;
-    return another && calls === 2 ? new Promise((resolve) => { give = resolve; }) : `token${calls}`;
+    return another && calls === 2
+      ? new Promise((resolve) => {
+          give = resolve;
+        })
+      : `token${calls}`;
   };
   ({ world, focusup } = inhabited({ token }));
   session = focusup.session(ID);
@@ -245,7 +310,9 @@ test("each renewal is in place of the one before", async () => {
 test("a token that was refused once and is given again is asked for again when it is refused", async () => {
   const next = ["two", "one", "three"];
   let current = "one";
-  ({ world, focusup } = inhabited({ token: ({ fresh: another }) => (another ? (current = next.shift()) : current) }));
+  ({ world, focusup } = inhabited({
+    token: ({ fresh: another }) => (another ? (current = next.shift()) : current),
+  }));
   for (const expected of ["two", "one", "three"]) {
     world.answers.push(EXPIRED);
     await focusup.request("GET", "/");

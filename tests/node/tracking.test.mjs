@@ -19,16 +19,33 @@ async function tracked(options) {
 
 async function viewing(message = {}) {
   if (world.socket.readyState === 0) world.socket.opens();
-  world.socket.answers("view", { type: "viewing", viewId: "v", visitor: "key", idleThresholdSeconds: 15, ...message });
+  world.socket.answers("view", {
+    type: "viewing",
+    viewId: "v",
+    visitor: "key",
+    idleThresholdSeconds: 15,
+    ...message,
+  });
   await world.settle();
 }
 
 const pages = () => world.socket.sent.filter(({ type }) => type === "view").map(({ page }) => page);
-const { pushState, replaceState } = { pushState: (path) => world.window.history.pushState({}, "", path), replaceState: (path) => world.window.history.replaceState({}, "", path) };
+const { pushState, replaceState } = {
+  pushState: (path) => world.window.history.pushState({}, "", path),
+  replaceState: (path) => world.window.history.replaceState({}, "", path),
+};
 
 test("pages are followed through the history", async () => {
   const tracker = await tracked();
-  assert.deepEqual(world.socket.sent[0], { type: "view", page: "/a", params: {}, title: "A page", visible: true, updates: "none", id: "c1" });
+  assert.deepEqual(world.socket.sent[0], {
+    type: "view",
+    page: "/a",
+    params: {},
+    title: "A page",
+    visible: true,
+    updates: "none",
+    id: "c1",
+  });
   pushState("/b");
   world.page.title = "Page B"; // set after the move, as apps do
   await world.pass(0);
@@ -85,7 +102,9 @@ test("when tracking stops the history is as it was, and nothing listens", async 
 test("who changed the history after us keeps the change", async () => {
   const tracker = await tracked();
   const ours = world.window.history.pushState;
-  const theirs = function theirs(...given) { return ours.apply(this, given); };
+  const theirs = function theirs(...given) {
+    return ours.apply(this, given);
+  };
   world.window.history.pushState = theirs;
   tracker.stop();
   assert.equal(world.window.history.pushState, theirs);
@@ -104,7 +123,13 @@ test("an answer to a view that is over changes nothing", async () => {
   const { id: third } = world.socket.sent.at(-1);
   tracker.view("/d");
   world.socket.hears({ type: "viewing", id: second, viewId: "b" });
-  world.socket.hears({ type: "error", id: third, code: "too_many_pages", message: "No.", retryable: false });
+  world.socket.hears({
+    type: "error",
+    id: third,
+    code: "too_many_pages",
+    message: "No.",
+    retryable: false,
+  });
   await world.settle();
   assert.equal(world.socket.closedWith, undefined);
   await viewing({ viewId: "d" });
@@ -148,7 +173,13 @@ test("the view is announced anew on every connection, as it is then", async () =
   await world.show("hidden");
   await world.pass(500);
   await viewing({ viewId: "w" });
-  world.socket.hears({ type: "tick", viewId: "w", visibleSeconds: 1, engagedSeconds: 1, engaged: true });
+  world.socket.hears({
+    type: "tick",
+    viewId: "w",
+    visibleSeconds: 1,
+    engagedSeconds: 1,
+    engaged: true,
+  });
   assert.deepEqual(seen, ["w", 1]);
   assert.equal(tracker.viewId, "w");
   const [{ page, visible, updates }] = world.socket.sent;
@@ -174,7 +205,12 @@ test("a page that is refused is not offered again; the next one is", async () =>
   tracker.on("error", () => {});
   await world.settle();
   world.socket.opens();
-  world.socket.answers("view", { type: "error", code: "too_many_pages", message: "No.", retryable: false });
+  world.socket.answers("view", {
+    type: "error",
+    code: "too_many_pages",
+    message: "No.",
+    retryable: false,
+  });
   await world.settle();
   world.page.fire("pointermove");
   await world.pass(600_000);
@@ -217,7 +253,9 @@ test("who signs out leaves the browser to another visitor", async () => {
 });
 
 test("where storage is blocked the key lives as long as the page", async () => {
-  const storage = () => { throw new DOMException("blocked", "SecurityError"); };
+  const storage = () => {
+    throw new DOMException("blocked", "SecurityError");
+  };
   ({ world, focusup } = inhabited({ env: { storage } }));
   focusup.trackPages();
   await world.settle();
@@ -228,13 +266,19 @@ test("where storage is blocked the key lives as long as the page", async () => {
 });
 
 test("pages are viewed without a token as well", async () => {
-  ({ world, focusup } = inhabited({ token: () => { throw new Error("signed out"); } }));
+  ({ world, focusup } = inhabited({
+    token: () => {
+      throw new Error("signed out");
+    },
+  }));
   await tracked();
   assert.deepEqual(world.socket.protocols, ["focusup.v1"]);
 });
 
 test("without a page views are named by the app", async () => {
-  ({ world, focusup } = inhabited({ env: { page: undefined, window: undefined, visible: () => true } }));
+  ({ world, focusup } = inhabited({
+    env: { page: undefined, window: undefined, visible: () => true },
+  }));
   const tracker = focusup.trackPages();
   assert.equal(world.sockets.length, 0);
   tracker.view("/kiosk");
@@ -260,11 +304,19 @@ test("visits keep the cadence that the server tells, and their id", async () => 
 
 test("a call that fails is made again when the server says, never in a hurry", async () => {
   world.answers.push(
-    [503, {}, { "Retry-After": "120" }], [429, {}], new TypeError("Failed to fetch"), [200, {}], [200, undefined],
+    [503, {}, { "Retry-After": "120" }],
+    [429, {}],
+    new TypeError("Failed to fetch"),
+    [200, {}],
+    [200, undefined],
     [200, { nextInSeconds: 30 }],
   );
   const at = [];
-  for (const answer of [...world.answers]) world.answers.push(() => { at.push(world.now); return answer; });
+  for (const answer of [...world.answers])
+    world.answers.push(() => {
+      at.push(world.now);
+      return answer;
+    });
   world.answers.splice(0, 6);
   focusup.trackVisit("visit");
   await world.pass(3_600_000);
@@ -277,7 +329,10 @@ test("a call that the server refuses is reported and not made again", async () =
   focusup.trackVisit("no\u0000id");
   await world.pass(3_600_000);
   assert.equal(world.calls.length, 1);
-  assert.deepEqual(world.reported.map(({ code }) => code), ["invalid"]);
+  assert.deepEqual(
+    world.reported.map(({ code }) => code),
+    ["invalid"],
+  );
 });
 
 test("a heartbeat goes on with a fresh token", async () => {
@@ -285,14 +340,20 @@ test("a heartbeat goes on with a fresh token", async () => {
   const stop = focusup.heartbeat();
   await world.settle();
   stop();
-  assert.deepEqual(world.calls.map(({ headers }) => headers.Authorization), ["Bearer token1", "Bearer token2"]);
+  assert.deepEqual(
+    world.calls.map(({ headers }) => headers.Authorization),
+    ["Bearer token1", "Bearer token2"],
+  );
 });
 
 test("events are told, and arrive although the page is left", async () => {
   world.answers.push([204]);
   assert.equal(await focusup.trackEvent("action", "chapter_done"), null);
   const [{ body, keepalive }] = world.calls;
-  assert.deepEqual([JSON.parse(body), keepalive], [{ type: "action", actionName: "chapter_done" }, true]);
+  assert.deepEqual(
+    [JSON.parse(body), keepalive],
+    [{ type: "action", actionName: "chapter_done" }, true],
+  );
 });
 
 test("other calls are not bound by what a page that is left may send", async () => {
@@ -304,25 +365,48 @@ test("a problem is told with all that the server says of it", async () => {
   const errors = [{ field: "targetMinutes", message: "too many" }];
   world.answers.push([422, { code: "invalid", detail: "Some fields are wrong.", errors }]);
   await assert.rejects(focusup.createSession({ targetMinutes: -1 }), {
-    name: "FocusUpError", code: "invalid", message: "Some fields are wrong.", status: 422, retryable: false, errors,
+    name: "FocusUpError",
+    code: "invalid",
+    message: "Some fields are wrong.",
+    status: 422,
+    retryable: false,
+    errors,
   });
   world.answers.push([503, {}, { "Retry-After": "2" }]);
-  await assert.rejects(focusup.request("GET", "/"), { status: 503, retryable: true, retryAfter: 2 });
+  await assert.rejects(focusup.request("GET", "/"), {
+    status: 503,
+    retryable: true,
+    retryAfter: 2,
+  });
   world.answers.push([429, {}, { "Retry-After": "30" }]);
-  await assert.rejects(focusup.request("GET", "/"), { status: 429, retryable: true, retryAfter: 30 });
+  await assert.rejects(focusup.request("GET", "/"), {
+    status: 429,
+    retryable: true,
+    retryAfter: 30,
+  });
 });
 
 test("an answer that is no JSON is a problem of its own", async () => {
   world.answers.push([200, undefined]);
   await assert.rejects(focusup.createSession(), { code: "bad_answer", retryable: true });
   world.answers.push([502, undefined]);
-  await assert.rejects(focusup.request("GET", "/"), { code: "unknown", status: 502, retryable: true });
+  await assert.rejects(focusup.request("GET", "/"), {
+    code: "unknown",
+    status: 502,
+    retryable: true,
+  });
 });
 
 test("a request that hangs is given up", async () => {
   let signal;
-  world.answers.push((options) => { ({ signal } = options); return new Promise(() => {}); });
-  const rejected = assert.rejects(focusup.request("GET", "/"), { code: "timeout", retryable: true });
+  world.answers.push((options) => {
+    ({ signal } = options);
+    return new Promise(() => {});
+  });
+  const rejected = assert.rejects(focusup.request("GET", "/"), {
+    code: "timeout",
+    retryable: true,
+  });
   await world.pass(20_000);
   await rejected;
   assert.equal(signal.aborted, true);
@@ -335,7 +419,10 @@ test("where the module has no origin the server's address is needed", () => {
 test("a path of the server's address stands before all of its addresses", async () => {
   for (const url of ["https://host.example/focus", "https://host.example/focus/"]) {
     const fetched = [];
-    const fetch = async (address) => { fetched.push(address); return new Response("{}"); };
+    const fetch = async (address) => {
+      fetched.push(address);
+      return new Response("{}");
+    };
     const below = connect({ url, token: "t", env: { ...world.env, fetch } });
     await below.request("GET", "/api/sessions?limit=1");
     assert.deepEqual(fetched, ["https://host.example/focus/api/sessions?limit=1"]);
@@ -345,7 +432,12 @@ test("a path of the server's address stands before all of its addresses", async 
 
 test("who stops while a call is under way makes no other", async () => {
   let answer;
-  world.answers.push(() => new Promise((resolve) => { answer = resolve; }));
+  world.answers.push(
+    () =>
+      new Promise((resolve) => {
+        answer = resolve;
+      }),
+  );
   const stop = focusup.trackVisit("visit");
   await world.settle();
   stop();
@@ -362,12 +454,19 @@ test("a page that is loaded in advance counts nothing until it is looked at", as
   const reading = focusup.request("GET", "/api/health");
   await world.pass(60_000);
   await reading;
-  assert.deepEqual(world.calls.splice(0).map(({ method }) => method), ["GET"]);
+  assert.deepEqual(
+    world.calls.splice(0).map(({ method }) => method),
+    ["GET"],
+  );
   assert.equal(world.sockets.length, 0);
   world.page.prerendering = false;
   world.page.fire("prerenderingchange");
   await world.settle();
-  assert.deepEqual(world.calls.map(({ address }) => new URL(address).pathname).sort(), ["/api/heartbeat", "/api/track-event", "/api/track-visit"]);
+  assert.deepEqual(world.calls.map(({ address }) => new URL(address).pathname).sort(), [
+    "/api/heartbeat",
+    "/api/track-event",
+    "/api/track-visit",
+  ]);
   await viewing();
   assert.deepEqual(pages(), ["/a"]);
   tracker.stop();
@@ -393,7 +492,13 @@ test("a view that the server can't even read is not offered again", async () => 
   tracker.on("error", ({ code }) => errors.push(code));
   await world.settle();
   world.socket.opens();
-  world.socket.hears({ type: "error", id: null, code: "invalid_message", message: "No.", retryable: false });
+  world.socket.hears({
+    type: "error",
+    id: null,
+    code: "invalid_message",
+    message: "No.",
+    retryable: false,
+  });
   await world.pass(120_000);
   assert.deepEqual(errors, ["invalid_message"]);
   assert.equal(world.sockets.length, 1);
@@ -401,7 +506,10 @@ test("a view that the server can't even read is not offered again", async () => 
 
 test("long paths of other alphabets are pages of their own, and read as they are", async () => {
   const tracker = await tracked();
-  const sent = (path) => { tracker.view(path); return world.socket.sent.at(-1).page; };
+  const sent = (path) => {
+    tracker.view(path);
+    return world.socket.sent.at(-1).page;
+  };
   const encoded = (text) => encodeURI(text);
   assert.equal(sent(encoded("/учебник/глава-вторая")), "/учебник/глава-вторая");
   const long = `/${"глава-".repeat(33)}`; // 1,000 bytes when encoded, 199 letters
@@ -417,7 +525,11 @@ test("long paths of other alphabets are pages of their own, and read as they are
 const keyOf = (call) => call.headers["Idempotency-Key"];
 
 test("what makes something is sent again under the same key when its answer is lost", async () => {
-  for (const lost of [new TypeError("Failed to fetch"), [502, undefined], [503, { code: "database_unavailable" }]]) {
+  for (const lost of [
+    new TypeError("Failed to fetch"),
+    [502, undefined],
+    [503, { code: "database_unavailable" }],
+  ]) {
     const before = world.calls.length;
     world.answers.push(lost, lost, [201, { session: { _id: "s" } }]);
     const creating = focusup.request("POST", "/api/sessions", { title: "x" });

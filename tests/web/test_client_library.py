@@ -130,7 +130,7 @@ def test_it_imports_its_own_modules_alone() -> None:
     imported = {
         (path.parent / name).resolve()
         for path in MODULES
-        for name in IMPORT.findall(path.read_text())
+        for name in IMPORT.findall(re.sub(r"/\*\*.*?\*/", "", path.read_text()))
     }
     assert imported == set(MODULES) - {LIBRARY}
 

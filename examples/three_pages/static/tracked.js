@@ -3,7 +3,9 @@
 import { track } from "./tracker.js";
 
 const server = document.querySelector("meta[name=focusup]").content;
-const put = (id, text) => { document.getElementById(id).textContent = text; };
+const put = (id, text) => {
+  document.getElementById(id).textContent = text;
+};
 
 const tracker = track(server, {
   onCount({ visibleSeconds, engagedSeconds, engaged }) {
@@ -11,7 +13,9 @@ const tracker = track(server, {
     put("engaged", engagedSeconds);
     put("state", engaged ? "Active" : "No sign of you");
   },
-  onState(state) { put("state", state); },
+  onState(state) {
+    put("state", state);
+  },
 });
 
 function view() {

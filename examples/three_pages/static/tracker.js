@@ -44,9 +44,15 @@ export function track(server, { onCount = () => {}, onState = () => {} } = {}) {
     if (kept) address.searchParams.set("visitor", kept);
     const opened = new WebSocket(address, "focusup.v1");
     socket = opened;
-    opened.onopen = () => { if (opened === socket) announce(); };
-    opened.onmessage = ({ data }) => { if (opened === socket) hear(JSON.parse(data)); };
-    opened.onclose = ({ code }) => { if (opened === socket) lost(code); };
+    opened.onopen = () => {
+      if (opened === socket) announce();
+    };
+    opened.onmessage = ({ data }) => {
+      if (opened === socket) hear(JSON.parse(data));
+    };
+    opened.onclose = ({ code }) => {
+      if (opened === socket) lost(code);
+    };
   }
 
   function connectIfNeeded() {
@@ -77,10 +83,13 @@ export function track(server, { onCount = () => {}, onState = () => {} } = {}) {
 
   function retry(wait) {
     // Jitter: all pages lose a server at the same moment.
-    retrying = setTimeout(() => {
-      retrying = null;
-      if (seen()) connectIfNeeded(); // else when it is: nobody looks meanwhile
-    }, wait * (0.5 + Math.random() / 2));
+    retrying = setTimeout(
+      () => {
+        retrying = null;
+        if (seen()) connectIfNeeded(); // else when it is: nobody looks meanwhile
+      },
+      wait * (0.5 + Math.random() / 2),
+    );
   }
 
   function leave() {
@@ -92,7 +101,11 @@ export function track(server, { onCount = () => {}, onState = () => {} } = {}) {
   }
 
   function recall() {
-    try { return localStorage.getItem(KEY) ?? key; } catch { return key; }
+    try {
+      return localStorage.getItem(KEY) ?? key;
+    } catch {
+      return key;
+    }
   }
 
   function keep(given) {
@@ -100,7 +113,9 @@ export function track(server, { onCount = () => {}, onState = () => {} } = {}) {
     try {
       if (given) localStorage.setItem(KEY, given);
       else localStorage.removeItem(KEY);
-    } catch { /* blocked */ }
+    } catch {
+      /* blocked */
+    }
   }
 
   function sign() {
@@ -115,7 +130,9 @@ export function track(server, { onCount = () => {}, onState = () => {} } = {}) {
     if (seen()) connectIfNeeded();
   });
   addEventListener("pagehide", leave);
-  addEventListener("pageshow", ({ persisted }) => { if (persisted) connectIfNeeded(); });
+  addEventListener("pageshow", ({ persisted }) => {
+    if (persisted) connectIfNeeded();
+  });
 
   return {
     view(page, params = {}, title = null) {

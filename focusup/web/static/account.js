@@ -1,8 +1,8 @@
-// Who is signed in, in all tabs of this browser, and the connection that speaks for them.
+// The signed-in account of this browser, and the API client that uses its token.
 //
-// Invariants: one refresh at a time, whichever tab needs it, and all tabs get what it gave; a user
-// who signs out in one tab is signed out in all, and the server hears of it, now or when it can be
-// reached again.
+// Invariants:
+// - one token refresh at a time across all tabs, and all tabs use its result;
+// - signing out in one tab signs out all; the server is told at once, or when it is back.
 
 import { connect } from "./focusup.js";
 import { zoneHere } from "./dates.js";
@@ -15,11 +15,18 @@ const KEY = `focusup.account${BASE}`;
 const OWED = `focusup.owed${BASE}`; // refresh tokens that were signed out while the server was out of reach
 const ENDED = `focusup.ended${BASE}`; // the server ended the login: the first page says so
 export const CURRENT = `focusup.session${BASE}`;
-const EARLY_MS = 5_000; // a token that ends while it is on its way helps nobody
+const EARLY_MS = 5_000; // refresh before a token expires in transit
 // A copy of these pages on another host names the server in `<meta name="focusup-server">`.
 export const SERVER = $("meta[name=focusup-server]")?.content ?? location.origin + BASE;
 
-export const focusup = connect({ url: SERVER, token });
+/**
+ * @typedef {Omit<import("./focusup.js").FocusUp, "request"> & { request: (method: string,
+ *   path: string, body?: unknown, options?: import("./focusup.js").RequestOptions) => Promise<any>
+ * }} Client its answers are those of the documented interface (/openapi.json)
+ */
+
+/** @type {Client} */
+export const focusup = connect({ url: SERVER, token: currentToken });
 
 function stored() {
   try {
@@ -36,7 +43,7 @@ function keep(signedIn) {
 
 export const user = () => stored()?.user ?? null;
 
-// Whether this browser lets the pages store anything; without that nobody stays signed in.
+// Whether localStorage is available; users can't stay signed in without it.
 export function canStore() {
   try {
     localStorage.setItem(`${KEY}.probe`, "1");
@@ -52,13 +59,16 @@ export const wasEnded = () => canStore() && localStorage.getItem(ENDED) !== null
 // The session that this browser tracks, in all of its tabs.
 export const current = () => localStorage.getItem(CURRENT);
 
-// The token that holds now; `fresh` asks for another than the last one.
-async function token({ fresh = false } = {}) {
+// The current token; `fresh` requests a new one although the last has not expired.
+async function currentToken({ fresh = false } = {}) {
   const before = stored();
   const holds = (kept) => Date.parse(kept.expiresAt) - EARLY_MS > Date.now();
   if (!before || (!fresh && holds(before))) return before?.token ?? null;
-  // A page that is loaded in advance may never be looked at: it exchanges no token.
-  if (document.prerendering) await new Promise((resolve) => document.addEventListener("prerenderingchange", resolve, { once: true }));
+  // A prerendered page may never be shown, so it must not use up the refresh token.
+  if (/** @type {any} */ (document).prerendering)
+    await new Promise((resolve) =>
+      document.addEventListener("prerenderingchange", resolve, { once: true }),
+    );
   return alone(async () => {
     const now = stored();
     if (!now) return null;
@@ -79,11 +89,12 @@ async function token({ fresh = false } = {}) {
   });
 }
 
-// Another token, which says what its user may do now.
-export const renew = () => token({ fresh: true });
+// A new token, with the user's current role.
+export const renew = () => currentToken({ fresh: true });
 
-// Without a token of its own: it is how tokens are got.
-const post = (path, body) => focusup.request("POST", `/api/auth/${path}`, body, { anonymous: true });
+// Anonymous: these calls obtain tokens.
+const post = (path, body) =>
+  focusup.request("POST", `/api/auth/${path}`, body, { anonymous: true });
 
 function alone(act) {
   return navigator.locks ? navigator.locks.request(KEY, act) : act();
@@ -96,14 +107,14 @@ export async function signUp(email, password) {
     if (!error.errors?.some(({ field }) => field === "timeZone")) throw error;
     return post("signup", { ...account, timeZone: "UTC" });
   });
-  signedIn(signedUp, "signup");
+  accept(signedUp, "signup");
 }
 
 export async function signIn(email, password) {
-  signedIn(await post("login", { email, password }), "login");
+  accept(await post("login", { email, password }), "login");
 }
 
-function signedIn(answer, event) {
+function accept(answer, event) {
   keep(answer);
   localStorage.removeItem(ENDED);
   focusup.trackEvent(event).catch(() => {});
@@ -129,12 +140,14 @@ function owed() {
   }
 }
 
-// Sign out at the server what was signed out here; false if some of it has to wait.
+// Tell the server of sign-outs made offline. Returns false if some are still pending.
 export function settle() {
   return alone(async () => {
     const left = [];
     for (const refreshToken of owed()) {
-      await post("logout", { refreshToken }).catch(({ retryable }) => { if (retryable) left.push(refreshToken); });
+      await post("logout", { refreshToken }).catch(({ retryable }) => {
+        if (retryable) left.push(refreshToken);
+      });
     }
     if (left.length) localStorage.setItem(OWED, JSON.stringify(left));
     else if (owed().length) localStorage.removeItem(OWED);
@@ -142,13 +155,15 @@ export function settle() {
   });
 }
 
-// Without the server there is no other page to go to: nothing of the user stays on this one.
+// No other page can be loaded offline, so clear this one of the user's data.
 function signedOut() {
   for (const each of $("#main").children) show(each, false);
   for (const element of $$("[data-signed-in]")) show(element, false);
   for (const dialog of $$("dialog[open]")) dialog.close();
   show($("[data-signed-out]"));
-  const leave = async () => { if (await settle()) location.assign(HOME); };
+  const leave = async () => {
+    if (await settle()) location.assign(HOME);
+  };
   addEventListener("online", leave);
   $("[data-signed-out] button").addEventListener("click", leave);
 }
@@ -163,7 +178,7 @@ export function forget() {
   location.assign(HOME);
 }
 
-// Show who is signed in; others are sent to the first page, which brings them back.
+// Show the account. Visitors are sent to the first page, which returns them after sign-in.
 export function begin({ needed = true } = {}) {
   const who = user();
   if (!who && needed) {
@@ -179,15 +194,21 @@ export function begin({ needed = true } = {}) {
     if (navigator.onLine) location.reload();
     else signedOut();
   };
-  addEventListener("storage", ({ key }) => { if (key === KEY) look(); });
-  addEventListener("pageshow", ({ persisted }) => { if (persisted) look(); }); // by "Back"
+  addEventListener("storage", ({ key }) => {
+    if (key === KEY) look();
+  });
+  addEventListener("pageshow", ({ persisted }) => {
+    if (persisted) look();
+  }); // by "Back"
   addEventListener("unhandledrejection", ({ reason }) => notice(reason));
   if (owed().length) settle().catch(() => {});
-  addEventListener("online", () => { if (owed().length) settle().catch(() => {}); });
+  addEventListener("online", () => {
+    if (owed().length) settle().catch(() => {});
+  });
   return who;
 }
 
-// Visits, presence and page views of these pages, as of any other site.
+// Report visits, heartbeats and page views, as any other site does.
 export function track() {
   focusup.trackVisit();
   focusup.trackPages().on("error", () => {});

@@ -1,5 +1,5 @@
-// The dashboard. Who is no admin is told how to become one; what this page does is counted
-// nowhere, so it does not look busier for being looked at.
+// The dashboard; users without the role see how to get it. The page itself is not tracked, so
+// that looking at it does not change its numbers.
 
 import { begin, renew, user } from "./account.js";
 import { coefficients } from "./coefficients.js";
@@ -10,7 +10,8 @@ import { pill } from "./pill.js";
 import { Refresher } from "./refresh.js";
 import { users } from "./users.js";
 
-const time = (at) => instant(at, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }, "UTC");
+const time = (at) =>
+  instant(at, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }, "UTC");
 
 function dashboard() {
   show($("#dashboard"));

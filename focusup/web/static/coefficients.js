@@ -1,4 +1,4 @@
-// Attention coefficients: how much longer a silence the pages of a pattern earn.
+// Attention coefficients: factors of the idle limit for pages that match a pattern.
 
 import { focusup } from "./account.js";
 import { $, el, instant, number, say, sentence, t } from "./dom.js";
@@ -11,7 +11,10 @@ const FIELDS = { pattern: form.pattern, coefficient: form.coefficient };
 const COLUMNS = [
   { text: ({ pattern }) => pattern },
   { text: ({ coefficient }) => number(coefficient, 2), number: true },
-  { text: ({ updatedAt }) => instant(updatedAt, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" }, "UTC") },
+  {
+    text: ({ updatedAt }) =>
+      instant(updatedAt, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" }, "UTC"),
+  },
 ];
 
 export function coefficients(refresher) {
@@ -21,10 +24,33 @@ export function coefficients(refresher) {
     (all) => {
       known = new Map(all.map((each) => [each.pattern, each]));
       fillTable("coefficients", all, { key: ({ pattern }) => pattern, columns: COLUMNS, actions });
-    });
-  const actions = ({ pattern }) => el("div", { class: "row end" },
-    el("button", { type: "button", class: "secondary", "aria-label": t("admin.changeOf", { pattern }), onclick: () => edit(known.get(pattern)) }, t("admin.change")),
-    el("button", { type: "button", class: "danger", "aria-label": t("admin.deleteOf", { pattern }), onclick: () => remove(known.get(pattern)) }, t("admin.delete")));
+    },
+  );
+  const actions = ({ pattern }) =>
+    el(
+      "div",
+      { class: "row end" },
+      el(
+        "button",
+        {
+          type: "button",
+          class: "secondary",
+          "aria-label": t("admin.changeOf", { pattern }),
+          onclick: () => edit(known.get(pattern)),
+        },
+        t("admin.change"),
+      ),
+      el(
+        "button",
+        {
+          type: "button",
+          class: "danger",
+          "aria-label": t("admin.deleteOf", { pattern }),
+          onclick: () => remove(known.get(pattern)),
+        },
+        t("admin.delete"),
+      ),
+    );
 
   async function remove(each) {
     await attempt(async () => {
@@ -37,11 +63,17 @@ export function coefficients(refresher) {
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const body = { pattern: form.pattern.value.trim(), coefficient: form.coefficient.valueAsNumber };
+    const body = {
+      pattern: form.pattern.value.trim(),
+      coefficient: form.coefficient.valueAsNumber,
+    };
     if (!valid(body)) return;
     await attempt(async () => {
       await focusup.request("PUT", PATH, body);
-      say($("#coefficient-told"), t("admin.wasSet", { pattern: body.pattern, coefficient: number(body.coefficient, 2) }));
+      say(
+        $("#coefficient-told"),
+        t("admin.wasSet", { pattern: body.pattern, coefficient: number(body.coefficient, 2) }),
+      );
       form.pattern.value = "";
     });
     source.again();

@@ -1,8 +1,8 @@
-// Taking all data along, and leaving.
+// Exporting all data, and deleting the account.
 //
-// What must always hold: a download that broke off is never taken for a whole one. An export
-// may be large: it goes to its file as it comes where the browser has a way to do that, and
-// otherwise into a Blob, which browsers keep on disk.
+// Invariant: an incomplete download is never saved as a complete one. An export may be large: it
+// is streamed to a file where the browser supports that, otherwise collected in a Blob, which
+// browsers keep on disk.
 
 import { SERVER, focusup, forget } from "./account.js";
 import { $, $$, el, number, say, sentence, show, t } from "./dom.js";
@@ -33,7 +33,11 @@ async function take(format) {
     say($("#export-got"), t("progress.exported"));
   } catch (error) {
     say($("#export-got"), "");
-    if (error.name !== "AbortError") say($("#export-wrong"), error instanceof FocusUpError ? sentence(error) : t("progress.exportBroken"));
+    if (error.name !== "AbortError")
+      say(
+        $("#export-wrong"),
+        error instanceof FocusUpError ? sentence(error) : t("progress.exportBroken"),
+      );
   } finally {
     busy(false);
   }
@@ -44,7 +48,7 @@ function busy(is) {
   show($("#export-stop"), is);
 }
 
-// Where it goes is asked first: a browser allows that only right after the click.
+// Ask for the file first: browsers allow the picker only right after a click.
 async function download(format, signal) {
   const suggestedName = `focusup-${new Date().toISOString().slice(0, 10)}.${format}`;
   const accept = { [TYPES[format]]: [`.${format}`] };
@@ -61,9 +65,10 @@ async function download(format, signal) {
   }
 }
 
-// A GET whose answer is read as it comes, with another token if the first is refused.
+// A GET with a streamed response, repeated with a new token if the first is refused.
 async function answer(path, signal) {
-  const get = (token) => fetch(new URL(path, SERVER), { headers: { Authorization: `Bearer ${token}` }, signal });
+  const get = (token) =>
+    fetch(new URL(path, SERVER), { headers: { Authorization: `Bearer ${token}` }, signal });
   const token = await focusup.token();
   let response = await get(token);
   if (response.status === 401) response = await get(await focusup.token(token));

@@ -10,13 +10,23 @@ let known = null; // what the form was filled with
 // `changed` is called when something was stored.
 export async function days(changed) {
   const form = $("#days-form");
-  onSubmit(form, async () => {
-    // What was not touched here may have been changed elsewhere.
-    const body = Object.fromEntries(SETTINGS.filter((name) => form[name].value !== known[name]).map((name) => [name, form[name].value]));
-    if (Object.keys(body).length) show(form, (await focusup.request("PUT", "/api/me/settings", body)).settings);
-    said(t("progress.daysSaved"));
-    await changed();
-  }, Object.fromEntries(SETTINGS.map((name) => [name, name])));
+  onSubmit(
+    form,
+    async () => {
+      // What was not touched here may have been changed elsewhere.
+      const body = Object.fromEntries(
+        SETTINGS.filter((name) => form[name].value !== known[name]).map((name) => [
+          name,
+          form[name].value,
+        ]),
+      );
+      if (Object.keys(body).length)
+        show(form, (await focusup.request("PUT", "/api/me/settings", body)).settings);
+      said(t("progress.daysSaved"));
+      await changed();
+    },
+    Object.fromEntries(SETTINGS.map((name) => [name, name])),
+  );
   await refillDays();
 }
 
@@ -29,7 +39,8 @@ function show(form, settings) {
   for (const name of SETTINGS) {
     const [field, value] = [form[name], settings[name]];
     if (known && field.value !== known[name] && field.value !== value) continue;
-    if (![...field.options].some((option) => option.value === value)) field.append(el("option", { value }, value));
+    if (![...field.options].some((option) => option.value === value))
+      field.append(el("option", { value }, value));
     field.value = value;
   }
   known = settings;

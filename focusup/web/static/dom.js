@@ -1,4 +1,4 @@
-// What every page does: elements, texts, numbers and dates in the language of the page.
+// Helpers of all pages: elements, and texts, numbers and dates in the language of the page.
 
 import { knownZone } from "./dates.js";
 
@@ -8,25 +8,30 @@ const dates = dateLocale();
 const plurals = new Intl.PluralRules(language);
 const SVG = "http://www.w3.org/2000/svg";
 
-// The user's own variant of the page's language, with 24 hours where these are used.
+// The user's variant of the page's language, with their 12 or 24 hour clock.
 function dateLocale() {
   const wanted = navigator.languages ?? [];
   try {
     const own = wanted.find((each) => each.split("-")[0] === language) ?? language;
-    const { hourCycle } = new Intl.DateTimeFormat([...wanted], { hour: "numeric" }).resolvedOptions();
+    const { hourCycle } = new Intl.DateTimeFormat([...wanted], {
+      hour: "numeric",
+    }).resolvedOptions();
     return new Intl.Locale(own, { hourCycle }).toString();
   } catch {
     return language; // some browsers name languages that there are not, such as en-US@posix
   }
 }
 
-// A text of the page; `{name}` stands for what is given, and `count` chooses between
-// `key.one` and `key.other`, as the language has them.
+// A text of the page, with `{name}` replaced by the given values. `count` selects the plural form
+// (`key.one`, `key.other`).
+/** @param {string} key @param {Record<string, any>} given @returns {string} */
 export function t(key, given = {}) {
   const exact = "count" in given ? `${key}.${plurals.select(given.count)}` : key;
   const text = texts[exact] ?? texts[`${key}.other`] ?? texts[key];
   if (text === undefined) throw new Error(`there is no text ${key}`);
-  return text.replace(/\{(\w+)\}/g, (_, name) => (typeof given[name] === "number" ? number(given[name]) : given[name]));
+  return text.replace(/\{(\w+)\}/g, (_, name) =>
+    typeof given[name] === "number" ? number(given[name]) : given[name],
+  );
 }
 
 export const has = (key) => key in texts;
@@ -34,7 +39,7 @@ export const has = (key) => key in texts;
 export const $ = (selector, within = document) => within.querySelector(selector);
 export const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
 
-// An element: `on…` are listeners, `class` and the like attributes, and what is null is left out.
+// Create an element. `on…` are listeners, all else attributes; null and false are left out.
 export function el(name, attributes = {}, ...children) {
   return fill(document.createElement(name), attributes, children);
 }
@@ -79,20 +84,30 @@ export function duration(seconds) {
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return t("all.minutes", { minutes });
   const rest = minutes % 60;
-  return rest ? t("all.hoursMinutes", { hours: Math.floor(minutes / 60), minutes: rest }) : t("all.hours", { hours: minutes / 60 });
+  return rest
+    ? t("all.hoursMinutes", { hours: Math.floor(minutes / 60), minutes: rest })
+    : t("all.hours", { hours: minutes / 60 });
 }
 
-// A date such as "2026-01-31" has no zone; it is shown as it is.
+/** @typedef {Intl.DateTimeFormatOptions} Style */
+
+// Format a date such as "2026-01-31", which has no time zone.
+/** @param {string} date @param {Style} style */
 export function day(date, style = { day: "numeric", month: "short", year: "numeric" }) {
-  return new Intl.DateTimeFormat(dates, { ...style, timeZone: "UTC" }).format(new Date(`${date}T00:00:00Z`));
+  return new Intl.DateTimeFormat(dates, { ...style, timeZone: "UTC" }).format(
+    new Date(`${date}T00:00:00Z`),
+  );
 }
 
+/** @param {string} iso @param {Style} [style] @param {string} [timeZone] */
 export function instant(iso, style = { dateStyle: "medium", timeStyle: "short" }, timeZone) {
-  return new Intl.DateTimeFormat(dates, { ...style, timeZone: knownZone(timeZone) }).format(new Date(iso));
+  return new Intl.DateTimeFormat(dates, { ...style, timeZone: knownZone(timeZone) }).format(
+    new Date(iso),
+  );
 }
 
-// An error as a sentence, in the language of the page where it has one for its code. What has no
-// code was thrown by the page or the browser, in words for developers.
+// The message for an error, translated by its code if there is a text. An error without a code
+// is a bug: its message is for developers, so a general one is shown.
 export function sentence(error) {
   if (!error?.code) return t("all.error.unexpected");
   return has(`all.error.${error.code}`) ? t(`all.error.${error.code}`) : error.message;
@@ -104,7 +119,7 @@ export function notice(error) {
   show(place, Boolean(error));
 }
 
-// What is wrong with the field of this id, beside it; an empty text takes that back.
+// Show an error at the field with this id, or clear it if the text is empty.
 export function wrong(id, text) {
   say($(`#${id}-wrong`), text);
   $(`#${id}`).setAttribute("aria-invalid", String(Boolean(text)));

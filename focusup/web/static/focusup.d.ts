@@ -109,7 +109,11 @@ export interface UserStats {
   currentStreak: number;
   longestStreak: number;
   timeZone: string;
-  goals: { dailyMinutes: number | null; weeklyMinutes: number | null; sessionsPerDay: number | null };
+  goals: {
+    dailyMinutes: number | null;
+    weeklyMinutes: number | null;
+    sessionsPerDay: number | null;
+  };
   today: PeriodProgress & { sessions: Progress };
   week: PeriodProgress;
 }
@@ -236,12 +240,19 @@ export interface SessionOptions {
 export class FocusSession {
   constructor(focusup: FocusUp, session: Id | Session, options?: SessionOptions);
   /** As `createSession` of `connect`. Rejects with a FocusUpError. */
-  static create(focusup: FocusUp, fields?: NewSession, options?: SessionOptions): Promise<FocusSession>;
+  static create(
+    focusup: FocusUp,
+    fields?: NewSession,
+    options?: SessionOptions,
+  ): Promise<FocusSession>;
   readonly id: Id;
   /** As the server told it last, at its creation, start or end; null before. */
   readonly session: Session | null;
   /** Calls `listener` for each event of this type; the function that is returned ends that. */
-  on<Type extends keyof SessionEvents>(type: Type, listener: (event: SessionEvents[Type]) => void): () => void;
+  on<Type extends keyof SessionEvents>(
+    type: Type,
+    listener: (event: SessionEvents[Type]) => void,
+  ): () => void;
   /**
    * Track it from now on. Resolves once the server counts, however long that takes; rejects
    * with `refused` (its `status` is the close code), `session_ended`, `session_not_found`, or
@@ -311,7 +322,10 @@ export interface PageOptions {
 export interface PageTracker {
   /** Of the present view, once the server has told it. */
   readonly viewId: Id | null;
-  on<Type extends keyof PageEvents>(type: Type, listener: (event: PageEvents[Type]) => void): () => void;
+  on<Type extends keyof PageEvents>(
+    type: Type,
+    listener: (event: PageEvents[Type]) => void,
+  ): () => void;
   /** A page, or a tab inside one, is viewed from now on. `title` is the document's by default. */
   view(page: string, params?: Record<string, string | number | boolean>, title?: string): void;
   /** What is viewed from now on is viewed by another visitor; `FocusUp.forgetVisitor` calls it. */
@@ -324,7 +338,10 @@ export interface PageTracker {
 
 /** Why something could not be done. */
 export class FocusUpError extends Error {
-  constructor(message: string, details?: Partial<Omit<FocusUpError, keyof Error>> & { cause?: unknown });
+  constructor(
+    message: string,
+    details?: Partial<Omit<FocusUpError, keyof Error>> & { cause?: unknown },
+  );
   readonly name: "FocusUpError";
   /**
    * The server's stable code, or `offline`, `timeout`, `refused`, `closed`, `not_started`,
@@ -367,7 +384,9 @@ export interface ConnectOptions {
    * The user's token, or what gives it: asked each time one is needed, with `fresh` if the
    * last one was refused or is about to expire. Null for nobody.
    */
-  token?: string | ((how: { fresh: boolean }) => string | null | undefined | Promise<string | null | undefined>);
+  token?:
+    | string
+    | ((how: { fresh: boolean }) => string | null | undefined | Promise<string | null | undefined>);
   env?: Partial<Surroundings>;
 }
 
@@ -396,7 +415,12 @@ export interface FocusUp {
   /** Book an event. `actionName` is at most 128 characters. Rejects with a FocusUpError. */
   trackEvent(type: "login" | "signup" | "app_open" | "action", actionName?: string): Promise<null>;
   /** A call of the REST interface; null for an answer without a body. Rejects with a FocusUpError. */
-  request<Answer = unknown>(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<Answer>;
+  request<Answer = unknown>(
+    method: string,
+    path: string,
+    body?: unknown,
+    options?: RequestOptions,
+  ): Promise<Answer>;
   /** The token to use now, or another than the `refused` one. Rejects with a FocusUpError. */
   token(refused?: string | null): Promise<string | null>;
   /** The address of a socket. */
@@ -406,4 +430,6 @@ export interface FocusUp {
 export function connect(options?: ConnectOptions): FocusUp;
 
 /** What the library does after each close code; after any other one it is `again`. */
-export const AFTER_CLOSE: Readonly<Record<number, "rest" | "token" | "return" | "later" | "spread" | "again">>;
+export const AFTER_CLOSE: Readonly<
+  Record<number, "rest" | "token" | "return" | "later" | "spread" | "again">
+>;

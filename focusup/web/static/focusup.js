@@ -24,6 +24,7 @@ const REPEAT_SECONDS = 60;
 const VISIT_KEY = "focusup.visit";
 
 class FocusUp {
+  /** @type {any} */
   #given;
   #base;
   #refused = new Set();
@@ -31,7 +32,9 @@ class FocusUp {
   #refreshing = null;
   #trackers = new Set();
 
+  /** @param {import("./focusup.js").ConnectOptions} options */
   constructor({ url = new URL(".", import.meta.url).href, token, env }) {
+    /** @type {any} */
     this.env = { ...surroundings(), ...env };
     this.#given = token;
     if (!/^https?:/.test(url))
@@ -237,6 +240,7 @@ function answered({ ok, status, statusText, headers }, answer) {
   });
 }
 
+/** @type {typeof import("./focusup.js").connect} */
 export function connect(options = {}) {
   return new FocusUp(options);
 }

@@ -1,20 +1,19 @@
-// Forms that send something, in the page or in a dialog.
+// Submitting forms, in the page or in a dialog.
 //
-// Invariants: a form is sent once at a time, and what was refused is said in it, at its fields
-// where it has them.
+// Invariants: one submission at a time; errors are shown in the form, at their fields if it has
+// them.
 
 import { $, has, say, sentence, t, wrong } from "./dom.js";
 
 const SAID_MS = 8_000;
 let quiet = 0;
 
-// Takes back what was said at the fields. `fields` are the ids of inputs by the names that the
-// server has for what they hold.
+// Clear the errors at the fields. `fields` maps the API's names to the ids of inputs.
 export function allow(fields) {
   for (const id of new Set(Object.values(fields))) wrong(id, "");
 }
 
-// Says at each field why the server refused it; returns what there is to say beside that.
+// Show the server's errors at their fields; returns the message for the rest, if any.
 export function refuse(error, fields) {
   let rest = !error.errors?.length;
   let first = null;
@@ -29,7 +28,7 @@ export function refuse(error, fields) {
   return rest ? sentence(error) : "";
 }
 
-// Calls `act` when the form is sent. `act` may reject; then the reason stands in the form.
+// Call `act` on submit, and show its error in the form if it rejects.
 export function onSubmit(form, act, fields = {}) {
   const [place, button] = [$("[data-wrong]", form), $("[type=submit]", form)];
   form.onsubmit = async (event) => {
@@ -48,26 +47,32 @@ export function onSubmit(form, act, fields = {}) {
   };
 }
 
-// Shows a dialog with a form. Resolves with what `act` came to, or with null when the dialog was
-// closed; what is sent already can't be closed away.
+// Show a dialog with a form. Resolves with the result of `act`, or with null if the dialog was
+// closed, which is not possible while `act` runs.
 export function ask(dialog, act, fields = {}) {
   const [form, submit] = [$("form", dialog), $("[type=submit]", dialog)];
   return new Promise((resolve) => {
     let result = null;
     say($("[data-wrong]", form), "");
     allow(fields);
-    onSubmit(form, async () => {
-      result = await act();
-      dialog.close();
-    }, fields);
+    onSubmit(
+      form,
+      async () => {
+        result = await act();
+        dialog.close();
+      },
+      fields,
+    );
     $("[data-close]", dialog).onclick = () => submit.disabled || dialog.close();
-    dialog.oncancel = (event) => { if (submit.disabled) event.preventDefault(); };
+    dialog.oncancel = (event) => {
+      if (submit.disabled) event.preventDefault();
+    };
     dialog.onclose = () => resolve(result);
     dialog.showModal();
   });
 }
 
-// Says what was done, for a while.
+// Show a confirmation for some seconds.
 export function said(text) {
   clearTimeout(quiet);
   say($("#said"), text);

@@ -1,4 +1,4 @@
-// All sessions, newest first: searched, filtered, a page at a time. Each opens in its place.
+// The session list, newest first, with search, filters and paging.
 
 import { focusup } from "./account.js";
 import { remove } from "./corrections.js";
@@ -15,8 +15,8 @@ let changed = null;
 let cursor = null;
 let asked = 0;
 
-// Dates of the filters are those of the zone that `zone` gives; `then` is called when a session
-// was changed. Gives the function that reads the list anew.
+// Filter dates are in the zone that `zone()` returns; `then` is called after a session changed.
+// Returns a function that reloads the list.
 export function history(zone, then) {
   [zoneOf, changed] = [zone, then];
   form.addEventListener("submit", (event) => {
@@ -33,9 +33,14 @@ function query(after) {
   const { q, status, content, tag, from, to } = form;
   const zone = zoneOf();
   const given = {
-    q: q.value.trim(), status: status.value, contentId: content.value.trim(), tag: tag.value.trim(),
-    from: from.value && beginOf(from.value, zone), to: to.value && beginOf(daysAfter(to.value, 1), zone),
-    cursor: after, limit: PAGE,
+    q: q.value.trim(),
+    status: status.value,
+    contentId: content.value.trim(),
+    tag: tag.value.trim(),
+    from: from.value && beginOf(from.value, zone),
+    to: to.value && beginOf(daysAfter(to.value, 1), zone),
+    cursor: after,
+    limit: PAGE,
   };
   return new URLSearchParams(Object.entries(given).filter(([, value]) => value));
 }
@@ -63,10 +68,13 @@ function count() {
   show($("#more"), cursor !== null);
   show($("#history-empty"), !shown);
   say($("#history-empty"), t("progress.foundNone"));
-  say($("#found"), shown ? t(cursor ? "progress.foundMore" : "progress.found", { count: shown }) : "");
+  say(
+    $("#found"),
+    shown ? t(cursor ? "progress.foundMore" : "progress.found", { count: shown }) : "",
+  );
 }
 
-// Contents and tags that were seen are offered where one is to be typed.
+// Suggest subjects and tags of loaded sessions in the inputs.
 function learn({ contentId, tags }) {
   const offer = (id, value) => {
     if (!value || known[id].has(value)) return;
@@ -81,15 +89,50 @@ const named = ({ title, contentId }) => title || contentId || t("progress.sessio
 
 function row(session) {
   const inside = el("div", { class: "inside" });
-  const details = el("details", { ontoggle: () => { if (details.open && !inside.childElementCount) open(session, item, inside); } },
-    el("summary", {},
-      el("span", { class: "what" }, el("strong", { dir: "auto" }, named(session)), " ",
-        el("span", { class: `badge ${session.status}` }, t(`all.status.${session.status}`)), " ",
-        session.edited ? el("span", { class: "badge" }, t("progress.edited")) : null),
-      el("span", { class: "when soft small" }, el("time", { datetime: session.createdAt }, instant(session.startedAt ?? session.createdAt, undefined, session.timeZone))),
-      el("span", { class: "soft small numbers" }, t("progress.rowTime", { time: duration(session.elapsedSeconds), target: duration(session.targetMinutes * 60) })),
-      el("span", { class: "points numbers" }, session.focusScore === null ? "" : t("progress.rowScore", { score: session.focusScore }))),
-    inside);
+  const details = el(
+    "details",
+    {
+      ontoggle: () => {
+        if (details.open && !inside.childElementCount) open(session, item, inside);
+      },
+    },
+    el(
+      "summary",
+      {},
+      el(
+        "span",
+        { class: "what" },
+        el("strong", { dir: "auto" }, named(session)),
+        " ",
+        el("span", { class: `badge ${session.status}` }, t(`all.status.${session.status}`)),
+        " ",
+        session.edited ? el("span", { class: "badge" }, t("progress.edited")) : null,
+      ),
+      el(
+        "span",
+        { class: "when soft small" },
+        el(
+          "time",
+          { datetime: session.createdAt },
+          instant(session.startedAt ?? session.createdAt, undefined, session.timeZone),
+        ),
+      ),
+      el(
+        "span",
+        { class: "soft small numbers" },
+        t("progress.rowTime", {
+          time: duration(session.elapsedSeconds),
+          target: duration(session.targetMinutes * 60),
+        }),
+      ),
+      el(
+        "span",
+        { class: "points numbers" },
+        session.focusScore === null ? "" : t("progress.rowScore", { score: session.focusScore }),
+      ),
+    ),
+    inside,
+  );
   const item = el("li", { "data-session": session._id }, details);
   return item;
 }
@@ -102,12 +145,18 @@ async function open(session, item, inside) {
       remove: (now) => drop(now, item),
     });
   } catch (error) {
-    inside.replaceChildren(el("p", { class: "wrong", role: "alert" }, sentence(error)),
-      el("button", { type: "button", class: "secondary", onclick: () => open(session, item, inside) }, t("progress.again")));
+    inside.replaceChildren(
+      el("p", { class: "wrong", role: "alert" }, sentence(error)),
+      el(
+        "button",
+        { type: "button", class: "secondary", onclick: () => open(session, item, inside) },
+        t("progress.again"),
+      ),
+    );
   }
 }
 
-// What was changed is shown anew, where it was, and stays open.
+// Replace a changed session in place, and keep it open.
 function replace(item, fresh) {
   const now = row(fresh);
   learn(fresh);

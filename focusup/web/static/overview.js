@@ -1,11 +1,17 @@
-// What is going on now, and in the last days: counters, focus sessions, logins.
+// The top of the dashboard: live counters, focus sessions and logins of the last days.
 
 import { focusup } from "./account.js";
 import { bars, line } from "./charts.js";
 import { $, day, number, percent, say, show, t } from "./dom.js";
 import { fillTable } from "./rows.js";
 
-const OF_METRICS = ["activeUsersNow", "visitorsNow", "activeVisits", "visitorsToday", "totalVisits"];
+const OF_METRICS = [
+  "activeUsersNow",
+  "visitorsNow",
+  "activeVisits",
+  "visitorsToday",
+  "totalVisits",
+];
 const OF_HEALTH = ["viewedPages", "sockets"];
 const ENDED = { completed: "--active", abandoned: "--idle", cancelled: "--paused" };
 
@@ -24,13 +30,18 @@ const dated = ({ date }) => ({ label: day(date, { weekday: "short" }), name: day
 function health(found) {
   for (const name of OF_HEALTH) count(name, found[name]);
   const { kind, latencyMs } = found.database;
-  say($("#server"), t(latencyMs === null ? "admin.serverAlone" : "admin.server", {
-    version: found.version, database: t(`admin.database.${kind}`), latency: number(latencyMs, 1),
-  }));
+  say(
+    $("#server"),
+    t(latencyMs === null ? "admin.serverAlone" : "admin.server", {
+      version: found.version,
+      database: t(`admin.database.${kind}`),
+      latency: number(latencyMs, 1),
+    }),
+  );
   show($("#degraded"), found.status === "degraded");
 }
 
-// A chart of some counters by day.
+// A chart of counters per day.
 function counted(id, days, colours, title) {
   const names = Object.keys(colours);
   const sums = Object.fromEntries(names.map((name) => [name, sum(days, name)]));
@@ -44,13 +55,25 @@ function counted(id, days, colours, title) {
 
 function metrics(found) {
   for (const name of OF_METRICS) count(name, found[name]);
-  counted("by-day", found.activityByDay, { logins: "--accent", signups: "--active" }, t("admin.byDay"));
-  counted("daily", found.dailyActivity, { logins: "--accent", appOpens: "--idle", actions: "--active" }, t("admin.daily"));
+  counted(
+    "by-day",
+    found.activityByDay,
+    { logins: "--accent", signups: "--active" },
+    t("admin.byDay"),
+  );
+  counted(
+    "daily",
+    found.dailyActivity,
+    { logins: "--accent", appOpens: "--idle", actions: "--active" },
+    t("admin.daily"),
+  );
   bars($("#monthly"), {
     title: t("admin.monthly"),
     summary: t("admin.monthlyMore", { logins: sum(found.monthlyLogins, "logins") }),
     points: found.monthlyLogins.map(({ month, logins }) => ({
-      label: day(`${month}-01`, { month: "short" }), name: day(`${month}-01`, { month: "long", year: "numeric" }), values: [logins],
+      label: day(`${month}-01`, { month: "short" }),
+      name: day(`${month}-01`, { month: "long", year: "numeric" }),
+      values: [logins],
     })),
     series: [{ name: t("admin.series.logins"), colour: "--accent" }],
   });
@@ -60,9 +83,18 @@ function focus({ trackedNow, byDay, completionRate, meanFocusScore, topContent }
   count("trackedNow", trackedNow);
   bars($("#ended"), {
     title: t("admin.ended"),
-    summary: t("admin.endedMore", { ended: sum(byDay, "ended"), completed: sum(byDay, "completed") }),
-    points: byDay.map((each) => ({ ...dated(each), values: Object.keys(ENDED).map((status) => each[status]) })),
-    series: Object.entries(ENDED).map(([status, colour]) => ({ name: t(`all.status.${status}`), colour })),
+    summary: t("admin.endedMore", {
+      ended: sum(byDay, "ended"),
+      completed: sum(byDay, "completed"),
+    }),
+    points: byDay.map((each) => ({
+      ...dated(each),
+      values: Object.keys(ENDED).map((status) => each[status]),
+    })),
+    series: Object.entries(ENDED).map(([status, colour]) => ({
+      name: t(`all.status.${status}`),
+      colour,
+    })),
   });
   bars($("#hours"), {
     title: t("admin.hours"),
@@ -80,7 +112,8 @@ function focus({ trackedNow, byDay, completionRate, meanFocusScore, topContent }
   });
   line($("#score"), {
     title: t("admin.score"),
-    summary: meanFocusScore === null ? "" : t("admin.scoreMore", { score: number(meanFocusScore, 1) }),
+    summary:
+      meanFocusScore === null ? "" : t("admin.scoreMore", { score: number(meanFocusScore, 1) }),
     points: byDay.map((each) => ({ ...dated(each), value: each.meanFocusScore })),
     format: (value) => number(value, 1),
     most: 100,
@@ -91,7 +124,11 @@ function focus({ trackedNow, byDay, completionRate, meanFocusScore, topContent }
     columns: [
       { text: ({ contentId }) => contentId },
       { text: ({ sessions }) => number(sessions), number: true },
-      { text: ({ focusedHours }) => number(focusedHours, 2), number: true, share: ({ focusedHours }) => focusedHours / most },
+      {
+        text: ({ focusedHours }) => number(focusedHours, 2),
+        number: true,
+        share: ({ focusedHours }) => focusedHours / most,
+      },
     ],
   });
 }

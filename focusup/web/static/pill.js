@@ -1,12 +1,12 @@
-// The session that this browser tracks, on pages other than the study page: it goes on there, and
-// a link in the head of the page says how it stands.
+// The running session on pages other than the study page: it is tracked there as well, and a link
+// in the header shows its state.
 
 import { CURRENT, current, focusup } from "./account.js";
 import { $, clock, say, show, t } from "./dom.js";
 
 const title = document.title;
 
-// `changed` is called when the session has ended.
+// `changed` is called after the session has ended.
 export function pill(changed = () => {}) {
   let session = null;
   const place = $("[data-running]");
@@ -32,7 +32,9 @@ export function pill(changed = () => {}) {
     if (!id || session?.id === id) return;
     session?.release();
     session = focusup.session(id);
-    session.on("started", (message) => tell(message.session, message.session.status === "paused" ? "paused" : "active"));
+    session.on("started", (message) =>
+      tell(message.session, message.session.status === "paused" ? "paused" : "active"),
+    );
     session.on("tick", (tick) => tell(tick, tick.idle ? "idle" : "active"));
     session.on("paused", (message) => tell(message, "paused"));
     session.on("resumed", (message) => tell(message, "active"));
@@ -48,5 +50,7 @@ export function pill(changed = () => {}) {
   };
 
   follow();
-  addEventListener("storage", ({ key }) => { if (key === CURRENT) follow(); });
+  addEventListener("storage", ({ key }) => {
+    if (key === CURRENT) follow();
+  });
 }

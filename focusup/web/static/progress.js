@@ -1,4 +1,4 @@
-// The progress page: how the day stands, what the days come to, each session, and what is set.
+// The progress page: today, statistics, the session list, goals and settings.
 
 import { begin, focusup, track } from "./account.js";
 import { calendar } from "./calendar.js";
@@ -16,7 +16,7 @@ const EVERY_MS = 60_000; // days begin, and other windows and devices study and 
 let newest = null; // the statistics that were read last
 let lists = null;
 
-// Everything, as it is now. What was opened in the history stays open unless sessions came or went.
+// Reload everything. Open sessions stay open unless the list changed.
 async function refresh() {
   const before = newest;
   try {
@@ -38,12 +38,15 @@ async function refresh() {
   today(newest);
   if (!lists) lists = history(() => newest.timeZone, refresh);
   else if (count !== sessions(before)) lists();
-  if (!before || !sameDays(before, newest)) await Promise.all([calendar(newest), trends(newest)]).catch(notice);
+  if (!before || !sameDays(before, newest))
+    await Promise.all([calendar(newest), trends(newest)]).catch(notice);
 }
 
-// Whether the days come to the same, so that no chart that is being read has to be drawn anew.
+// Whether the totals are unchanged, so that charts need not be redrawn.
 const sameDays = (some, others) =>
-  ["today", "week", "goals", "focusedSeconds", "endedSessions", "timeZone"].every((name) => JSON.stringify(some[name]) === JSON.stringify(others[name]));
+  ["today", "week", "goals", "focusedSeconds", "endedSessions", "timeZone"].every(
+    (name) => JSON.stringify(some[name]) === JSON.stringify(others[name]),
+  );
 
 const sessions = (stats) => Object.values(stats.sessions).reduce((sum, count) => sum + count, 0);
 
@@ -52,7 +55,9 @@ function main() {
   track();
   data();
   pill(refresh);
-  const look = () => { if (newest && document.visibilityState === "visible") refresh(); };
+  const look = () => {
+    if (newest && document.visibilityState === "visible") refresh();
+  };
   document.addEventListener("visibilitychange", look);
   setInterval(look, EVERY_MS);
   refresh();

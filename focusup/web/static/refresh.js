@@ -1,24 +1,26 @@
-// Figures that stay fresh: each source is asked every ten seconds, while the page is seen and
-// nobody has paused it.
+// Polling: each source is requested every ten seconds while the page is visible and not paused.
 //
-// What must always hold: a source is asked once at a time, unless something else is wanted of
-// it; only the answer to what was asked last is shown; whatever fails, it goes on trying.
+// Invariants: one request per source at a time, unless its query changes; only the answer to the
+// latest request is shown; polling continues after errors.
 
 export const EVERY_MS = 10_000;
 const LATE_MS = 5_000;
 
 export class Refresher {
-  #sources = new Set(); #timer = null; #paused = false; #tell; #stopped = false;
+  #sources = new Set();
+  #timer = null;
+  #paused = false;
+  #tell;
+  #stopped = false;
 
-  // `tell` is called whenever something changes with `{asOf, error, late, paused}`: when the
-  // oldest figure was read (null: not yet), and why it may be old.
+  // `tell` is called on each change with `{asOf, error, late, paused}`: when the oldest data was
+  // loaded (null: not yet), and why it may be out of date.
   constructor(tell) {
     this.#tell = tell;
     document.addEventListener("visibilitychange", () => this.#begin());
   }
 
-  // Asks this now, and again and again until it is removed. `show` gets what `ask` resolves
-  // with, where that has changed.
+  // Poll `ask` until the source is removed; `show` gets each answer that differs from the last.
   add(ask, show) {
     const source = new Source(ask, show, () => this.#changed());
     this.#sources.add(source);
@@ -48,7 +50,7 @@ export class Refresher {
     clearTimeout(this.#timer);
   }
 
-  // All of them at once, paused or not.
+  // Request all sources now, even if paused.
   refresh() {
     for (const source of this.#sources) source.refresh();
     this.#schedule();
@@ -82,8 +84,16 @@ export class Refresher {
 }
 
 class Source {
-  readAt = null; error = null; late = false;
-  #ask; #show; #changed; #number = 0; #asking = false; #shown = null; #timer = null;
+  readAt = null;
+  error = null;
+  late = false;
+  #ask;
+  #show;
+  #changed;
+  #number = 0;
+  #asking = false;
+  #shown = null;
+  #timer = null;
 
   constructor(ask, show, changed) {
     this.#ask = ask;
@@ -95,13 +105,19 @@ class Source {
     if (!this.#asking) await this.again();
   }
 
-  // Something else is wanted than what was asked for, if it was.
+  // Request again although a request may be under way: the query has changed.
   async again() {
     const number = ++this.#number;
     this.#asking = true;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => { this.late = true; this.#changed(); }, LATE_MS);
-    const [answer, error] = await this.#ask().then((found) => [found, null], (failed) => [null, failed]);
+    this.#timer = setTimeout(() => {
+      this.late = true;
+      this.#changed();
+    }, LATE_MS);
+    const [answer, error] = await this.#ask().then(
+      (found) => [found, null],
+      (failed) => [null, failed],
+    );
     if (number !== this.#number) return;
     clearTimeout(this.#timer);
     this.#asking = this.late = false;
@@ -110,7 +126,7 @@ class Source {
     this.#changed();
   }
 
-  // What is still on its way is shown to nobody.
+  // Ignore the answer of a pending request.
   leave() {
     this.#number += 1;
     clearTimeout(this.#timer);

@@ -1,11 +1,11 @@
-// Tables whose rows stay the same elements while their figures change, so that neither the
-// focus nor the place to which one has scrolled is lost; and going through their pages.
+// Tables that keep their row elements on updates, so that focus and scroll position stay; and
+// paging through them.
 
 import { $, el, say, show, t } from "./dom.js";
 
-// Shows `items` in the table body `#id`, or says that there are none. `columns` are
-// `{text, number, share}` with functions of an item: what the cell says, and how much of it is
-// filled (a ratio); the first is the head of its row. `actions` makes the last cell's elements.
+// Show `items` in the table body `#id`, or the text for an empty table. `columns` are
+// `{text, number, share}` with functions of an item: the cell's text, and the ratio of its bar;
+// the first is the row header. `actions` returns the elements of the last cell.
 export function fillTable(id, items, { key, columns, actions = null }) {
   const body = $(`#${id}`);
   show($(`#${id}-table`), items.length > 0);
@@ -21,9 +21,14 @@ export function fillTable(id, items, { key, columns, actions = null }) {
 }
 
 function newRow(item, { key, columns, actions }) {
-  return el("tr", { "data-key": key(item) },
-    columns.map(({ number }, index) => (index ? el("td", { class: number ? "n" : null }) : el("th", { scope: "row" }))),
-    actions ? el("td", { class: "right" }, actions(item)) : null);
+  return el(
+    "tr",
+    { "data-key": key(item) },
+    columns.map(({ number }, index) =>
+      index ? el("td", { class: number ? "n" : null }) : el("th", { scope: "row" }),
+    ),
+    actions ? el("td", { class: "right" }, actions(item)) : null,
+  );
 }
 
 export function fillRow(row, item, columns) {
@@ -36,16 +41,23 @@ export function fillRow(row, item, columns) {
   });
 }
 
-// The pages of a list that goes on by cursors: the query of the one that is looked at, and the
-// buttons beside it. `turned` is called when another one is wanted.
+// Paging by cursors: the query of the current page, and its buttons. `turned` is called when the
+// user changes the page.
 export class Pager {
-  #cursors = [null]; #next = null; #place; #turned;
+  #cursors = [null];
+  #next = null;
+  #place;
+  #turned;
 
   constructor(id, turned) {
     this.#place = $(`#${id}-pager`);
     this.#turned = turned;
-    $("[data-previous]", this.#place).addEventListener("click", () => this.#turn(() => this.#cursors.length > 1 && this.#cursors.pop()));
-    $("[data-next]", this.#place).addEventListener("click", () => this.#turn(() => this.#next && this.#cursors.push(this.#next)));
+    $("[data-previous]", this.#place).addEventListener("click", () =>
+      this.#turn(() => this.#cursors.length > 1 && this.#cursors.pop()),
+    );
+    $("[data-next]", this.#place).addEventListener("click", () =>
+      this.#turn(() => this.#next && this.#cursors.push(this.#next)),
+    );
   }
 
   get query() {
@@ -58,11 +70,11 @@ export class Pager {
     this.came(null);
   }
 
-  // The page that was asked for is there; `next` is the cursor of the one after it.
+  // The requested page has loaded; `next` is the cursor of the page after it.
   came(next) {
     this.#next = next;
     const number = this.#cursors.length;
-    // Not `disabled`, which would drop the focus of who presses it.
+    // Not `disabled`, which would drop the keyboard focus.
     $("[data-previous]", this.#place).setAttribute("aria-disabled", String(number === 1));
     $("[data-next]", this.#place).setAttribute("aria-disabled", String(!next));
     say($("[data-page]", this.#place), t("admin.page", { number }));

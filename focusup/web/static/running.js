@@ -1,28 +1,47 @@
-// A session that this page tracks: what is shown of it, and what can be done to it. Every
-// number comes from the server.
+// The running session: its state, buttons and keys. Every number comes from the server.
 
 import { CURRENT, current, focusup } from "./account.js";
-import { $, clock, notice, number, percent, say, show, t } from "./dom.js";
-import { moved, partsOf } from "./score.js";
+import { $, clock, notice, number, say, show, t } from "./dom.js";
+import { announce, blank, showCounters, title } from "./running_view.js";
+import { moved } from "./score.js";
 
 const WARN_BEFORE_S = 5;
 const AWAY_SHOWN_TICKS = 15;
 const TOO_MANY = 4429; // a close code: docs/protocol.md
-const SILENT_MS = 3_000; // ticks come each second: so long without one is no connection to rely on
+const SILENT_MS = 3_000; // ticks come each second
 const SIGNS = ["pointermove", "pointerdown", "keydown", "wheel", "touchmove", "visibilitychange"];
-const title = document.title;
 
-// Track this session and show it, until it ends. Resolves then, with what was told at the end
-// (`session` and `stats`); rejects if it can't be tracked, or no longer.
+// Track and show this session until it ends. Resolves with `{session, stats}`; rejects if it can't
+// be tracked (any more).
 export function run(id) {
   return new Running(id).run();
 }
 
 class Running {
-  #id; #session; #target = 25; #idleAfter = 15; #signedAt = Date.now(); #before = null;
-  #paused = false; #wished = false; #idle = false; #link = "connecting"; #began = false; #silent = false;
-  #crowded = false; #stopping = false; #superseded = false; #degraded = false; #away = 0; #awayTicks = 0;
-  #wrong = null; #offs = []; #done; #failed; #patience = null; #counters = null;
+  #id;
+  #session;
+  #target = 25;
+  #idleAfter = 15;
+  #signedAt = Date.now();
+  #before = null;
+  #paused = false;
+  #wished = false;
+  #idle = false;
+  #link = "connecting";
+  #began = false;
+  #silent = false;
+  #crowded = false;
+  #stopping = false;
+  #superseded = false;
+  #degraded = false;
+  #away = 0;
+  #awayTicks = 0;
+  #wrong = null;
+  #offs = [];
+  #done;
+  #failed;
+  #patience = null;
+  #counters = null;
 
   constructor(id) {
     this.#id = id;
@@ -31,7 +50,7 @@ class Running {
 
   async run() {
     localStorage.setItem(CURRENT, this.#id);
-    const over = new Promise((resolve, reject) => [this.#done, this.#failed] = [resolve, reject]);
+    const over = new Promise((resolve, reject) => ([this.#done, this.#failed] = [resolve, reject]));
     blank();
     this.#hear();
     this.#listen();
@@ -49,7 +68,9 @@ class Running {
   }
 
   #start() {
-    this.#session.start().catch((error) => { if (!this.#stopping) this.#failed(error); });
+    this.#session.start().catch((error) => {
+      if (!this.#stopping) this.#failed(error);
+    });
   }
 
   #hear() {
@@ -60,14 +81,25 @@ class Running {
       resumed: (message) => this.#turned(false, message),
       targetReached: () => announce(t("study.reached")),
       goalReached: ({ goal }) => announce(t(`study.goal.${goal}`)),
-      degraded: () => { this.#degraded = true; this.#banner(); },
-      recovered: () => { this.#degraded = false; this.#banner(); },
-      superseded: () => { this.#superseded = true; this.#banner(); },
+      degraded: () => {
+        this.#degraded = true;
+        this.#banner();
+      },
+      recovered: () => {
+        this.#degraded = false;
+        this.#banner();
+      },
+      superseded: () => {
+        this.#superseded = true;
+        this.#banner();
+      },
       connection: ({ state, code }) => this.#connection(state, code),
       stopped: ({ session, stats }) => this.#done({ session, stats }),
       error: (error) => this.#error(error),
     };
-    for (const [type, act] of Object.entries(events)) this.#offs.push(this.#session.on(type, act));
+    for (const [type, act] of Object.entries(events)) {
+      this.#offs.push(this.#session.on(/** @type {any} */ (type), act));
+    }
   }
 
   #listen() {
@@ -75,21 +107,28 @@ class Running {
       target.addEventListener(type, act, options);
       this.#offs.push(() => target.removeEventListener(type, act, options));
     };
-    const sign = ({ isTrusted }) => { if (isTrusted) this.#signedAt = Date.now(); };
+    const sign = ({ isTrusted }) => {
+      if (isTrusted) this.#signedAt = Date.now();
+    };
     for (const type of SIGNS) listen(document, type, sign, { passive: true, capture: true });
     listen(globalThis, "offline", () => this.#hush(true));
-    listen(globalThis, "online", () => { if (this.#paused) this.#hush(false); }); // else a tick says so
+    listen(globalThis, "online", () => {
+      if (this.#paused) this.#hush(false);
+    }); // else a tick says so
     listen($("#pause"), "click", () => this.#toggle());
     listen($("#stop"), "click", () => this.#ask());
     listen(document, "keydown", (event) => this.#key(event));
-    listen($("#ending"), "close", ({ target }) => { if (target.returnValue) this.#stop(target.returnValue); });
+    listen($("#ending"), "close", ({ target }) => {
+      if (target.returnValue) this.#stop(target.returnValue);
+    });
   }
 
   #key(event) {
     if ($("#ending").open || event.repeat) return;
     const { key, target } = event;
     if (key === "Escape") this.#ask();
-    else if (key === " " && !target.closest("button, a, input, select, textarea, summary")) this.#toggle();
+    else if (key === " " && !target.closest("button, a, input, select, textarea, summary"))
+      this.#toggle();
     else return;
     event.preventDefault();
   }
@@ -99,7 +138,7 @@ class Running {
     $("#ending").showModal();
   }
 
-  // What is wished is shown at once; without a connection it is done when there is one.
+  // The button changes at once; without a connection the server follows later.
   async #toggle() {
     this.#wish(!this.#wished);
     try {
@@ -152,7 +191,7 @@ class Running {
     this.#show(counters);
   }
 
-  // While seconds are counted the next tick has to come in time.
+  // While the session is counted, a missing tick means a lost connection.
   #expect() {
     clearTimeout(this.#patience);
     if (!this.#paused) this.#patience = setTimeout(() => this.#hush(true), SILENT_MS);
@@ -181,31 +220,12 @@ class Running {
 
   #show(counters) {
     this.#counters = counters;
-    const { elapsedSeconds, activeSeconds, idleSeconds, tabSwitches } = counters;
-    const target = Math.round(this.#target * 60);
-    const past = elapsedSeconds > target;
-    const left = clock(Math.abs(target - elapsedSeconds));
-    const shown = past ? `+${left}` : left;
     const state = this.#lost() ? "away" : this.#paused ? "paused" : this.#idle ? "idle" : "active";
-    say($("#left"), shown);
-    say($("#of"), t(past ? "study.past" : "study.of", { time: clock(target) }));
-    say($("#now"), this.#lost() && !this.#superseded ? t("study.connecting") : t(`all.kind.${state}`));
-    $("#now").className = `dot is-${state}`;
-    say($("#active-time"), clock(activeSeconds));
-    say($("#idle-time"), clock(idleSeconds));
-    say($("#tab-switches"), number(tabSwitches));
-    const { completion, activityRatio, penalty } = partsOf(counters, this.#target);
-    say($("#parts"), t("study.partsNow", {
-      done: percent(completion), active: percent(activityRatio), penalty: number(penalty, 1),
-    }));
-    const whole = Math.max(target, elapsedSeconds);
-    arc($("#ring .active"), 0, activeSeconds / whole);
-    arc($("#ring .idle"), activeSeconds / whole, idleSeconds / whole);
-    say($("#ring-label"), t(past ? "study.ringPast" : "study.ring", { time: left, active: clock(activeSeconds), idle: clock(idleSeconds) }));
-    document.title = `${shown} · ${title}`;
+    const now = this.#lost() && !this.#superseded ? t("study.connecting") : t(`all.kind.${state}`);
+    showCounters(counters, { targetMinutes: this.#target, state, now });
   }
 
-  // Before a silence counts, so that something can be done about it.
+  // Warn shortly before the user is marked idle.
   #warn(ticking) {
     const left = this.#idleAfter - (Date.now() - this.#signedAt) / 1000;
     const soon = ticking && !this.#idle && left <= Math.min(WARN_BEFORE_S, this.#idleAfter / 2);
@@ -223,8 +243,11 @@ class Running {
     }
     this.#banner();
     if (this.#counters) this.#show(this.#counters);
-    // The error that closed it for good may be told before this or after it.
-    if (state === "closed") queueMicrotask(() => { if (!this.#stopping) this.#failed(this.#wrong); });
+    // The `error` event that explains this may come before or after it.
+    if (state === "closed")
+      queueMicrotask(() => {
+        if (!this.#stopping) this.#failed(this.#wrong);
+      });
   }
 
   #error(error) {
@@ -236,47 +259,26 @@ class Running {
     return this.#link === "waiting" || (this.#began && this.#link !== "open") || this.#silent;
   }
 
-  // What there is to know of the connection: one thing, the weightiest.
+  // Show the most important notice about the connection.
   #banner() {
     const away = this.#away > 0 && this.#awayTicks < AWAY_SHOWN_TICKS;
-    const text = this.#stopping ? t("study.stopping")
-      : this.#superseded ? t("study.superseded")
-      : this.#crowded ? t("study.tooManyTabs")
-      : this.#lost() ? t("study.reconnecting")
-      : this.#degraded ? t("study.degraded")
-      : away ? t("study.wasAway", { time: clock(this.#away) }) : "";
+    const text = this.#stopping
+      ? t("study.stopping")
+      : this.#superseded
+        ? t("study.superseded")
+        : this.#crowded
+          ? t("study.tooManyTabs")
+          : this.#lost()
+            ? t("study.reconnecting")
+            : this.#degraded
+              ? t("study.degraded")
+              : away
+                ? t("study.wasAway", { time: clock(this.#away) })
+                : "";
     $("#ring").classList.toggle("resting", this.#link !== "open" || this.#silent);
     say($("#connection"), text);
     show($("#connection"), Boolean(text));
   }
 }
 
-// Show nothing of the session before: what is read or pressed now belongs to the one that begins.
-function blank() {
-  say($("#running-title"), t("study.session"));
-  for (const id of ["score", "left", "active-time", "idle-time", "tab-switches"]) say($(`#${id}`), "–");
-  for (const id of ["of", "now", "moved", "told", "parts", "warning", "connection", "ring-label"]) say($(`#${id}`), "");
-  for (const id of ["warning", "connection"]) show($(`#${id}`), false);
-  $("#now").className = "";
-  for (const kind of ["active", "idle"]) arc($(`#ring .${kind}`), 0, 0);
-  say($("#pause"), t("study.pause"));
-}
-
-// A part of the ring, as ratios of all of it.
-function arc(circle, begin, length) {
-  circle.setAttribute("stroke-dasharray", `${1000 * length} ${1000 - 1000 * length}`);
-  circle.setAttribute("stroke-dashoffset", -1000 * begin);
-}
-
 const signed = (points) => (points > 0 ? `+${number(points)}` : number(points));
-
-// To the page, and to the desktop if that is allowed and wanted.
-function announce(text) {
-  say($("#told"), text);
-  if (globalThis.Notification?.permission !== "granted" || !$("#notify").checked) return;
-  try {
-    new Notification("FocusUp", { body: text, icon: $("link[rel=icon]").href, tag: "focusup" });
-  } catch {
-    // Browsers of phones have none for pages.
-  }
-}

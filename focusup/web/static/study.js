@@ -1,7 +1,20 @@
-// The first page: sign up or in, then choose, study, and see the score.
+// The first page: sign-in, starting a session, the running session, and its result.
 
 import { CURRENT, begin, current, focusup, track } from "./account.js";
-import { $, clock, duration, el, instant, notice, number, percent, say, show, t, wrong } from "./dom.js";
+import {
+  $,
+  clock,
+  duration,
+  el,
+  instant,
+  notice,
+  number,
+  percent,
+  say,
+  show,
+  t,
+  wrong,
+} from "./dom.js";
 import { allow, refuse } from "./forms.js";
 import { run } from "./running.js";
 import { read } from "./tags.js";
@@ -13,13 +26,13 @@ const MOST_MINUTES = 1440;
 const form = $("#new");
 let studying = false;
 
-// Show this part alone, and go on from its title.
+// Show only this part, and focus its title.
 function only(part) {
   for (const id of ["setup", "running", "result"]) show($(`#${id}`), id === part);
   $(`#${part}-title`).focus();
 }
 
-// Track it to its end, and show what came of it.
+// Track a session until it ends, and show the result.
 async function study(id) {
   if (studying) return;
   studying = true;
@@ -37,7 +50,7 @@ async function study(id) {
   recent();
 }
 
-// It ended while this page was not there, it is none any more, or something is wrong.
+// Tracking failed: the session ended meanwhile, was deleted, or there is an error.
 async function lost(id, error) {
   try {
     const { session } = await focusup.request("GET", `/api/sessions/${id}`);
@@ -58,23 +71,39 @@ function ended({ session, stats }) {
   say($("#result-title"), t(`study.ended.${session.status}`));
   say($("#final-score"), number(session.focusScore));
   const { completion, activityRatio, penalty } = session.scoreBreakdown;
-  say($("#formula"), t("study.formula", {
-    done: percent(completion), active: percent(activityRatio), penalty: number(penalty, 1), score: number(session.focusScore),
-  }));
-  const seconds = { active: session.activeSeconds, idle: session.idleSeconds, paused: session.pausedSeconds, away: session.awaySeconds };
+  say(
+    $("#formula"),
+    t("study.formula", {
+      done: percent(completion),
+      active: percent(activityRatio),
+      penalty: number(penalty, 1),
+      score: number(session.focusScore),
+    }),
+  );
+  const seconds = {
+    active: session.activeSeconds,
+    idle: session.idleSeconds,
+    paused: session.pausedSeconds,
+    away: session.awaySeconds,
+  };
   const all = Object.values(seconds).reduce((sum, each) => sum + each, 0) || 1;
-  $("#result-bar").replaceChildren(...Object.entries(seconds).map(([kind, each]) => {
-    const part = el("i");
-    part.style.flex = each / all;
-    part.style.background = `var(--${kind})`;
-    return part;
-  }));
-  $("#result-facts").replaceChildren(...Object.entries(seconds).map(([kind, each]) => fact(kind, clock(each))),
-    el("div", {}, el("dt", {}, t("study.tabSwitches")), el("dd", {}, number(session.tabSwitches))));
+  $("#result-bar").replaceChildren(
+    ...Object.entries(seconds).map(([kind, each]) => {
+      const part = el("i");
+      part.style.flex = each / all;
+      part.style.background = `var(--${kind})`;
+      return part;
+    }),
+  );
+  $("#result-facts").replaceChildren(
+    ...Object.entries(seconds).map(([kind, each]) => fact(kind, clock(each))),
+    el("div", {}, el("dt", {}, t("study.tabSwitches")), el("dd", {}, number(session.tabSwitches))),
+  );
   say($("#result-stats"), stats ? today(stats) : "");
 }
 
-const fact = (kind, text) => el("div", {}, el("dt", { class: `dot is-${kind}` }, t(`all.kind.${kind}`)), el("dd", {}, text));
+const fact = (kind, text) =>
+  el("div", {}, el("dt", { class: `dot is-${kind}` }, t(`all.kind.${kind}`)), el("dd", {}, text));
 
 function today({ today: { minutes }, currentStreak }) {
   const done = minutes.goal
@@ -100,16 +129,44 @@ async function recent() {
 
 function row(session) {
   const open = session.status === "active" || session.status === "paused";
-  return el("li", {},
-    el("div", { class: "row between" },
+  return el(
+    "li",
+    {},
+    el(
+      "div",
+      { class: "row between" },
       el("strong", { dir: "auto" }, session.title || session.contentId || t("study.session")),
-      el("span", { class: `badge ${session.status}` }, t(`all.status.${session.status}`))),
-    el("div", { class: "row between soft small" },
-      el("time", { datetime: session.createdAt }, instant(session.startedAt ?? session.createdAt, undefined, session.timeZone)),
-      el("span", { class: "numbers" }, t("study.rowTime", { time: duration(session.elapsedSeconds), target: duration(session.targetMinutes * 60) })),
+      el("span", { class: `badge ${session.status}` }, t(`all.status.${session.status}`)),
+    ),
+    el(
+      "div",
+      { class: "row between soft small" },
+      el(
+        "time",
+        { datetime: session.createdAt },
+        instant(session.startedAt ?? session.createdAt, undefined, session.timeZone),
+      ),
+      el(
+        "span",
+        { class: "numbers" },
+        t("study.rowTime", {
+          time: duration(session.elapsedSeconds),
+          target: duration(session.targetMinutes * 60),
+        }),
+      ),
       open && !studying
-        ? el("button", { type: "button", class: "secondary", onclick: () => study(session._id) }, t("study.continue"))
-        : el("span", { class: "numbers" }, open ? "" : t("study.rowScore", { score: session.focusScore }))));
+        ? el(
+            "button",
+            { type: "button", class: "secondary", onclick: () => study(session._id) },
+            t("study.continue"),
+          )
+        : el(
+            "span",
+            { class: "numbers" },
+            open ? "" : t("study.rowScore", { score: session.focusScore }),
+          ),
+    ),
+  );
 }
 
 async function create(event) {
@@ -150,8 +207,10 @@ function prepare() {
     if (target.value === "") form.minutes.focus();
   });
   $("#again").addEventListener("click", () => only("setup"));
-  // What one tab begins, all of them show.
-  addEventListener("storage", ({ key }) => { if (key === CURRENT && current()) study(current()); });
+  // Show a session that was started in another tab.
+  addEventListener("storage", ({ key }) => {
+    if (key === CURRENT && current()) study(current());
+  });
   const { Notification } = globalThis;
   if (Notification && Notification.permission !== "denied") {
     show($("#notify-label"));

@@ -1,10 +1,11 @@
-// The last 30, 90 or 365 days: focused time, scores, hours of the week, contents and tags.
+// Charts of the last 30, 90 or 365 days: focused time, scores, hours of the week, subjects, tags.
 
 import { focusup } from "./account.js";
-import { bars, line, weekday } from "./charts.js";
+import { bars, line } from "./charts.js";
 import { daysAfter } from "./dates.js";
 import { $, $$, day, duration, el, notice, number, percent, t } from "./dom.js";
 import { hourGrid } from "./grids.js";
+import { weekday } from "./figure.js";
 
 const HOUR_S = 3600;
 const MINUTE_S = 60;
@@ -16,7 +17,8 @@ let asked = 0;
 
 export async function trends(newest) {
   if (!stats) {
-    for (const chip of $$("#trends [name=range]")) chip.addEventListener("change", () => draw().catch(notice));
+    for (const chip of $$("#trends [name=range]"))
+      chip.addEventListener("change", () => draw().catch(notice));
   }
   stats = newest;
   await draw();
@@ -32,7 +34,9 @@ async function draw() {
   };
   const single = range <= MOST_DAYS_SINGLE;
   const kinds = ["day", ...(single ? [] : ["week"]), "hourOfWeek", "content", "tag"];
-  const series = Object.fromEntries(await Promise.all(kinds.map(async (by) => [by, await read(by)])));
+  const series = Object.fromEntries(
+    await Promise.all(kinds.map(async (by) => [by, await read(by)])),
+  );
   if (turn !== asked) return; // another range was chosen meanwhile
   focusedTime(series.day);
   scores(series[single ? "day" : "week"], single);
@@ -41,7 +45,9 @@ async function draw() {
   shares($("#by-tag"), series.tag);
 }
 
+/** @type {Intl.DateTimeFormatOptions} */
 const short = { day: "numeric", month: "short" };
+/** @type {Intl.DateTimeFormatOptions} */
 const full = { weekday: "short", day: "numeric", month: "short", year: "numeric" };
 
 function focusedTime({ points, total }) {
@@ -53,13 +59,18 @@ function focusedTime({ points, total }) {
   bars($("#days"), {
     title: t("progress.perDay"),
     summary: goal === null ? sum : `${sum} ${t("progress.goalOf", { goal: duration(goal) })}`,
-    points: points.map(({ date, focusedSeconds }) => ({ label: day(date, short), name: day(date, full), values: [focusedSeconds] })),
+    points: points.map(({ date, focusedSeconds }) => ({
+      label: day(date, short),
+      name: day(date, full),
+      values: [focusedSeconds],
+    })),
     series: [{ name: t("progress.focused"), colour: "--active" }],
     format: duration,
     unit: inHours ? HOUR_S : MINUTE_S,
-    axisFormat: (seconds) => (inHours
-      ? t("all.hours", { hours: number(seconds / HOUR_S, 2) })
-      : t("all.minutes", { minutes: number(seconds / MINUTE_S, 1) })),
+    axisFormat: (seconds) =>
+      inHours
+        ? t("all.hours", { hours: number(seconds / HOUR_S, 2) })
+        : t("all.minutes", { minutes: number(seconds / MINUTE_S, 1) }),
     goal,
     atLeast: LEAST_S,
   });
@@ -72,35 +83,74 @@ function scores({ points, total }, single) {
     summary: total.endedSessions
       ? `${t(single ? "progress.scoresByDay" : "progress.scoresByWeek")} ${t("progress.scoresSum", { mean: number(total.meanFocusScore, 1), best: total.bestFocusScore, count: total.endedSessions })}`
       : "",
-    points: points.map((point) => ({ label: day(point.date, short), name: named(point), value: point.meanFocusScore })),
+    points: points.map((point) => ({
+      label: day(point.date, short),
+      name: named(point),
+      value: point.meanFocusScore,
+    })),
     format: (value) => number(value, 1),
     column: t("progress.meanScore"),
   });
 }
 
 function bestHours({ hours }) {
-  const best = hours.reduce((most, each) => (each.focusedSeconds > most.focusedSeconds ? each : most));
+  const best = hours.reduce((most, each) =>
+    each.focusedSeconds > most.focusedSeconds ? each : most,
+  );
   hourGrid($("#hours"), {
     title: t("progress.hours"),
-    summary: t("progress.hoursBest", { weekday: weekday(best.weekday - 1, "long"), hour: `${best.hour}:00`, time: duration(best.focusedSeconds) }),
-    hours: hours.map(({ weekday: which, hour, focusedSeconds }) => ({ weekday: which, hour, value: focusedSeconds })),
+    summary: t("progress.hoursBest", {
+      weekday: weekday(best.weekday - 1, "long"),
+      hour: `${best.hour}:00`,
+      time: duration(best.focusedSeconds),
+    }),
+    hours: hours.map(({ weekday: which, hour, focusedSeconds }) => ({
+      weekday: which,
+      hour,
+      value: focusedSeconds,
+    })),
     format: duration,
     columns: [t("progress.hour"), t("progress.focused")],
   });
 }
 
-// The longest first, each with its part of all focused time; a session with two tags is in both.
+// Longest first, each with its share of all focused time. A session with two tags counts in both.
 function shares(place, { shares: all, total }) {
   const row = ({ name, focusedSeconds, endedSessions }) => {
     const share = total.focusedSeconds ? focusedSeconds / total.focusedSeconds : 0;
     const bar = el("i");
     bar.style.width = `${100 * share}%`;
-    return el("li", {},
-      el("div", { class: "row between" }, el("strong", {}, name ?? t("progress.noContent")), el("span", { class: "numbers" }, duration(focusedSeconds))),
+    return el(
+      "li",
+      {},
+      el(
+        "div",
+        { class: "row between" },
+        el("strong", {}, name ?? t("progress.noContent")),
+        el("span", { class: "numbers" }, duration(focusedSeconds)),
+      ),
       el("div", { class: "share", "aria-hidden": "true" }, bar),
-      el("p", { class: "soft small numbers" }, t("progress.shareOf", { share: percent(share), count: endedSessions })));
+      el(
+        "p",
+        { class: "soft small numbers" },
+        t("progress.shareOf", { share: percent(share), count: endedSessions }),
+      ),
+    );
   };
   const [shown, rest] = [all.slice(0, SHARES_SHOWN), all.slice(SHARES_SHOWN)];
-  place.replaceChildren(...(all.length ? [el("ul", { class: "plain shares" }, shown.map(row))] : [el("p", { class: "empty" }, t("progress.noShares"))]),
-    ...(rest.length ? [el("details", {}, el("summary", {}, t("progress.others", { count: rest.length })), el("ul", { class: "plain shares" }, rest.map(row)))] : []));
+  place.replaceChildren(
+    ...(all.length
+      ? [el("ul", { class: "plain shares" }, shown.map(row))]
+      : [el("p", { class: "empty" }, t("progress.noShares"))]),
+    ...(rest.length
+      ? [
+          el(
+            "details",
+            {},
+            el("summary", {}, t("progress.others", { count: rest.length })),
+            el("ul", { class: "plain shares" }, rest.map(row)),
+          ),
+        ]
+      : []),
+  );
 }

@@ -1,4 +1,4 @@
-// Everybody who was ever here, page by page, and one user's sessions.
+// All users, and the sessions of one user.
 
 import { focusup } from "./account.js";
 import { $, duration, el, instant, number, say, show, t } from "./dom.js";
@@ -7,7 +7,10 @@ import { fillTable, Pager } from "./rows.js";
 const A_PAGE = 10;
 const dialog = $("#user");
 const named = ({ email, name, id }) => email ?? name ?? id;
-const when = (iso) => (iso === null ? "–" : instant(iso, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" }, "UTC"));
+const when = (iso) =>
+  iso === null
+    ? "–"
+    : instant(iso, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" }, "UTC");
 const score = (value) => (value === null ? "–" : number(value, 1));
 
 const USERS = [
@@ -33,17 +36,27 @@ const SESSIONS = [
 export function users(refresher) {
   const look = sessionsOf(refresher);
   const button = (user) =>
-    el("button", { type: "button", class: "secondary", onclick: () => look(user), "aria-label": t("admin.sessionsOf", { user: named(user) }) }, t("admin.sessions"));
+    el(
+      "button",
+      {
+        type: "button",
+        class: "secondary",
+        onclick: () => look(user),
+        "aria-label": t("admin.sessionsOf", { user: named(user) }),
+      },
+      t("admin.sessions"),
+    );
   const pager = new Pager("users", () => source.again());
   const source = refresher.add(
     () => focusup.request("GET", `/api/admin/users?limit=${A_PAGE}${pager.query}`),
     (page) => {
       fillTable("users", page.users, { key: ({ id }) => id, columns: USERS, actions: button });
       pager.came(page.nextCursor);
-    });
+    },
+  );
 }
 
-// Opens a dialog with the sessions of a user, which are kept fresh while it is open.
+// Open a dialog with a user's sessions, which are polled while it is open.
 function sessionsOf(refresher) {
   let source = null;
   const pager = new Pager("sessions", () => source.again());
@@ -55,10 +68,15 @@ function sessionsOf(refresher) {
     pager.first();
     dialog.showModal();
     source = refresher.add(
-      () => focusup.request("GET", `/api/admin/users/${encodeURIComponent(user.id)}/sessions?limit=${A_PAGE}${pager.query}`),
+      () =>
+        focusup.request(
+          "GET",
+          `/api/admin/users/${encodeURIComponent(user.id)}/sessions?limit=${A_PAGE}${pager.query}`,
+        ),
       (page) => {
         fillTable("sessions", page.sessions, { key: ({ _id }) => _id, columns: SESSIONS });
         pager.came(page.nextCursor);
-      });
+      },
+    );
   };
 }

@@ -1,4 +1,4 @@
-// Signing up and in, on the first page.
+// Sign-up and sign-in on the first page.
 
 import { HOME, canStore, signIn, signUp, wasEnded } from "./account.js";
 import { $, $$, say, show, t, wrong } from "./dom.js";
@@ -70,7 +70,7 @@ async function submit(event) {
   }
 }
 
-// Back to where one came from, if that is a page of ours.
+// The page to return to after sign-in, if it is one of ours.
 function onwards() {
   const next = new URLSearchParams(location.search).get("next") ?? "";
   return next.startsWith(HOME) && /^[a-z]*$/.test(next.slice(HOME.length)) ? next : HOME;

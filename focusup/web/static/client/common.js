@@ -37,7 +37,14 @@ export const AFTER_CLOSE = {
 export class FocusUpError extends Error {
   constructor(
     message,
-    { code = "unknown", status = 0, retryable = false, retryAfter = null, errors = [], cause } = {},
+    {
+      code = "unknown",
+      status = 0,
+      retryable = false,
+      retryAfter = null,
+      errors = [],
+      cause = undefined,
+    } = {},
   ) {
     super(message, { cause });
     Object.assign(this, { name: "FocusUpError", code, status, retryable, retryAfter, errors });
@@ -212,11 +219,11 @@ export function surroundings() {
     page,
     window: globalThis.window,
     WebSocket: globalThis.WebSocket,
-    fetch: (...given) => globalThis.fetch(...given),
+    fetch: (url, options) => globalThis.fetch(url, options),
     storage: () => globalThis.localStorage,
     now: () => Date.now(),
     random: Math.random,
-    setTimeout: (...given) => globalThis.setTimeout(...given),
+    setTimeout: (act, ms) => globalThis.setTimeout(act, ms),
     clearTimeout: (timer) => globalThis.clearTimeout(timer),
     report: (error) => (globalThis.reportError ?? console.error)(error),
     visible: () => page?.visibilityState !== "hidden",

@@ -159,6 +159,7 @@ function followHistory({ window }, moved) {
   let following = true;
   const undo = ["pushState", "replaceState"].map((name) => {
     const original = history[name];
+    /** @this {any} */
     const ours = function changed(...given) {
       const result = original.apply(this, given);
       if (following) moved();
