@@ -154,7 +154,7 @@ def _build_services(
         now=now,
     )
     warm_dashboard = partial(
-        run_every, WARM_DASHBOARD_EVERY_S, lambda: dashboard.remember(now()), name="dashboard"
+        run_every, WARM_DASHBOARD_EVERY_S, lambda: dashboard.cache_counts(now()), name="dashboard"
     )
     return services, (
         *access_jobs,

@@ -45,7 +45,7 @@ def build_access(
     tokens = TokenAuthority(
         secret,
         access_ttl_s,
-        deleted.is_gone,
+        deleted.is_deleted,
         issuer,
         revoked.is_revoked,
         has_lost_role=revoked.has_lost_role,

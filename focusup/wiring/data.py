@@ -79,4 +79,4 @@ async def prepare(
         if await ensure_indexes(database.db, indexes):
             await database.checkpoint()
         if database.kind != "mongodb":  # a child of ours, or memory: no other server uses it
-            await processes.forget_all(database.db)
+            await processes.remove_all(database.db)

@@ -1,1 +1,1 @@
-"""Visits, presence and events that a study app reports."""
+"""Store visits, presence and events that a study app reports."""

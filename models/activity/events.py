@@ -1,7 +1,9 @@
-"""What users do, as a study app reports it: collection `activity_events`.
+"""Store and count the events that a study app reports: collection `activity_events`.
 
-What must always hold: an event is stored once and never changed; it gets its instant from
-the server, and its user from a valid token alone.
+Invariants:
+
+- An event is stored once and never changed.
+- Its instant comes from the server, its user from a valid token only.
 """
 
 from collections import Counter
@@ -16,9 +18,7 @@ from models.base.database import Database
 from models.base.incremental_counts import Count, counted, forget, is_whole
 from models.base.indexes import IndexSpec
 from models.base.schema_types import ONE_SPELLING, WireModel, milliseconds
-from models.base.upserts import (
-    insert_new,
-)
+from models.base.upserts import insert_new
 from scoring.utc_days import Span
 
 COLLECTION = "activity_events"
@@ -29,9 +29,9 @@ ActionName = Annotated[str, StringConstraints(max_length=128), ONE_SPELLING]
 INDEXES = (
     IndexSpec(
         keys=(("created_at", 1),),
-        query="events of a stretch of time by type",
+        query="events of a span by type",
     ),
-    IndexSpec(keys=(("user_id", 1), ("_id", -1)), query="one user's events: export, leaving"),
+    IndexSpec(keys=(("user_id", 1), ("_id", -1)), query="one user's events: export, deletion"),
 )
 
 
@@ -43,13 +43,15 @@ class TrackEvent(WireModel):
 
 
 class Event(NamedTuple):
+    """An event, but for its id and instant; the fields are named as stored."""
+
     event_type: EventType
     action_name: str | None
     user_id: str | None
 
 
 async def insert_events(db: Database, events: Mapping[ObjectId, Event], now: datetime) -> None:
-    """Store these; those that are there already stay as they are."""
+    """Store events by their ids; those that are stored already stay unchanged."""
     created_at = milliseconds(now)
     documents = [
         {"_id": id_, **event._asdict(), "created_at": created_at} for id_, event in events.items()
@@ -58,21 +60,23 @@ async def insert_events(db: Database, events: Mapping[ObjectId, Event], now: dat
 
 
 async def count_by_type(db: Database, spans: Sequence[Span], now: datetime) -> list[Counter[str]]:
-    """How many events of each type there are in each span."""
+    """Return the number of events of each type, for each span."""
     return await counted(db, COUNTED_AS, spans, _counts(db), now)
 
 
 async def whole_days(db: Database, days: Sequence[Span]) -> list[Span]:
-    """Those of these days that may be forgotten: retention has removed nothing of them."""
+    """Return the days whose events are all still stored, so that they can be counted again."""
     return [day for day in days if await is_whole(db, COUNTED_AS, day, _counts(db))]
 
 
 async def forget_days(db: Database, days: Sequence[Span]) -> None:
-    """Events of these days were added or removed: they are counted anew."""
+    """Discard the cached counts of days whose events were added or removed."""
     await forget(db, COUNTED_AS, days)
 
 
 def _counts(db: Database) -> Count:
+    """Return the function that counts events by type between two instants."""
+
     async def count(since: datetime, until: datetime) -> Counter[str]:
         found = db[COLLECTION].aggregate(
             [

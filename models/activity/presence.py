@@ -1,4 +1,4 @@
-"""Presence: collection `user_presence`, one row for each user who ever sent a heartbeat."""
+"""Record when users were last seen: collection `user_presence`, one document for each user."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -7,10 +7,7 @@ from models.accounts.user_directory import note_users
 from models.base.database import Database
 from models.base.indexes import IndexSpec
 from models.base.schema_types import milliseconds
-from models.base.upserts import (
-    count_seen_within,
-    note_sightings,
-)
+from models.base.upserts import count_seen_within, note_sightings
 
 COLLECTION = "user_presence"
 INDEXES = (
@@ -21,8 +18,8 @@ INDEXES = (
 )
 
 
-async def note_presence(db: Database, seen: Mapping[str, None], now: datetime) -> None:
-    """Each of these users is there just now."""
+async def record_presence(db: Database, seen: Mapping[str, None], now: datetime) -> None:
+    """Record that these users, the keys of `seen`, sent a heartbeat just now."""
     now = milliseconds(now)
     new = await note_sightings(
         db[COLLECTION],
@@ -34,5 +31,5 @@ async def note_presence(db: Database, seen: Mapping[str, None], now: datetime) -
 
 
 async def count_within(db: Database, now: datetime, age: timedelta) -> int:
-    """Users last seen less than `age` ago."""
+    """Return how many users were last seen less than `age` ago."""
     return await count_seen_within(db[COLLECTION], now, age)

@@ -1,11 +1,14 @@
-"""Visits: collection `visitor_sessions`, one row for each `sessionId` that a client made.
+"""Record and count visits: collection `visitor_sessions`, one document for each `sessionId`.
 
-What must always hold: the address and the user agent of a visitor are stored as keyed
-hashes only, and never change; `day_seen_at` is the first instant of the latest UTC day on
-which the visit was seen, so `date(last_seen_at)` is today exactly where it is of today.
-Visits of a demonstration, which come and go with a past, have a field `demo`; they are not
-counted with the others, which is done once, but known by number (`models.accounts.demos`).
-No user is stored: who is signed in is seen by presence and events.
+Clients make these ids. No user is stored: presence and events tell which users are signed in.
+
+Invariants:
+
+- Address and user agent of a visitor are stored only as keyed hashes, which never change.
+- `day_seen_at` is the first instant at which the visit was seen on the latest UTC day that it was
+  seen on. So it lies in today exactly if `last_seen_at` does.
+- Visits of a demonstration have a field `demo`. They are added and removed with past instants,
+  so they are not part of the cached counts; their number is stored (`models.accounts.demos`).
 """
 
 import asyncio
@@ -23,14 +26,12 @@ from models.base.database import Database, Document
 from models.base.incremental_counts import Count, counted
 from models.base.indexes import IndexSpec
 from models.base.schema_types import WireModel, milliseconds
-from models.base.upserts import (
-    count_seen_within,
-    note_sightings,
-)
+from models.base.upserts import count_seen_within, note_sightings
 from scoring.utc_days import Span, day_of
 
 COLLECTION = "visitor_sessions"
-EVER = Span("ever", datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
+ALL_TIME = Span("ever", datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
+"""Its name is stored: part of the id of the cached count."""
 HASH_CHARS = 32
 
 VisitId = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,128}$")]
@@ -39,8 +40,8 @@ INDEXES = (
         keys=(("last_seen_at", 1),),
         query="visits now and active visits",
     ),
-    IndexSpec(keys=(("first_seen_at", 1),), query="visits ever: those since it was counted"),
-    IndexSpec(keys=(("day_seen_at", 1),), query="visits today: those since it was counted"),
+    IndexSpec(keys=(("first_seen_at", 1),), query="visits of all time: those not counted yet"),
+    IndexSpec(keys=(("day_seen_at", 1),), query="visits today: those not counted yet"),
 )
 
 
@@ -51,19 +52,20 @@ class TrackVisit(WireModel):
 
 
 class Visitor(NamedTuple):
-    """Who made the call, as far as that is stored."""
+    """What is stored of the client that reported a visit."""
 
     ip_hash: str
     ua_hash: str
 
 
 class VisitorHashes:
-    """Keyed hashes, so that nobody who has the database alone can try out all addresses."""
+    """Makes keyed hashes: without the secret, addresses cannot be found by trying all of them."""
 
     def __init__(self, secret: str) -> None:
         self._key = hmac.digest(secret.encode(), b"focusup visit", "sha256")
 
     def visitor(self, address: str, user_agent: str) -> Visitor:
+        """Return the hashes of an address and a user agent."""
         return Visitor(self._hash("ip", address), self._hash("ua", user_agent))
 
     def _hash(self, kind: str, text: str) -> str:
@@ -71,8 +73,8 @@ class VisitorHashes:
         return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:HASH_CHARS]
 
 
-async def note_visits(db: Database, seen: Mapping[str, Visitor], now: datetime) -> None:
-    """Each of these visits has been seen just now."""
+async def record_visits(db: Database, seen: Mapping[str, Visitor], now: datetime) -> None:
+    """Record that visits were seen just now, by their ids."""
     now = milliseconds(now)
     today = day_of(now).since
     again = {
@@ -93,36 +95,39 @@ async def note_visits(db: Database, seen: Mapping[str, Visitor], now: datetime) 
 
 
 async def count_ever(db: Database, now: datetime) -> int:
-    """All visits there ever were."""
+    """Return the number of all visits."""
     real, of_demos = await asyncio.gather(
-        _running(db, "first_seen_at", EVER, now), visits_of_demos(db)
+        _count(db, "first_seen_at", ALL_TIME, now), visits_of_demos(db)
     )
     return real + of_demos.total()
 
 
 async def count_today(db: Database, now: datetime) -> int:
-    """Those last seen on the UTC day of `now`."""
+    """Return how many visits were last seen on the UTC day of `now`."""
     today = day_of(now)
     real, of_demos = await asyncio.gather(
-        _running(db, "day_seen_at", today, now), visits_of_demos(db)
+        _count(db, "day_seen_at", today, now), visits_of_demos(db)
     )
     return real + of_demos[today.since.date()]
 
 
 async def count_within(db: Database, now: datetime, age: timedelta) -> int:
-    """Those last seen less than `age` ago."""
+    """Return how many visits were last seen less than `age` ago."""
     return await count_seen_within(db[COLLECTION], now, age)
 
 
-async def _running(db: Database, field: str, span: Span, now: datetime) -> int:
+async def _count(db: Database, field: str, span: Span, now: datetime) -> int:
+    """Return how many visits, but for demonstrations, have `field` in a span."""
     (total,) = await counted(db, f"visits.{field}", [span], _counts(db, field), now)
     return total["rows"]
 
 
 def _counts(db: Database, field: str) -> Count:
+    """Return the function that counts visits, but for demonstrations, between two instants."""
+
     async def count(since: datetime, until: datetime) -> Counter[str]:
-        # Which are a demonstration's is told here: beside the range, a filter of anything
-        # else makes the embedded database scan.
+        # Demonstrations are grouped and dropped, not filtered: any filter beside the range makes
+        # the embedded database scan the collection.
         found = db[COLLECTION].aggregate(
             [
                 {"$match": {field: {"$gte": since, "$lt": until}}},

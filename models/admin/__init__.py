@@ -1,1 +1,1 @@
-"""The figures of the admin dashboard."""
+"""Compute the figures of the admin dashboard."""

@@ -1,7 +1,9 @@
-"""The admin's dashboard: what docs/tracking.md defines, counted at the instant of reading.
+"""Compute the figures of the admin dashboard, which docs/tracking.md defines.
 
-What must always hold: all days and months are those of UTC and today is among them; a day
-or month without events is there as zeros.
+Invariants:
+
+- Figures are those of the instant at which they are read.
+- Days and months are UTC and include the present one; without events, their figures are zero.
 """
 
 import asyncio
@@ -64,16 +66,19 @@ class Metrics(WireModel):
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """`now_ttl` is how long somebody is seen to be there, `active_visit_ttl` how long a
-    visit is active; `count_tracked` tells how many sessions are tracked now."""
+    """The figures that admins may read."""
 
     db: Database
     now_ttl: timedelta
+    """How long after a heartbeat a user, or a visit, counts as present now."""
     active_visit_ttl: timedelta
+    """How long after it was last seen a visit counts as active."""
     count_tracked: Callable[[], Awaitable[int]]
+    """Returns how many sessions all processes track now."""
 
     async def read(self, now: datetime) -> Metrics:
-        total, today, here, active, users, by_day = await asyncio.gather(
+        """Return visits, presence and activity."""
+        total, today, present, active, users, by_day = await asyncio.gather(
             visits.count_ever(self.db, now),
             visits.count_today(self.db, now),
             visits.count_within(self.db, now, self.now_ttl),
@@ -85,7 +90,7 @@ class Dashboard:
         return Metrics(
             total_visits=total,
             total_visitors=total,
-            visitors_now=here,
+            visitors_now=present,
             visitors_today=today,
             active_visits=active,
             active_users_now=users,
@@ -109,20 +114,21 @@ class Dashboard:
         )
 
     async def focus(self, now: datetime) -> FocusMetrics:
+        """Return the figures of focus sessions."""
         return await focus_metrics(self.db, now, tracked_now=await self.count_tracked())
 
     async def users(self, query: UsersQuery, now: datetime) -> tuple[list[UserTotals], str | None]:
-        """One page, and the cursor of the next."""
+        """Return one page of users, and the cursor of the next page (None for the last)."""
         return await list_users(self.db, query, now)
 
-    async def remember(self, now: datetime) -> None:
-        """Count what is settled by now, so that later readings need not."""
+    async def cache_counts(self, now: datetime) -> None:
+        """Count once and discard the result, so that later reads find cached counts."""
         await asyncio.gather(
             visits.count_ever(self.db, now), visits.count_today(self.db, now), self._events(now)
         )
 
     async def _events(self, now: datetime) -> dict[str, Counter[str]]:
-        """By type, for each day of the six months, which hold the seven days."""
+        """Return the events by type, for each day of the last six months."""
         days = days_between(last_months(now, MONTHS)[0].since, now)
         counts = await events.count_by_type(self.db, days, now)
         return {day.name: count for day, count in zip(days, counts, strict=True)}

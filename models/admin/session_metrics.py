@@ -1,7 +1,7 @@
-"""Focus sessions as an admin asks about them: by day, and by content.
+"""Sum up focus sessions by day and by content, for the admin dashboard.
 
-A session belongs to the UTC day of its end. It may be edited or deleted later, and an
-abandoned one ends in the past, so every day is counted from the sessions at each reading.
+A session belongs to the UTC day on which it ended. Nothing is cached: sessions may be edited or
+deleted later, and abandoned ones end in the past.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from scoring.utc_days import Span, last_days
 
 DAYS = 7
 TOP = 10
+"""Number of contents that are listed."""
 
 
 class FocusDay(WireModel):
@@ -41,8 +42,10 @@ class TopContent(WireModel):
 
 
 class FocusMetrics(WireModel):
-    """Focus sessions of the last seven days, today included; `trackedNow` are those that a
-    client tracks at this moment."""
+    """Focus sessions of the last seven days, today included.
+
+    `trackedNow` is the number of sessions that clients track at this moment.
+    """
 
     tracked_now: int
     by_day: list[FocusDay]
@@ -52,20 +55,21 @@ class FocusMetrics(WireModel):
 
 
 async def focus_metrics(db: Database, now: datetime, *, tracked_now: int) -> FocusMetrics:
+    """Return the sums of the last seven days, today included."""
     days = last_days(now, DAYS)
-    groups = await asyncio.gather(*(_ended_on(db, day) for day in days))
-    together = [group for day in groups for group in day]
+    by_day = await asyncio.gather(*(_ended_on(db, day) for day in days))
+    all_groups = [group for groups in by_day for group in groups]
     return FocusMetrics(
         tracked_now=tracked_now,
-        by_day=[_day(span, found) for span, found in zip(days, groups, strict=True)],
-        completion_rate=_completion_rate(together),
-        mean_focus_score=_mean_score(together),
-        top_content=_top(together),
+        by_day=[_day(span, groups) for span, groups in zip(days, by_day, strict=True)],
+        completion_rate=_completion_rate(all_groups),
+        mean_focus_score=_mean_score(all_groups),
+        top_content=_top_content(all_groups),
     )
 
 
 async def _ended_on(db: Database, day: Span) -> list[Document]:
-    """Sums by status and content."""
+    """Return the sums of the sessions that ended on a day, grouped by status and content."""
     sums: dict[str, Any] = {
         "sessions": {"$sum": 1},
         "active": {"$sum": "$activeSeconds"},
@@ -106,7 +110,7 @@ def _mean_score(groups: list[Document]) -> float | None:
     return round(sum(group["score"] for group in groups) / ended, 1) if ended else None
 
 
-def _top(groups: list[Document]) -> list[TopContent]:
+def _top_content(groups: list[Document]) -> list[TopContent]:
     seconds: Counter[str] = Counter()
     count: Counter[str] = Counter()
     for group in groups:

@@ -1,1 +1,1 @@
-"""The server processes that share one database."""
+"""Register the server processes that share one database, and pass notices between them."""

@@ -1,8 +1,10 @@
-"""The processes that share this database: their signs of life, and what they tell each other.
+"""Register the processes that share this database, and pass notices between them.
 
-What must always hold: none of this decides anything. Who owns a session is decided by the
-stamp in its document alone (`models.base.compare_and_set`); a process that is taken for dead,
-or a notice that is lost, only delays what the owner would notice by itself.
+Collections `servers` and `notices`.
+
+Invariant: neither decides who owns a session; only the stamp in its document does
+(`models.base.compare_and_set`). A wrongly suspected process or a lost notice merely delays what
+the owner would notice by itself.
 """
 
 from collections.abc import Iterable
@@ -17,57 +19,70 @@ from models.base.indexes import IndexSpec
 SERVERS = "servers"
 NOTICES = "notices"
 INDEXES = {
-    SERVERS: (IndexSpec(keys=(("seenAt", 1),), query="gone after a day", expire_after_s=86_400),),
+    SERVERS: (
+        IndexSpec(keys=(("seenAt", 1),), query="removed after a day", expire_after_s=86_400),
+    ),
     NOTICES: (
-        IndexSpec(keys=(("to", 1),), query="take_notices: those for one process"),
-        IndexSpec(keys=(("at", 1),), query="nobody has taken it", expire_after_s=3600),
+        IndexSpec(keys=(("to", 1),), query="receive_notices: one process's"),
+        IndexSpec(keys=(("at", 1),), query="removed if never received", expire_after_s=3600),
     ),
 }
 
-What = Literal["look", "end", "pause", "resume", "retarget"]
-"""`look`: the document was changed or deleted, read it. The others ask the owner to do
-something with a session that it tracks; `value` is the final status or the target."""
+NoticeKind = Literal["look", "end", "pause", "resume", "retarget"]
+"""`look` reports that the session's document was changed or deleted. The others request a change
+of a session that the receiver tracks; `Notice.value` is the final status or the new target."""
 
 
 class Notice(NamedTuple):
+    """A message to the process that owns a session."""
+
     session_id: ObjectId
-    what: What
+    what: NoticeKind
     value: Any = None
 
 
-async def say_alive(db: Database, process: str, now: datetime, *, tracked: int = 0) -> None:
-    """`tracked` is how many sessions it tracks."""
-    alive = {"seenAt": now, "tracked": tracked}
-    result = await db[SERVERS].update_one({"_id": process}, {"$set": alive})
+async def write_heartbeat(db: Database, process: str, now: datetime, *, tracked: int = 0) -> None:
+    """Record that a process is alive.
+
+    Args:
+        db: The database.
+        process: Its name, as in the `owner` of documents.
+        now: By its own clock.
+        tracked: How many sessions it tracks.
+    """
+    heartbeat = {"seenAt": now, "tracked": tracked}
+    result = await db[SERVERS].update_one({"_id": process}, {"$set": heartbeat})
     if not result.matched_count:
         try:
-            await db[SERVERS].insert_one({"_id": process, **alive})
-        except DuplicateKeyError:  # said before, with an answer that was lost
+            await db[SERVERS].insert_one({"_id": process, **heartbeat})
+        except DuplicateKeyError:  # an earlier insert whose answer was lost
             return
 
 
-async def forget_all(db: Database) -> None:
-    """For a database that nobody else can be using: whoever is in it is dead."""
+async def remove_all(db: Database) -> None:
+    """Remove all processes and notices, of a database that no other process can be using."""
     await db[SERVERS].delete_many({})
     await db[NOTICES].delete_many({})
 
 
-async def say_goodbye(db: Database, process: str) -> None:
+async def remove_process(db: Database, process: str) -> None:
+    """Remove a process that stops, with the notices to it."""
     await db[SERVERS].delete_one({"_id": process})
     await db[NOTICES].delete_many({"to": process})
 
 
-async def read_signs(db: Database) -> dict[str, datetime]:
-    """When each said last that it lives, by a clock of its own."""
+async def read_heartbeats(db: Database) -> dict[str, datetime]:
+    """Return the last heartbeat of each process, by that process's own clock."""
     return {document["_id"]: document["seenAt"] async for document in db[SERVERS].find()}
 
 
-async def read_tracked(db: Database) -> dict[str, int]:
-    """How many sessions each said last that it tracks."""
+async def read_tracked_counts(db: Database) -> dict[str, int]:
+    """Return how many sessions each process tracked at its last heartbeat."""
     return {document["_id"]: document["tracked"] async for document in db[SERVERS].find()}
 
 
-async def leave_notice(db: Database, to: str, notice: Notice, now: datetime) -> None:
+async def send_notice(db: Database, to: str, notice: Notice, now: datetime) -> None:
+    """Store a notice to the process `to`."""
     await db[NOTICES].insert_one(
         {
             "to": to,
@@ -79,14 +94,14 @@ async def leave_notice(db: Database, to: str, notice: Notice, now: datetime) -> 
     )
 
 
-async def take_notices(db: Database, process: str) -> list[Notice]:
-    """What was left for this process, oldest first; it is not there any more then."""
+async def receive_notices(db: Database, process: str) -> list[Notice]:
+    """Return the notices to a process, oldest first, and remove them."""
     found = await db[NOTICES].find({"to": process}).sort("_id", 1).to_list(None)
     await _remove(db, (document["_id"] for document in found))
     return [Notice(each["sessionId"], each["what"], each["value"]) for each in found]
 
 
 async def _remove(db: Database, ids: Iterable[ObjectId]) -> None:
-    gone = list(ids)
-    if gone:
-        await db[NOTICES].delete_many({"_id": {"$in": gone}})
+    received = list(ids)
+    if received:
+        await db[NOTICES].delete_many({"_id": {"$in": received}})

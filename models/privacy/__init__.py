@@ -1,1 +1,1 @@
-"""Export and erasure of personal data."""
+"""Export and delete personal data."""

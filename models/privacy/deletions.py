@@ -1,11 +1,18 @@
-"""Who has left: collection `departures`, a row for each, kept as long as tokens may last.
+"""Store which users deleted their account or data: collection `departures`.
 
-What must always hold: a row is there before anything is removed, and names its user only
-until nothing can be on its way any more and all is removed once again; from then on it
-holds a keyed hash, which nobody can undo without the secret. A token of somebody who has
-left is refused: each one until that moment, and those from before the departure for good,
-those too that only signing out everywhere had ended, whose row goes with the user.
-Who has no account here may come back with a newer token, and is nobody's past.
+A deletion has two passes: the second one, `SETTLED_AFTER` the first, removes what requests that
+were under way have written in between. Its document is kept as long as the user's access tokens
+could be valid.
+
+Invariants:
+
+- The document is stored before anything is removed. It names the user until the second pass is
+  complete; from then on it holds only a keyed hash, which cannot be reversed without the secret.
+- All access tokens of a deleted user are refused until the second pass is complete; those issued
+  before the deletion are refused for good. That includes tokens that were only invalid because
+  the user had signed out everywhere, since that record is removed with the user.
+- A user without an account on this server (of an external issuer) may return with a newer token,
+  and is then unrelated to the deleted one.
 """
 
 import hashlib
@@ -22,29 +29,36 @@ from models.tokens.revocations import OVERLAP, find_signed_out
 
 COLLECTION = "departures"
 INDEXES = (
-    IndexSpec(keys=(("leftAt", 1),), query="read_new: those who have left lately"),
+    IndexSpec(keys=(("leftAt", 1),), query="read_new: the latest deletions"),
     IndexSpec(
-        keys=(("expiresAt", 1),), query="no token of theirs is good any more", expire_after_s=0
+        keys=(("expiresAt", 1),),
+        query="all access tokens of the user have expired",
+        expire_after_s=0,
     ),
 )
 SETTLED_AFTER = timedelta(seconds=30)
-"""After that no request of theirs is under way on any server: they hear of a departure
-within seconds, and a request has ten."""
+"""By then no request of the user is under way on any server: each server reads of a deletion
+within seconds, and a request may take ten."""
 EARLY = timedelta(seconds=EARLY_S)
+"""How far the clock of an issuer of tokens may be ahead."""
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 class Deletion(NamedTuple):
+    """The deletion of one user."""
+
     key: str
+    """The keyed hash of the user's id."""
     user_id: str | None
-    """None once nothing is known of them any more."""
+    """None once the second pass is complete."""
     had_account: bool
-    left_at: datetime
+    deleted_at: datetime
     expires_at: datetime
+    """When all access tokens from before the deletion have expired."""
 
 
 class Deletions:
-    """Those who have left, as far as this process has heard."""
+    """The deletions that this process knows, and those that it starts."""
 
     def __init__(self, db: Database, secret: str, access_ttl_s: float) -> None:
         self._db = db
@@ -53,8 +67,8 @@ class Deletions:
         self._known: dict[str, Deletion] = {}
         self._read_at: datetime | None = None
 
-    def is_gone(self, identity: Identity) -> bool:
-        """Whether this token was given to somebody who has left since."""
+    def is_deleted(self, identity: Identity) -> bool:
+        """Return whether an access token is refused because its user was deleted."""
         if not self._known:
             return False
         known = self._known.get(self._hash(identity.user_id))
@@ -63,27 +77,27 @@ class Deletions:
         return known.had_account or known.user_id is not None or self._is_old(identity, known)
 
     def _is_old(self, identity: Identity, known: Deletion) -> bool:
-        """Whether this token is from before the departure, by a clock that may be ahead."""
-        if identity.issued_at is None or identity.issued_at <= known.left_at:
+        """Return whether a token was issued before the deletion, by a clock that may be ahead."""
+        if identity.issued_at is None or identity.issued_at <= known.deleted_at:
             return True
         expires_by_then = identity.expires_at <= known.expires_at - self._ttl
-        return identity.issued_at < known.left_at + EARLY and expires_by_then
+        return identity.issued_at < known.deleted_at + EARLY and expires_by_then
 
-    def is_under_way(self, identity: Identity) -> bool:
-        """Whether something of this user may still be there."""
+    def is_pending(self, identity: Identity) -> bool:
+        """Return whether the second pass of this user's deletion is still to be done."""
         known = self._known.get(self._hash(identity.user_id))
         return known is not None and known.user_id is not None
 
-    def unsettled(self, now: datetime) -> list[Deletion]:
-        """Those that are to be removed once again by now."""
+    def due_for_second_pass(self, now: datetime) -> list[Deletion]:
+        """Return deletions whose second pass is due."""
         return [
             each
             for each in self._known.values()
-            if each.user_id is not None and now - each.left_at >= SETTLED_AFTER
+            if each.user_id is not None and now - each.deleted_at >= SETTLED_AFTER
         ]
 
     async def begin(self, identity: Identity, now: datetime, *, had_account: bool) -> None:
-        """Somebody leaves: from now on their tokens are refused here."""
+        """Store a deletion; from now on this process refuses the user's access tokens."""
         key = self._hash(identity.user_id)
         until = milliseconds(min(max(identity.expires_at, now), LATEST) + self._ttl)
         signed_out = await find_signed_out(self._db, identity.user_id)
@@ -95,51 +109,55 @@ class Deletions:
             "userId": identity.user_id,
             "hadAccount": had_account,
             "leftAt": milliseconds(now),
-            # The database removes the row when it has one, which is not before the end.
+            # Not yet known to the database's expiry: the document must outlive the second pass.
             "expiresAt": None,
         }
         changes = {"$set": row, "$max": {"tokensUntil": until}}
         await self._db[COLLECTION].update_one({"_id": key}, changes, upsert=True)
-        self._known[key] = _departure({"_id": key, **row, "tokensUntil": until})
+        self._known[key] = _deletion_in({"_id": key, **row, "tokensUntil": until})
 
     async def read_new(self, now: datetime) -> list[str]:
-        """Hear of those whom others let go; gives the ids of those not heard of before."""
+        """Read deletions that other processes started or completed.
+
+        Returns:
+            The ids of users whose deletion this process did not know.
+        """
         since = self._read_at
         wanted = {} if since is None else {"leftAt": {"$gt": since - OVERLAP}}
         rows = await self._db[COLLECTION].find(wanted).to_list(None)
         known_open = [each.key for each in self._known.values() if each.user_id is not None]
         if known_open:
             rows += await self._db[COLLECTION].find({"_id": {"$in": known_open}}).to_list(None)
-        heard: dict[str, None] = {}
-        for departure in map(_departure, rows):
-            before = self._known.get(departure.key)
-            is_new = before is None or before.left_at < departure.left_at
-            if is_new and departure.user_id is not None:
-                heard[departure.user_id] = None
-            self._known[departure.key] = departure
+        new: dict[str, None] = {}
+        for deletion in map(_deletion_in, rows):
+            before = self._known.get(deletion.key)
+            is_new = before is None or before.deleted_at < deletion.deleted_at
+            if is_new and deletion.user_id is not None:
+                new[deletion.user_id] = None
+            self._known[deletion.key] = deletion
         self._read_at = now
         self._known = {
             key: each
             for key, each in self._known.items()
             if each.user_id is not None or each.expires_at > now
         }
-        return list(heard)
+        return list(new)
 
-    async def settle(self, departure: Deletion) -> None:
-        """All is removed: forget the user too."""
-        changes = {"userId": None, "expiresAt": departure.expires_at}
-        await self._db[COLLECTION].update_one({"_id": departure.key}, {"$set": changes})
-        self._known[departure.key] = departure._replace(user_id=None)
+    async def complete(self, deletion: Deletion) -> None:
+        """Remove the id of a user whose second pass is complete."""
+        changes = {"userId": None, "expiresAt": deletion.expires_at}
+        await self._db[COLLECTION].update_one({"_id": deletion.key}, {"$set": changes})
+        self._known[deletion.key] = deletion._replace(user_id=None)
 
     def _hash(self, user_id: str) -> str:
         return hmac.new(self._key, user_id.encode(), hashlib.sha256).hexdigest()
 
 
-def _departure(row: Mapping[str, Any]) -> Deletion:
+def _deletion_in(row: Mapping[str, Any]) -> Deletion:
     return Deletion(
         key=row["_id"],
         user_id=row["userId"],
         had_account=row["hadAccount"],
-        left_at=row["leftAt"],
+        deleted_at=row["leftAt"],
         expires_at=row["tokensUntil"],
     )

@@ -1,9 +1,12 @@
-"""Removing a person: what is theirs alone goes, what statistics are made of stays nameless.
+"""Delete the personal data of a user, and anonymize what statistics are made of.
 
-What must always hold: it may be cut off anywhere and done again, and then finishes; so what
-leads to other documents goes after them, visitors after their views, and the account last.
-Each statement is small, since counting goes on meanwhile. Sums of pages and days stay as
-they are: views keep their page and seconds, events their type and instant.
+Invariants:
+
+- It may be interrupted anywhere and repeated. So documents by which others are found are removed
+  after those: visitors after their views, and the account last.
+- Each statement is small, because seconds are counted and stored meanwhile.
+- Sums of pages and days do not change: views keep their page and seconds, events their type and
+  instant.
 """
 
 import asyncio
@@ -23,24 +26,24 @@ from models.page_statistics.visitor_tallies import forget_tallies
 from models.pageviews.page_view import NAMELESS_VIEW, page_views
 from models.pageviews.visitors import BROWSER_SESSIONS, VISITORS, visitors_of
 from models.sessions import started_sessions
-from models.sessions.queries import (
-    sessions,
-)
+from models.sessions.queries import sessions
 from models.study import day_cache, goal_events
 from models.tokens import revocations
 
 ANSWER_WITHIN_S = 8.0
-NAMELESS_BROWSER: Document = {"userId": None, "userAgent": "", "hadUser": True}
+ANONYMOUS_BROWSER_SESSION: Document = {"userId": None, "userAgent": "", "hadUser": True}
 
 Ids = AsyncIterator[list[Any]]
 
 
 async def remove_person(db: Database, user_id: str, now: datetime) -> None:
-    """Everything that is known of this user, but for the row in `departures`.
+    """Delete everything that is stored of a user, except the document in `departures`.
 
-    Raises StorageUnavailable, StatementRefused; then it has to be done again.
+    Raises:
+        StorageUnavailable: The database did not answer in time; repeat the call.
+        StatementRefused: The database refused a statement; repeat the call.
     """
-    # First, before a server that has just forgotten the user reads it again.
+    # First, so that no server reads the revocation again after it has dropped the user.
     for kind in (revocations.USER, revocations.ROLE):
         await _delete(db[revocations.COLLECTION], {"_id": kind + user_id})
     await _remove_sessions(db, user_id, now)
@@ -49,9 +52,9 @@ async def remove_person(db: Database, user_id: str, now: datetime) -> None:
     await _delete(db[idempotency_keys.COLLECTION], {"userId": user_id})
     await _delete(db[settings.COLLECTION], {"_id": user_id})
     await _delete(db[presence.COLLECTION], {"_id": user_id})
-    theirs = _ids(db[events.COLLECTION], {"user_id": user_id}, BY_ID, now)
-    await _set(db[events.COLLECTION], theirs, {"user_id": None})
-    await _leave_browsers(db, user_id, now)
+    event_ids = _ids(db[events.COLLECTION], {"user_id": user_id}, BY_ID, now)
+    await _set(db[events.COLLECTION], event_ids, {"user_id": None})
+    await _anonymize_browsers(db, user_id, now)
     await _delete(db[user_directory.COLLECTION], {"_id": user_id})
     if ObjectId.is_valid(user_id):
         account = ObjectId(user_id)
@@ -62,27 +65,28 @@ async def remove_person(db: Database, user_id: str, now: datetime) -> None:
 async def _remove_sessions(db: Database, user_id: str, now: datetime) -> None:
     async for ids in _ids(sessions(db), {"userId": user_id}, BY_ID, now):
         await _delete(db[processes.NOTICES], {"sessionId": {"$in": ids}})
-        # Should one be noted again just now, it is forgotten when it is seen to be gone.
+        # A document that is stored again just now is removed once its session is found missing.
         await _delete(db[started_sessions.COLLECTION], {"_id": {"$in": ids}})
         await _delete(sessions(db), {"_id": {"$in": ids}})
 
 
-async def _leave_browsers(db: Database, user_id: str, now: datetime) -> None:
-    """Visitors, browser sessions and page views belong to nobody any more."""
+async def _anonymize_browsers(db: Database, user_id: str, now: datetime) -> None:
+    """Remove the user from visitors, browser sessions and page views."""
     views, browsers = page_views(db), db[BROWSER_SESSIONS]
-    seen = {"_id": 1, "startedAt": 1, "visitorId": 1}
-    async for found in newest_first(views, {"userId": user_id}, BY_START, now=now, fields=seen):
+    fields = {"_id": 1, "startedAt": 1, "visitorId": 1}
+    async for found in newest_first(views, {"userId": user_id}, BY_START, now=now, fields=fields):
         await forget_tallies(db, sorted({view["visitorId"] for view in found}))
     await _set(views, _ids(views, {"userId": user_id}, BY_START, now), NAMELESS_VIEW)
-    await _set(browsers, _ids(browsers, {"userId": user_id}, BY_ID, now), NAMELESS_BROWSER)
+    ids_of_user = _ids(browsers, {"userId": user_id}, BY_ID, now)
+    await _set(browsers, ids_of_user, ANONYMOUS_BROWSER_SESSION)
     async for visitors in visitors_of(db, user_id):
         ids = [visitor["_id"] for visitor in visitors]
-        for id_ in ids:  # what they viewed before they signed in
-            before = _ids(views, {"visitorId": id_}, BY_START, now, of_nobody=True)
+        for id_ in ids:  # views and browser sessions from before the user signed in
+            before = _ids(views, {"visitorId": id_}, BY_START, now, without_user=True)
             await _set(views, before, NAMELESS_VIEW)
-            before = _ids(browsers, {"visitorId": id_}, BY_ID, now, of_nobody=True)
-            await _set(browsers, before, NAMELESS_BROWSER)
-        await _set(db[VISITORS], _at_once(ids), {"userId": None})
+            before = _ids(browsers, {"visitorId": id_}, BY_ID, now, without_user=True)
+            await _set(browsers, before, ANONYMOUS_BROWSER_SESSION)
+        await _set(db[VISITORS], _single(ids), {"userId": None})
 
 
 async def _ids(
@@ -91,16 +95,17 @@ async def _ids(
     key: Key,
     now: datetime,
     *,
-    of_nobody: bool = False,
+    without_user: bool = False,
 ) -> Ids:
-    """`of_nobody` leaves out what has a user. Not by the filter: it would make a database
-    choose the index of all that belongs to nobody."""
+    """Yield the ids of documents in batches; with `without_user`, only of those without a user."""
+    # `without_user` is no part of the filter: with it, databases choose the index by user, whose
+    # range of documents without a user is the largest.
     fields = {"_id": 1, key.field: 1, "userId": 1}
     async for found in newest_first(collection, wanted, key, now=now, fields=fields):
-        yield [each["_id"] for each in found if not (of_nobody and each["userId"] is not None)]
+        yield [each["_id"] for each in found if not (without_user and each["userId"] is not None)]
 
 
-async def _at_once(ids: list[Any]) -> Ids:
+async def _single(ids: list[Any]) -> Ids:
     yield ids
 
 

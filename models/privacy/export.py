@@ -1,11 +1,12 @@
-"""Everything that is known of one person, as they may take it with them.
+"""Export all personal data of a user, as JSON or CSV.
 
-What must always hold: it is written as it is read, a few documents at a time, so that a
-hundred thousand take no more memory than a hundred; others are counted meanwhile; and what
-proves who somebody is (hashes of passwords and of refresh tokens) is not in it.
+Derived data (days, months, statistics) is left out, and so are internal fields (stamps, owners).
 
-What is derived from the rest (days, months, statistics) is left out, and so is what the
-server notes for itself (stamps, owners).
+Invariants:
+
+- Documents are written as they are read, a few at a time, so that memory does not grow with their
+  number, and other tasks run in between.
+- No credential is exported: neither hashes of passwords nor of refresh tokens.
 """
 
 import asyncio
@@ -36,107 +37,114 @@ from models.privacy.export_rows import (
     ExportedPageView,
     ExportedVisitor,
     ExportHead,
+    exported_goals,
+    exported_row,
     exported_session,
-    goals_set,
-    shown,
 )
-from models.sessions.queries import (
-    sessions,
-)
+from models.sessions.queries import sessions
 from models.sessions.session import SessionView
 from models.tokens.access_tokens import Identity
 from models.tokens.revocations import find_signed_out
 
-TOGETHER = 100
+READ_TOGETHER = 100
 """Documents that are read at once."""
-PIECE_CHARS = 16_384
+CHUNK_CHARS = 16_384
+"""Least size of a chunk that is sent; other tasks run after each."""
 LONG_TIMELINE_BYTES = 400
-"""So much is written before others have their turn."""
+"""A longer stored timeline is unpacked in a thread."""
 MAX_AT_ONCE = 20
+"""Exports that are written at the same time."""
 ANSWER_WITHIN_S = 5.0
 
 Texts = AsyncIterator[str]
 View = Callable[[Document], SessionView]
 
 
-class Turn:
+class ExportReservation:
     """The reservation of one export; it ends by `release`, or with the last reference to it.
 
-    An answer that is never sent (its client is gone) runs none of its generator, hence none of
-    its `finally`: the reference that the generator holds is what ends the reservation then.
+    If the client disconnects before the response starts, the generator never runs, and so does
+    not its `finally`. The reservation then ends when the generator, which refers to it, is freed.
     """
 
     def __init__(self, writing: set[str], user_id: str) -> None:
         self._release = weakref.finalize(self, writing.discard, user_id)
 
     def release(self) -> None:
+        """End the reservation; does nothing if it has ended."""
         self._release()
 
 
 class Exports:
-    """`view` shows a session as clients see it."""
+    """Writes exports, one at a time for each user."""
 
     def __init__(self, db: Database, learners: SettingsStore, view: View) -> None:
+        """Create exports from a database; `view` returns a session document as clients see it."""
         self._db = db
         self._learners = learners
         self._view = view
         self._writing: set[str] = set()
 
-    def admit(self, identity: Identity) -> "Turn":
-        """Reserve the export of this user, until the turn is released.
+    def reserve(self, identity: Identity) -> ExportReservation:
+        """Reserve the export of a user.
 
-        Raises Busy when this user, or too many others, are being exported.
+        Raises:
+            Busy: "too_busy": an export of this user, or too many other ones, are being written.
         """
         user_id = identity.user_id
         if user_id in self._writing or len(self._writing) >= MAX_AT_ONCE:
-            raise Busy("too_busy", "An export is being written already; try again shortly.")
+            raise Busy("too_busy", "Another export is in progress. Try again in a moment.")
         self._writing.add(user_id)
-        return Turn(self._writing, user_id)
+        return ExportReservation(self._writing, user_id)
 
     async def head(self, identity: Identity, now: datetime) -> ExportHead:
-        """All but the lists."""
+        """Return the part of an export that comes before the lists."""
         user_id = identity.user_id
         async with answered_within(ANSWER_WITHIN_S):
             user = await users.find_user(self._db, user_id)
             learner = await self._learners.find(user_id)
-            known = await self._db[user_directory.COLLECTION].find_one({"_id": user_id})
+            entry = await self._db[user_directory.COLLECTION].find_one({"_id": user_id})
             seen = await self._db[presence.COLLECTION].find_one({"_id": user_id})
             signed_out = await find_signed_out(self._db, user_id)
         return ExportHead(
             exported_at=now,
             account=view_stranger(identity) if user is None else view_user(user),
-            first_seen_at=None if known is None else known["first_seen_at"],
+            first_seen_at=None if entry is None else entry["first_seen_at"],
             last_seen_at=None if seen is None else seen["last_seen_at"],
             signed_out_everywhere_at=None if signed_out is None else signed_out.at,
             settings=learner.settings,
-            goals=goals_set(learner),
+            goals=exported_goals(learner),
         )
 
-    def json(self, turn: "Turn", head: ExportHead, now: datetime) -> AsyncIterator[bytes]:
-        """One JSON object (`ExportBody`), its rows one a line."""
-        return self._pieces(turn, self._json(head, now))
+    def json(
+        self, reservation: ExportReservation, head: ExportHead, now: datetime
+    ) -> AsyncIterator[bytes]:
+        """Write one JSON object (`ExportBody`), with one list element a line."""
+        return self._chunks(reservation, self._json(head, now))
 
-    def csv(self, turn: "Turn", user_id: str, now: datetime) -> AsyncIterator[bytes]:
-        """The sessions, one a row."""
-        return self._pieces(turn, self._csv(user_id, now))
+    def csv(
+        self, reservation: ExportReservation, user_id: str, now: datetime
+    ) -> AsyncIterator[bytes]:
+        """Write the sessions as CSV, one a row."""
+        return self._chunks(reservation, self._csv(user_id, now))
 
     # --- private ----------------------------------------------------------------------------
 
-    async def _pieces(self, turn: "Turn", texts: Texts) -> AsyncIterator[bytes]:
-        """Of a size that is worth sending; others have their turn after each."""
+    async def _chunks(self, reservation: ExportReservation, texts: Texts) -> AsyncIterator[bytes]:
+        """Join texts to chunks that are worth sending; release the reservation at the end."""
         try:
-            waiting: list[str] = []
+            buffer: list[str] = []
             length = 0
             async for text in texts:
-                waiting.append(text)
+                buffer.append(text)
                 length += len(text)
-                if length >= PIECE_CHARS:
-                    yield "".join(waiting).encode()
-                    waiting, length = [], 0
+                if length >= CHUNK_CHARS:
+                    yield "".join(buffer).encode()
+                    buffer, length = [], 0
                     await asyncio.sleep(0)
-            yield "".join(waiting).encode()
+            yield "".join(buffer).encode()
         finally:
-            turn.release()
+            reservation.release()
 
     async def _csv(self, user_id: str, now: datetime) -> Texts:
         yield HEADER
@@ -167,7 +175,7 @@ class Exports:
         async for each in self._sessions(user_id, now):
             view = self._view(each)
             if each.get("edits") or len(each.get("timeline", b"")) > LONG_TIMELINE_BYTES:
-                # It may have thousands of runs, and as many before each of its edits.
+                # It may have thousands of runs, and as many again for each edit.
                 yield await asyncio.to_thread(exported_session, each, view, now)
             else:
                 yield exported_session(each, view, now)
@@ -175,7 +183,7 @@ class Exports:
     async def _sessions(self, user_id: str, now: datetime) -> AsyncIterator[Document]:
         wanted = {"userId": user_id}
         async for documents in newest_first(
-            sessions(self._db), wanted, BY_ID, now=now, most=TOGETHER
+            sessions(self._db), wanted, BY_ID, now=now, most=READ_TOGETHER
         ):
             for document in documents:
                 yield document
@@ -187,13 +195,13 @@ class Exports:
             found = self._db[refresh_tokens.COLLECTION].find({"userId": ObjectId(user_id)})
             documents = await found.to_list(None)
         for document in documents:
-            yield shown(ExportedLogin, document)
+            yield exported_row(ExportedLogin, document)
 
     async def _events(self, user_id: str, now: datetime) -> AsyncIterator[Document]:
         collection, wanted = self._db[events.COLLECTION], {"user_id": user_id}
-        async for found in newest_first(collection, wanted, BY_ID, now=now, most=TOGETHER):
+        async for found in newest_first(collection, wanted, BY_ID, now=now, most=READ_TOGETHER):
             for row in found:
-                yield shown(
+                yield exported_row(
                     ExportedEvent,
                     {
                         "type": row["event_type"],
@@ -205,36 +213,42 @@ class Exports:
     async def _visitors(self, user_id: str) -> AsyncIterator[Document]:
         async for found in visitors_of(self._db, user_id):
             for visitor in found:
-                yield shown(ExportedVisitor, visitor)
+                yield exported_row(ExportedVisitor, visitor)
 
     async def _browser_sessions(self, user_id: str, now: datetime) -> AsyncIterator[Document]:
         collection = self._db[BROWSER_SESSIONS]
-        async for wanted, of_nobody in self._of_browsers(user_id):
-            async for found in newest_first(collection, wanted, BY_ID, now=now, most=TOGETHER):
-                for row in _theirs(found, of_nobody=of_nobody):
-                    yield shown(ExportedBrowserSession, row)
+        async for wanted, without_user in self._browser_filters(user_id):
+            async for found in newest_first(collection, wanted, BY_ID, now=now, most=READ_TOGETHER):
+                for row in _owned(found, without_user=without_user):
+                    yield exported_row(ExportedBrowserSession, row)
 
     async def _page_views(self, user_id: str, now: datetime) -> AsyncIterator[Document]:
         collection = page_views(self._db)
-        async for wanted, of_nobody in self._of_browsers(user_id):
-            async for found in newest_first(collection, wanted, BY_START, now=now, most=TOGETHER):
-                for row in _theirs(found, of_nobody=of_nobody):
-                    yield shown(ExportedPageView, row)
+        async for wanted, without_user in self._browser_filters(user_id):
+            async for found in newest_first(
+                collection, wanted, BY_START, now=now, most=READ_TOGETHER
+            ):
+                for row in _owned(found, without_user=without_user):
+                    yield exported_row(ExportedPageView, row)
 
-    async def _of_browsers(self, user_id: str) -> AsyncIterator[tuple[Document, bool]]:
-        """What to look for: all that is the user's, and of each visitor joined to the user
-        what is nobody's, which is from before it was joined."""
+    async def _browser_filters(self, user_id: str) -> AsyncIterator[tuple[Document, bool]]:
+        """Yield filters, each with whether to drop documents that have a user.
+
+        They find the user's documents, and those of the user's visitors from before they were
+        joined to a user.
+        """
         yield {"userId": user_id}, False
         async for found in visitors_of(self._db, user_id):
             for visitor in found:
                 yield {"visitorId": visitor["_id"]}, True
 
 
-def _theirs(found: Iterable[Document], *, of_nobody: bool) -> Iterable[Document]:
+def _owned(found: Iterable[Document], *, without_user: bool) -> Iterable[Document]:
+    """Return the documents of a filter of `_browser_filters` that belong to the user."""
     return [
         each
         for each in found
-        if not (of_nobody and (each["userId"] is not None or is_nameless(each)))
+        if not (without_user and (each["userId"] is not None or is_nameless(each)))
     ]
 
 

@@ -1,8 +1,9 @@
-"""Sessions as rows of CSV (RFC 4180), for spreadsheets.
+"""Write sessions as rows of CSV (RFC 4180), for spreadsheets.
 
-What must always hold: no text of the user's is a formula to a spreadsheet, which may send
-what is in other cells to somebody else: text that begins like one gets a `'` in front. Tags are a
-list within their cell, quoted as cells are in a line: `"Algebra, linear", math` are two.
+Tags are a list within their cell, quoted like cells in a line: `"Algebra, linear", math` are two.
+
+Invariant: no text is a formula to a spreadsheet, since a formula can send other cells to another
+server. Text that starts like one gets a `'` in front (OWASP, "CSV Injection").
 """
 
 import csv
@@ -19,18 +20,18 @@ COLUMNS = (
     *("tabSwitches", "focusScore", "edited", "manualSeconds"),
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
-"""With what a formula begins, or what spreadsheets pass over in front of it."""
+"""Characters with which a formula starts, or which spreadsheets skip before it."""
 
 
 def csv_row(session: SessionView) -> str:
-    """One line, with its end."""
+    """Return a session as one line, with its line break."""
     fields: dict[str, Any] = session.model_dump(by_alias=True)
     fields |= {"id": session.id, "tags": ", ".join(map(_quoted, session.tags))}
     return _line([_cell(fields[name]) for name in COLUMNS])
 
 
 def _quoted(tag: str) -> str:
-    """A tag as CSV itself would quote it, where it would not be told from several."""
+    """Quote a tag like a CSV field if it holds a separator or a quote."""
     return '"' + tag.replace('"', '""') + '"' if "," in tag or '"' in tag else tag
 
 
@@ -45,7 +46,7 @@ def _cell(value: Any) -> Any:
 
 
 def _text(value: str) -> str:
-    value = value.replace("\0", "")  # no reader of CSV knows what to do with it
+    value = value.replace("\0", "")  # readers of CSV stop at it or fail
     return "'" + value if value.lstrip(" ").startswith(FORMULA) else value
 
 

@@ -1,4 +1,4 @@
-"""What an export tells of each thing, and how a document becomes it."""
+"""Define the rows of an export, and make them from documents."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -17,20 +17,20 @@ from models.sessions.timeline_view import EditView, RunView, timeline_view
 
 
 class ExportedSession(SessionView):
-    """A session, what happened in it one after the other, and what was before each edit."""
+    """A session with its timeline and the values before each edit."""
 
     timeline: list[RunView]
     edits: list[EditView]
 
 
 class ExportedGoals(GoalsBody):
-    """Goals, and the date from which on they hold."""
+    """Goals, and the first date on which they apply."""
 
     since: date
 
 
 class ExportedLogin(WireModel):
-    """A sign-in that lasts."""
+    """A login that can be renewed by its refresh token."""
 
     created_at: UtcDatetime
     rotated_at: UtcDatetime
@@ -38,7 +38,7 @@ class ExportedLogin(WireModel):
 
 
 class ExportedEvent(WireModel):
-    """What a study app reported."""
+    """An event that a study app reported."""
 
     type: str
     action_name: str | None
@@ -81,7 +81,7 @@ class ExportedPageView(WireModel):
 
 
 class ExportHead(WireModel):
-    """Who it is about, and when it was written."""
+    """The account, its settings, and when the export was written."""
 
     exported_at: UtcDatetime
     account: UserView
@@ -93,7 +93,7 @@ class ExportHead(WireModel):
 
 
 class ExportBody(ExportHead):
-    """All that is known of a user. As `text/csv`: the sessions alone, one a row."""
+    """All personal data of a user. As `text/csv`: the sessions only, one a row."""
 
     logins: list[ExportedLogin]
     sessions: list[ExportedSession]
@@ -104,7 +104,7 @@ class ExportBody(ExportHead):
 
 
 class ExportQuery(WireModel):
-    """In which form."""
+    """The format of an export."""
 
     format: Literal["json", "csv"] = "json"
 
@@ -113,17 +113,25 @@ LISTS = ("logins", "sessions", "events", "visitors", "browserSessions", "pageVie
 """The lists of `ExportBody`, in its order."""
 
 
-def goals_set(learner: Learner) -> list[ExportedGoals]:
+def exported_goals(learner: Learner) -> list[ExportedGoals]:
+    """Return all goals that a learner ever set, oldest first."""
     return [ExportedGoals(since=each.since, **each.goals._asdict()) for each in learner.goals]
 
 
 def exported_session(document: Document, view: SessionView, now: datetime) -> Document:
+    """Return a session as JSON (`ExportedSession`), with its runs and its edits.
+
+    Args:
+        document: As stored.
+        view: The same session as clients see it.
+        now: The end of the last run, if the session has not ended.
+    """
     found = timeline_view(document, now=now, tracked=view.tracked).model_dump(mode="json")
     return {**view.model_dump(mode="json"), "timeline": found["runs"], "edits": found["edits"]}
 
 
-def shown(model: type[WireModel], document: Mapping[str, Any]) -> Document:
-    """What the model names of a document, as JSON has it."""
+def exported_row(model: type[WireModel], document: Mapping[str, Any]) -> Document:
+    """Return the fields of a document that the model has, as JSON values."""
     names = (field.alias or name for name, field in model.model_fields.items())
     return {name: _plain(document[name]) for name in names}
 

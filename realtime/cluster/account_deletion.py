@@ -51,11 +51,11 @@ class AccountDeletions:
         nothing has begun, Unavailable "leaving" if it takes longer than a request may: then
         it goes on.
         """
-        if not self._departures.is_gone(identity):
+        if not self._departures.is_deleted(identity):
             had_account = await prove()
             await self._departures.begin(identity, self._now(), had_account=had_account)
             self._hear(identity.user_id)
-        elif not self._departures.is_under_way(identity):
+        elif not self._departures.is_pending(identity):
             return  # an old token of somebody who has left: what came after it stays
         try:
             async with asyncio.timeout(REMOVED_WITHIN_S):
@@ -80,7 +80,7 @@ class AccountDeletions:
         try:
             await self.hear()
         finally:  # a removal that is due must not wait for news
-            for departure in self._departures.unsettled(self._now()):
+            for departure in self._departures.due_for_second_pass(self._now()):
                 await self._finish(departure)
 
     async def _finish(self, departure: Deletion) -> None:
@@ -90,7 +90,7 @@ class AccountDeletions:
             if departure.user_id is not None:
                 await self._removal(departure.user_id)
             async with answered_within(ANSWER_WITHIN_S):
-                await self._departures.settle(departure)
+                await self._departures.complete(departure)
         except (StorageUnavailable, StatementRefused) as error:
             log.warning("leaving_failed", reason=type(error).__name__)
         except Exception:

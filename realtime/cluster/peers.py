@@ -101,7 +101,7 @@ class Peers:
                 async with answered_within(ANSWER_WITHIN_S):
                     if turn % ALIVE_EVERY == 0:
                         await self.meet()
-                    for notice in await processes.take_notices(self._db, self._process):
+                    for notice in await processes.receive_notices(self._db, self._process):
                         self._on_notice(notice)
                 turn += 1
             except (StorageUnavailable, StatementRefused):
@@ -113,25 +113,25 @@ class Peers:
     async def meet(self) -> None:
         """Say that we live, and learn who else does."""
         silent_since_us, now_us = self._said_us, self._clock.now_us()
-        await processes.say_alive(
+        await processes.write_heartbeat(
             self._db, self._process, self._clock.wall(now_us), tracked=self._tracked()
         )
         self._said_us, said_us = now_us, self._clock.now_us()
         if silent_since_us is not None and said_us - silent_since_us >= SILENT_FOR_US:
             self._on_silence()
-        signs = await processes.read_signs(self._db)
+        signs = await processes.read_heartbeats(self._db)
         self._alive = self._liveness.read(signs, self._clock.now_us())
 
     async def count_tracked(self) -> int:
         """How many sessions are tracked now, here and, as last said, by others who live."""
-        said = await processes.read_tracked(self._db)
+        said = await processes.read_tracked_counts(self._db)
         others = sum(count for process, count in said.items() if self.others_track(process))
         return self._tracked() + others
 
     async def leave(self) -> None:
         """Say that we are gone."""
         async with answered_within(ANSWER_WITHIN_S):
-            await processes.say_goodbye(self._db, self._process)
+            await processes.remove_process(self._db, self._process)
 
     async def tell(self, owner: str | None, session_id: ObjectId) -> None:
         """Let the process that owned this session look at its document."""
@@ -140,12 +140,12 @@ class Peers:
 
     async def _leave(self, owner: str, notice: Notice) -> None:
         now = self._clock.wall(self._clock.now_us())
-        await processes.leave_notice(self._db, owner, notice, now)
+        await processes.send_notice(self._db, owner, notice, now)
 
     async def ask(
         self,
         document: Document,
-        what: processes.What,
+        what: processes.NoticeKind,
         value: Any,
         done: Callable[[], Awaitable[bool]],
     ) -> bool:

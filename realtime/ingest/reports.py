@@ -9,8 +9,8 @@ from datetime import datetime
 from bson import ObjectId
 
 from models.activity.events import Event, insert_events
-from models.activity.presence import note_presence
-from models.activity.visits import Visitor, note_visits
+from models.activity.presence import record_presence
+from models.activity.visits import Visitor, record_visits
 from models.base.database import Database
 from realtime.ingest.batcher import Gathering
 
@@ -20,10 +20,10 @@ class Reports:
 
     def __init__(self, db: Database, now: Callable[[], datetime]) -> None:
         self._visits: Gathering[str, Visitor] = Gathering(
-            lambda seen, at: note_visits(db, seen, at), now
+            lambda seen, at: record_visits(db, seen, at), now
         )
         self._presence: Gathering[str, None] = Gathering(
-            lambda seen, at: note_presence(db, seen, at), now
+            lambda seen, at: record_presence(db, seen, at), now
         )
         self._events: Gathering[ObjectId, Event] = Gathering(
             lambda events, at: insert_events(db, events, at), now

@@ -19,7 +19,7 @@ from bson import ObjectId
 from models.accounts.user_directory import UserDirectory
 from models.base.database import Database, Document
 from models.base.errors import Conflict, StorageUnavailable
-from models.cluster.processes import Notice, What, leave_notice
+from models.cluster.processes import Notice, NoticeKind, send_notice
 from models.sessions import queries
 from models.sessions.entity_tags import (
     ANY,
@@ -287,12 +287,12 @@ class SessionService:
             return (await self.get(document["userId"], id_)).status == status
 
         if status is not None:
-            what: What = "pause" if status == PAUSED else "resume"
+            what: NoticeKind = "pause" if status == PAUSED else "resume"
             if await has_status() or await self._peers.ask(document, what, None, has_status):
                 left.pop("status")
         if "targetMinutes" in given:
             notice = Notice(document["_id"], "retarget", given["targetMinutes"])
-            await leave_notice(self._db, document["owner"], notice, self._tracking.now())
+            await send_notice(self._db, document["owner"], notice, self._tracking.now())
         return left
 
     async def _end_remote(self, document: Document, status: str) -> bool:

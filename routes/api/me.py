@@ -39,20 +39,20 @@ async def export_me() -> Response:
     connection ends without the last chunk. One at a time.
     """
     kind, exports = read_query(ExportQuery).format, services().exports
-    turn = exports.admit(identity())
+    reservation = exports.reserve(identity())
     now = services().now()
     try:
         head = await exports.head(identity(), now)
     except BaseException:
-        turn.release()  # its traceback may be kept, and the turn with it
+        reservation.release()  # its traceback may be kept, and the reservation with it
         raise
     if request.method == "HEAD":
-        turn.release()
+        reservation.release()
         response = Response(b"")
     elif kind == "json":
-        response = Response(exports.json(turn, head, now))
+        response = Response(exports.json(reservation, head, now))
     else:
-        response = Response(exports.csv(turn, head.account.id, now))
+        response = Response(exports.csv(reservation, head.account.id, now))
     response.content_type = "application/json" if kind == "json" else "text/csv; charset=utf-8"
     response.headers["Content-Disposition"] = (
         f'attachment; filename="focusup-{now:%Y-%m-%d}.{kind}"'

@@ -47,7 +47,7 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
         await ensure_indexes(db, INDEXES)
         for days_ago in range(20):
             at = NOW - days_ago * DAY - 11 * MINUTE
-            await visits.note_visits(db, {f"visit{days_ago}": Visitor("a" * 32, "b" * 32)}, at)
+            await visits.record_visits(db, {f"visit{days_ago}": Visitor("a" * 32, "b" * 32)}, at)
             await events.insert_events(db, {ObjectId(): Event("login", None, "ada")}, at)
             await db.page_views.insert_one(a_view(at, user="ada"))
             await db.sessions.insert_one(past_session("ada", at))
@@ -72,7 +72,7 @@ class Server:
 
     async def settle(self) -> None:
         """As it does in the background."""
-        await self.dashboard.remember(NOW)
+        await self.dashboard.cache_counts(NOW)
         await self.periods.close_due(lambda: NOW)
 
 
@@ -170,7 +170,7 @@ async def test_visits_are_what_they_were_when_it_goes_on_a_later_day(db: Databas
     later = NOW + DAY
     real = await visits.count_ever(db, NOW)
     made = await make(db)
-    await visits.note_visits(db, {"visit0": Visitor("a" * 32, "b" * 32)}, later)
+    await visits.record_visits(db, {"visit0": Visitor("a" * 32, "b" * 32)}, later)
     assert await visits.count_ever(db, later) == real + len(made.site.visits)
     assert await visits.count_today(db, later) == 1
     await remove(db, gone(db), email=EMAIL, now=later)

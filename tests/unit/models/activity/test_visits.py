@@ -34,7 +34,7 @@ async def row(db: Database, id_: str) -> dict[str, Any]:
 
 
 async def test_a_visit_is_one_row_and_a_second_call_only_touches_it(db: Database) -> None:
-    await visits.note_visits(db, {"v": ADA}, NOW)
+    await visits.record_visits(db, {"v": ADA}, NOW)
     first = await row(db, "v")
     assert first == {
         "_id": "v",
@@ -44,15 +44,15 @@ async def test_a_visit_is_one_row_and_a_second_call_only_touches_it(db: Database
         "ip_hash": ADA.ip_hash,
         "ua_hash": ADA.ua_hash,
     }
-    await visits.note_visits(db, {"v": BOB}, NOW + SECOND)
+    await visits.record_visits(db, {"v": BOB}, NOW + SECOND)
     assert await row(db, "v") == {**first, "last_seen_at": NOW + SECOND}
     assert await db[visits.COLLECTION].count_documents({}) == 1
 
 
 async def test_it_never_goes_back(db: Database) -> None:
     for instant in (NOW, NOW - SECOND, NOW - timedelta(days=2)):
-        await visits.note_visits(db, {"v": ADA}, instant)
-        await presence.note_presence(db, {"u": None}, instant)
+        await visits.record_visits(db, {"v": ADA}, instant)
+        await presence.record_presence(db, {"u": None}, instant)
     assert (await row(db, "v"))["last_seen_at"] == NOW
     assert (await row(db, "v"))["day_seen_at"] == NOW
     user = await db[presence.COLLECTION].find_one({"_id": "u"})
@@ -60,8 +60,8 @@ async def test_it_never_goes_back(db: Database) -> None:
 
 
 async def test_known_and_new_ones_are_noted_together(db: Database) -> None:
-    await visits.note_visits(db, {f"{n}": ADA for n in range(0, 600, 2)}, NOW)
-    await visits.note_visits(db, {f"{n}": BOB for n in range(600)}, NOW + SECOND)
+    await visits.record_visits(db, {f"{n}": ADA for n in range(0, 600, 2)}, NOW)
+    await visits.record_visits(db, {f"{n}": BOB for n in range(600)}, NOW + SECOND)
     rows = await db[visits.COLLECTION].find().to_list(None)
     assert len(rows) == 600
     assert {each["last_seen_at"] for each in rows} == {NOW + SECOND}
@@ -103,8 +103,8 @@ async def test_one_that_another_server_inserts_meanwhile_is_seen_as_well(db: Dat
 
 
 async def test_who_sends_a_heartbeat_is_known(db: Database) -> None:
-    await presence.note_presence(db, {"ada": None, "bob": None}, NOW)
-    await presence.note_presence(db, {"ada": None}, NOW + SECOND)
+    await presence.record_presence(db, {"ada": None, "bob": None}, NOW)
+    await presence.record_presence(db, {"ada": None}, NOW + SECOND)
     rows = await db[user_directory.COLLECTION].find().to_list(None)
     assert {each["_id"]: each["first_seen_at"] for each in rows} == {"ada": NOW, "bob": NOW}
 

@@ -58,7 +58,7 @@ async def visit(db: Database, *instants: datetime) -> str:
     """One visit seen at these instants."""
     id_ = str(ObjectId())
     for instant in instants:
-        await visits.note_visits(db, {id_: VISITOR}, instant)
+        await visits.record_visits(db, {id_: VISITOR}, instant)
     return id_
 
 
@@ -119,7 +119,7 @@ async def test_visitors_today_were_seen_on_this_utc_day(db: Database, midnight: 
 
 async def test_the_windows_are_those_that_are_set(db: Database) -> None:
     await visit(db, NOON - 3 * MINUTE)
-    await presence.note_presence(db, {"ada": None}, NOON - 3 * MINUTE)
+    await presence.record_presence(db, {"ada": None}, NOON - 3 * MINUTE)
     narrow = Dashboard(db, 2 * MINUTE, 3 * MINUTE, dashboard(db).count_tracked)
     found = await narrow.read(NOON)
     assert (found.visitors_now, found.active_visits, found.active_users_now) == (0, 0, 0)
@@ -130,11 +130,11 @@ async def test_the_windows_are_those_that_are_set(db: Database) -> None:
 
 async def test_active_users_are_distinct_and_seen_within_five_minutes(db: Database) -> None:
     edge = NOON - 5 * MINUTE
-    await presence.note_presence(db, {"ada": None}, edge - MS)
-    await presence.note_presence(db, {"bob": None}, edge)
+    await presence.record_presence(db, {"ada": None}, edge - MS)
+    await presence.record_presence(db, {"bob": None}, edge)
     assert (await read(db, NOON)).active_users_now == 0
-    await presence.note_presence(db, {"cyd": None}, edge + MS)
-    await presence.note_presence(db, {"ada": None, "cyd": None}, NOON)
+    await presence.record_presence(db, {"cyd": None}, edge + MS)
+    await presence.record_presence(db, {"ada": None, "cyd": None}, NOON)
     assert (await read(db, NOON)).active_users_now == 2
 
 
@@ -263,8 +263,8 @@ async def test_it_is_the_same_as_counting_all_rows_at_any_time(db: Database, see
         for _ in range(chance.randrange(4)):
             known.append(await visit(db, now))
         for id_ in chance.sample(known, min(len(known), 2)):
-            await visits.note_visits(db, {id_: VISITOR}, now)
-        await presence.note_presence(db, {f"user{chance.randrange(5)}": None}, now)
+            await visits.record_visits(db, {id_: VISITOR}, now)
+        await presence.record_presence(db, {f"user{chance.randrange(5)}": None}, now)
         for type_ in chance.sample(types, chance.randrange(5)):
             await event(db, type_, now)
         if chance.random() < 0.5:
@@ -276,7 +276,7 @@ async def test_it_is_the_same_as_counting_all_rows_at_any_time(db: Database, see
 async def test_what_arrives_late_is_counted_while_it_may(db: Database) -> None:
     midnight = at("2026-04-01")
     await event(db, "login", midnight - MINUTE)
-    await dashboard(db).remember(midnight + 9 * MINUTE)
+    await dashboard(db).cache_counts(midnight + 9 * MINUTE)
     await event(db, "login", midnight - MINUTE)  # nine minutes on its way
     assert (await read(db, midnight + HOUR)).activity_by_day[-2].logins == 2
 
@@ -284,7 +284,7 @@ async def test_what_arrives_late_is_counted_while_it_may(db: Database) -> None:
 async def test_settled_days_are_not_counted_again(db: Database) -> None:
     await event(db, "login", NOON - 2 * DAY, NOON - 40 * DAY)
     await visit(db, NOON - DAY)
-    await dashboard(db).remember(NOON)
+    await dashboard(db).cache_counts(NOON)
     await db[events.COLLECTION].delete_many({})  # as retention does
     await db[visits.COLLECTION].delete_many({})
     found = await read(db, NOON + HOUR)
@@ -296,13 +296,13 @@ async def test_settled_days_are_not_counted_again(db: Database) -> None:
 async def test_two_processes_that_remember_do_not_disturb_each_other(db: Database) -> None:
     await event(db, "login", *(NOON - n * 7 * MINUTE for n in range(20)))
     for now in (NOON, NOON - 30 * MINUTE, NOON + MINUTE):  # clocks apart, one behind
-        await dashboard(db).remember(now)
+        await dashboard(db).cache_counts(now)
     assert (await read(db, NOON + HOUR)).activity_by_day[-1].logins == 20
 
 
 async def test_what_was_forgotten_is_counted_anew(db: Database) -> None:
     await event(db, "login", NOON - DAY)
-    await dashboard(db).remember(NOON)
+    await dashboard(db).cache_counts(NOON)
     await event(db, "login", NOON - DAY - HOUR)  # a row of the past
     assert (await read(db, NOON)).activity_by_day[-2].logins == 1
     yesterday = last_days(NOON, 2)[0]
@@ -316,11 +316,11 @@ async def test_what_was_forgotten_is_counted_anew(db: Database) -> None:
 
 async def test_a_count_that_was_remembered_without_a_stamp_is_remembered_on(db: Database) -> None:
     await visit(db, NOON - DAY)
-    await dashboard(db).remember(NOON)
+    await dashboard(db).cache_counts(NOON)
     await db[incremental_counts.COLLECTION].update_many({}, {"$unset": {"stamp": ""}})
     for hours in (1, 2):  # what gets a stamp is fenced from then on
         await visit(db, NOON + hours * HOUR - 30 * MINUTE)
-        await dashboard(db).remember(NOON + hours * HOUR)
+        await dashboard(db).cache_counts(NOON + hours * HOUR)
         stored = await db[incremental_counts.COLLECTION].find_one(
             {"_id": "visits.first_seen_at/ever"}
         )
@@ -336,7 +336,7 @@ async def test_a_count_under_way_is_not_remembered_once_it_is_forgotten(
     (day,) = last_days(NOON, 1)
     if remembered_before:
         await event(db, "login", NOON - 5 * HOUR)
-        await dashboard(db).remember(NOON - 4 * HOUR)
+        await dashboard(db).cache_counts(NOON - 4 * HOUR)
 
     async def slow(since: datetime, until: datetime) -> Counter[str]:
         """Meanwhile somebody adds a row, and says so."""

@@ -27,22 +27,22 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
 
 async def test_each_says_that_it_lives_until_it_says_goodbye(db: Database) -> None:
     later = NOW + timedelta(seconds=1)
-    await processes.say_alive(db, "a", NOW)
-    await processes.say_alive(db, "b", NOW)
-    assert await processes.read_signs(db) == {"a": NOW, "b": NOW}
-    await processes.say_alive(db, "a", later)
-    assert await processes.read_signs(db) == {"a": later, "b": NOW}
-    await processes.say_goodbye(db, "b")
-    assert await processes.read_signs(db) == {"a": later}
-    await processes.forget_all(db)
-    assert await processes.read_signs(db) == {}
+    await processes.write_heartbeat(db, "a", NOW)
+    await processes.write_heartbeat(db, "b", NOW)
+    assert await processes.read_heartbeats(db) == {"a": NOW, "b": NOW}
+    await processes.write_heartbeat(db, "a", later)
+    assert await processes.read_heartbeats(db) == {"a": later, "b": NOW}
+    await processes.remove_process(db, "b")
+    assert await processes.read_heartbeats(db) == {"a": later}
+    await processes.remove_all(db)
+    assert await processes.read_heartbeats(db) == {}
 
 
 async def test_a_notice_is_taken_once_in_order_by_whom_it_is_for(db: Database) -> None:
     first, second, other = (Notice(ObjectId(), "look"), Notice(ObjectId(), "retarget", 2.5),
                             Notice(ObjectId(), "end", "completed"))  # fmt: skip
     for to, notice in (("a", first), ("b", other), ("a", second)):
-        await processes.leave_notice(db, to, notice, NOW)
-    assert await processes.take_notices(db, "a") == [first, second]
-    assert await processes.take_notices(db, "a") == []
-    assert await processes.take_notices(db, "b") == [other]
+        await processes.send_notice(db, to, notice, NOW)
+    assert await processes.receive_notices(db, "a") == [first, second]
+    assert await processes.receive_notices(db, "a") == []
+    assert await processes.receive_notices(db, "b") == [other]

@@ -135,19 +135,19 @@ async def test_tokens_from_before_are_refused_for_good(db: Database) -> None:
     assert await there.read_new(NOW + SECOND) == []
     newer = NOW + MINUTE
     for gone in (here, there):
-        assert all(gone.is_gone(token(user)) for user in ("ada", "bob"))
-        assert all(gone.is_gone(token(user, newer)) for user in ("ada", "bob"))
-        assert not gone.is_gone(token("eve"))
-    assert here.unsettled(NOW + SETTLED_AFTER - SECOND) == []
-    for each in here.unsettled(NOW + SETTLED_AFTER):
-        await here.settle(each)
+        assert all(gone.is_deleted(token(user)) for user in ("ada", "bob"))
+        assert all(gone.is_deleted(token(user, newer)) for user in ("ada", "bob"))
+        assert not gone.is_deleted(token("eve"))
+    assert here.due_for_second_pass(NOW + SETTLED_AFTER - SECOND) == []
+    for each in here.due_for_second_pass(NOW + SETTLED_AFTER):
+        await here.complete(each)
     await there.read_new(NOW + SETTLED_AFTER)
     for gone in (here, there):
-        assert gone.unsettled(NOW + HOUR) == []
-        assert gone.is_gone(token("bob"))
-        assert gone.is_gone(token("bob", None))
-        assert not gone.is_gone(token("bob", newer))
-        assert gone.is_gone(token("ada", newer))
+        assert gone.due_for_second_pass(NOW + HOUR) == []
+        assert gone.is_deleted(token("bob"))
+        assert gone.is_deleted(token("bob", None))
+        assert not gone.is_deleted(token("bob", newer))
+        assert gone.is_deleted(token("ada", newer))
     rows = [row async for row in db.departures.find()]
     assert not any("ada" in repr(row) or "bob" in repr(row) for row in rows)
     assert all(row["expiresAt"] > NOW + HOUR for row in rows)
@@ -156,12 +156,12 @@ async def test_tokens_from_before_are_refused_for_good(db: Database) -> None:
 async def test_rows_are_forgotten_when_their_tokens_are(db: Database) -> None:
     gone = departures(db)
     await gone.begin(token("bob"), NOW, had_account=False)
-    for each in gone.unsettled(NOW + HOUR):
-        await gone.settle(each)
+    for each in gone.due_for_second_pass(NOW + HOUR):
+        await gone.complete(each)
     await gone.read_new(NOW + 3 * HOUR)
     await db.departures.delete_many({})
     await gone.read_new(NOW + 3 * HOUR)
-    assert not gone.is_gone(token("bob"))
+    assert not gone.is_deleted(token("bob"))
 
 
 @pytest.mark.parametrize("had_account", [False, True])
@@ -172,15 +172,15 @@ async def test_what_was_signed_out_stays_so_after_leaving(db: Database, had_acco
     gone = departures(db)
     await gone.begin(token("bob", NOW), NOW + SECOND, had_account=had_account)
     await remove_person(db, "bob", NOW + SECOND)
-    for each in gone.unsettled(NOW + HOUR):
-        await gone.settle(each)
+    for each in gone.due_for_second_pass(NOW + HOUR):
+        await gone.complete(each)
     at = NOW + 29 * DAY
     await db.departures.delete_many({"expiresAt": {"$lte": at}})  # as the database does
     again, revocations = departures(db), Revocations(db)
     for reader in (gone, again):
         await reader.read_new(at)
-        assert reader.is_gone(stolen)
-        assert reader.is_gone(token("bob", at)) is had_account
+        assert reader.is_deleted(stolen)
+        assert reader.is_deleted(token("bob", at)) is had_account
     assert [news async for news in revocations.read_new(at)] == []
 
 
@@ -188,22 +188,22 @@ async def test_leaving_again_keeps_out_what_the_first_time_did(db: Database) -> 
     old = Identity("bob", NOW + 30 * DAY, NOW - MINUTE)
     first, second = departures(db), departures(db)
     await first.begin(old, NOW, had_account=False)
-    for each in first.unsettled(NOW + HOUR):
-        await first.settle(each)
+    for each in first.due_for_second_pass(NOW + HOUR):
+        await first.complete(each)
     later = Identity("bob", NOW + 2 * HOUR, NOW + HOUR)
     await second.read_new(NOW + HOUR)
     await second.begin(later, NOW + HOUR, had_account=False)
-    for each in second.unsettled(NOW + 2 * HOUR):
-        await second.settle(each)
+    for each in second.due_for_second_pass(NOW + 2 * HOUR):
+        await second.complete(each)
     at = NOW + DAY
     await db.departures.delete_many({"expiresAt": {"$lte": at}})
     for reader in (first, second, departures(db)):
         await reader.read_new(at)
-        assert reader.is_gone(old)
+        assert reader.is_deleted(old)
 
 
 async def test_a_token_that_never_ends_is_refused_for_ever(db: Database) -> None:
     gone = departures(db)
     for_ever = Identity("bob", datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
     await gone.begin(for_ever, NOW, had_account=False)
-    assert gone.is_gone(for_ever)
+    assert gone.is_deleted(for_ever)

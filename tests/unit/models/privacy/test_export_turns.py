@@ -28,31 +28,33 @@ def ada() -> Identity:
 
 
 async def test_thirty_at_once_are_one(exports: Exports) -> None:
-    turns = []
+    reservations = []
     for _ in range(30):
         try:
-            turns.append(exports.admit(ada()))
+            reservations.append(exports.reserve(ada()))
         except Busy:
             continue
-    assert len(turns) == 1
-    turns[0].release()
-    exports.admit(ada()).release()
+    assert len(reservations) == 1
+    reservations[0].release()
+    exports.reserve(ada()).release()
 
 
 async def test_a_written_export_makes_room(exports: Exports) -> None:
-    turn = exports.admit(ada())
+    reservation = exports.reserve(ada())
     head = await exports.head(ada(), NOW)
     with pytest.raises(Busy):
-        exports.admit(ada())
-    assert b"".join([piece async for piece in exports.json(turn, head, NOW)]).startswith(b"{")
-    exports.admit(ada())
+        exports.reserve(ada())
+    assert b"".join([piece async for piece in exports.json(reservation, head, NOW)]).startswith(
+        b"{"
+    )
+    exports.reserve(ada())
 
 
 async def test_an_export_that_nobody_reads_makes_room(exports: Exports) -> None:
-    pieces = exports.csv(exports.admit(ada()), "ada", NOW)
+    pieces = exports.csv(exports.reserve(ada()), "ada", NOW)
     with pytest.raises(Busy):
-        exports.admit(ada())
+        exports.reserve(ada())
     del pieces
     gc.collect()
     await asyncio.sleep(0)
-    exports.admit(ada())
+    exports.reserve(ada())

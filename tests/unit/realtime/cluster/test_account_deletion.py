@@ -76,7 +76,7 @@ async def test_whoever_proves_nothing_stays(world: World) -> None:
 
     with pytest.raises(Forbidden):
         await world.leavers.leave(world.token(), wrong)
-    assert not world.gone.is_gone(world.token())
+    assert not world.gone.is_deleted(world.token())
     assert (world.removed, world.forgotten) == ([], [])
 
 
@@ -84,7 +84,7 @@ async def test_they_are_forgotten_before_they_are_removed(world: World) -> None:
     world.may_remove.clear()
     leaving = asyncio.create_task(world.leavers.leave(world.token(), has_account))
     await until(lambda: bool(world.forgotten))
-    assert world.gone.is_gone(world.token())
+    assert world.gone.is_deleted(world.token())
     assert world.removed == []
     world.may_remove.set()
     await leaving
@@ -110,7 +110,7 @@ async def test_what_failed_is_done_again_and_once_more_in_the_end(world: World) 
     assert world.removed == []
     world.now += SETTLED_AFTER
     await world.run_until(lambda: world.removed)
-    await world.run_until(lambda: not world.gone.is_under_way(world.token()))
+    await world.run_until(lambda: not world.gone.is_pending(world.token()))
     assert world.removed == ["ada"]
     (row,) = await world.db["departures"].find().to_list(None)
     assert (row["userId"], row["expiresAt"] > world.now) == (None, True)
@@ -122,10 +122,10 @@ async def test_another_server_hears_of_it_and_may_finish_it(world: World) -> Non
     await others.hear()
     await others.hear()
     assert world.forgotten == ["ada", "ada"]
-    assert there.is_gone(world.token())
+    assert there.is_deleted(world.token())
     world.gone, world.leavers = there, others
     world.now += SETTLED_AFTER
-    await world.run_until(lambda: not there.is_under_way(world.token()))
+    await world.run_until(lambda: not there.is_pending(world.token()))
     assert world.removed == ["ada", "ada"]
 
 
@@ -133,9 +133,9 @@ async def test_an_old_token_does_nothing_to_who_came_back(world: World) -> None:
     old = world.token()
     await world.leavers.leave(old, has_none)
     world.now += SETTLED_AFTER
-    await world.run_until(lambda: not world.gone.is_under_way(old))
+    await world.run_until(lambda: not world.gone.is_pending(old))
     removals = len(world.removed)
-    assert not world.gone.is_gone(world.token())
+    assert not world.gone.is_deleted(world.token())
     await world.leavers.leave(old, has_none)
     assert len(world.removed) == removals
     await world.leavers.leave(world.token(), has_none)
