@@ -1,5 +1,5 @@
 # run: start the product   test: the fast tests   check: linters, types, fast tests
-# test-live, test-web, faults, test-elections, test-mongodb: the other tiers (docs/testing.md)
+# test-live, test-web, faults, hostile, test-elections, test-mongodb: the other tiers (docs/testing.md)
 # test-all: all of these   soak: ten minutes and more   coverage: lines covered by package
 # bench: the figures   audit: known vulnerabilities of the dependencies (asks pypi.org)
 # three-pages: an example site that is tracked   npm: the client library as a package, in dist/
@@ -26,7 +26,7 @@ BY_FILE := -n $(JOBS) --dist loadfile
 BY_GROUP := -n $(JOBS) --dist loadgroup
 SLOWEST := --durations=10 --durations-min=0.5
 
-.PHONY: run three-pages test test-live test-web faults test-elections test-mongodb
+.PHONY: run three-pages test test-live test-web faults hostile test-elections test-mongodb
 .PHONY: test-mongodb-all test-all soak
 .PHONY: check lint lint-scripts coverage audit bench npm clean
 .DEFAULT_GOAL := run
@@ -48,6 +48,10 @@ test-web: $(VENV)/.dev
 
 faults: $(VENV)/.dev
 	$(PYTEST) tests/faults $(BY_GROUP) $(SLOWEST) $(ARGS)
+
+# All rows of the matrix of attacks: half an hour, on a machine with nothing else to do.
+hostile: $(VENV)/.dev
+	HOSTILE=all $(PYTEST) tests/faults/test_hostile.py -k holds_up $(ARGS)
 
 # The faults of a replica set, which start their own; then what runs on any database.
 test-elections: $(VENV)/.dev

@@ -4,7 +4,8 @@ Invariants:
 
 - a connection that asks now and then waits for nobody, however much others ask: what
   connections ask beyond `AT_ONCE` and `PER_S` each runs at `ALL_PER_S` together, and is
-  refused where it would wait for more than `ASKED_WAITS_S`;
+  refused where it would wait for more than `ASKED_WAITS_S`. Where an address asks more than
+  `ASKED_AT_ONCE` and `ASKED_PER_S`, each request there counts as `IN_A_CROWD`;
 - connections that an address opens beyond `OPENED_AT_ONCE` and `OPENED_PER_S` begin with
   nothing of that, so that opening one for each request gains nothing;
 - handshakes of an address beyond `HANDSHAKES_AT_ONCE` wait their turn at the number that is
@@ -24,6 +25,7 @@ from realtime.sockets.token_bucket import TokenBucket
 from routes.http.client_address import network_of
 
 AT_ONCE, PER_S = 100, 20
+ASKED_AT_ONCE, ASKED_PER_S, IN_A_CROWD = 500, 50, 20
 ALL_PER_S = 300
 """About a third of a core."""
 ASKED_WAITS_S = 5.0
@@ -82,8 +84,11 @@ class Admission:
         client = self._client_of(peer, forwarded.decode("latin1")) or peer
         if is_handshake:
             return self._handshake_wait_s(self._of(client, now_s), now_s)
-        asked = own or self._of(client, now_s).asked
-        return 0.0 if asked.take(now_s) else _turn(self._all, now_s, ASKED_WAITS_S)
+        is_few = self._of(client, now_s).asked.take(now_s)
+        cost = 1 if is_few else IN_A_CROWD
+        if is_few if own is None else own.take(now_s, cost):
+            return 0.0
+        return _turn(self._all, now_s, ASKED_WAITS_S)
 
     def _handshake_wait_s(self, client: _Address, now_s: float) -> float | None:
         wait_s = _turn(client.handshakes, now_s, HANDSHAKE_WAITS_S)
@@ -98,7 +103,7 @@ class Admission:
         if found is None:
             found = _Address(
                 TokenBucket(OPENED_AT_ONCE, OPENED_PER_S, now_s),
-                TokenBucket(OPENED_AT_ONCE, OPENED_PER_S, now_s),
+                TokenBucket(ASKED_AT_ONCE, ASKED_PER_S, now_s),
                 TokenBucket(HANDSHAKES_AT_ONCE, self._handshakes_per_s, now_s),
                 TokenBucket(HANDSHAKES_FREE, HANDSHAKES_FREE_PER_S, now_s),
             )

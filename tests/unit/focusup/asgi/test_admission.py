@@ -2,12 +2,14 @@
 
 from focusup.asgi.admission import (
     ALL_PER_S,
+    ASKED_AT_ONCE,
     ASKED_WAITS_S,
     AT_ONCE,
     HANDSHAKE_WAITS_S,
     HANDSHAKES_AT_ONCE,
     HANDSHAKES_FREE,
     HANDSHAKES_PER_S,
+    IN_A_CROWD,
     MAX_ADDRESSES,
     OPENED_AT_ONCE,
     PER_S,
@@ -39,13 +41,23 @@ def wait_s(
 def test_who_asks_now_and_then_waits_for_nobody() -> None:
     gate = admission()
     floods = [gate.opened(PEER, 0.0) for _ in range(100)]
-    quiet = gate.opened(PEER, 0.0)
+    other = "198.51.100.1"
+    quiet, beside = gate.opened(other, 0.0), gate.opened(PEER, 0.0)
     for second in range(10):
         for flood in floods:
             for _ in range(AT_ONCE):
                 wait_s(gate, flood, float(second))
         for _ in range(PER_S):
-            assert wait_s(gate, quiet, float(second)) == 0
+            assert wait_s(gate, quiet, float(second), peer=other) == 0
+        assert wait_s(gate, beside, float(second)) == 0, "from the same address"
+
+
+def test_many_connections_of_an_address_do_not_have_a_burst_each() -> None:
+    gate = admission()
+    crowd = [gate.opened(PEER, 0.0) for _ in range(100)]
+    at_once = sum(wait_s(gate, one, 0.0) == 0 for one in crowd for _ in range(AT_ONCE))
+    most = ASKED_AT_ONCE + len(crowd) * AT_ONCE / IN_A_CROWD + ALL_PER_S / 10
+    assert at_once <= most + 1
 
 
 def test_what_is_asked_beyond_that_runs_at_one_pace() -> None:
