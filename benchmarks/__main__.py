@@ -5,7 +5,7 @@ import sys
 
 BENCHMARKS = (
     *("sessions", "activity", "pages", "page_stats", "metrics", "metrics_scrape"),
-    *("tracking", "stats", "web"),
+    *("tracking", "stats", "stalls", "web"),
 )
 
 

@@ -23,6 +23,10 @@ blueprint = Blueprint("sessions", __name__, url_prefix="/api/sessions")
 tag_blueprint(blueprint, ["Sessions"])
 
 
+NO_EDITS = "[]}}"
+"""How the JSON of a timeline without edits ends: they are its last field."""
+
+
 class SessionBody(WireModel):
     """One session."""
 
@@ -33,6 +37,18 @@ class TimelineBody(WireModel):
     """What a session was made of."""
 
     timeline: TimelineView
+
+
+def timeline_answer(timeline: TimelineView) -> Response:
+    """Return the JSON of a `TimelineBody`, made edit by edit.
+
+    Pydantic lets no other thread run, the event loop's neither, until all of a model is written:
+    half a second for 50 edits of 2,000 runs.
+    """
+    edits = ",".join(edit.model_dump_json() for edit in timeline.edits)
+    whole = TimelineBody(timeline=timeline.model_copy(update={"edits": []})).model_dump_json()
+    body = f"{whole.removesuffix(NO_EDITS)}[{edits}]}}}}"
+    return Response(body, content_type="application/json")
 
 
 class SessionPage(WireModel):
@@ -131,7 +147,7 @@ async def get_timeline(session_id: str) -> Response:
     the session was before it.
     """
     timeline = await services().sessions.service.timeline(identity().user_id, session_id)
-    return await asyncio.to_thread(answer, TimelineBody(timeline=timeline))  # it may be long
+    return await asyncio.to_thread(timeline_answer, timeline)  # it may be long
 
 
 @blueprint.post("/<session_id>/reassign")
