@@ -1,35 +1,39 @@
-"""A learner's days, read from their sessions; periods that are over are remembered.
+"""Read a learner's days from their sessions; cache the periods that are over.
 
-What must always hold: what is read is as if every session were read now. Sessions belong
-to the UTC day and month of their creation, so none can join a period that is over. What is
-remembered of one (collection `study_periods`: months, and the days of months that are not
-yet remembered) are its sessions that had ended, which had been started and had not ended, and
-how many had not been started: the second ones are read each time. Whoever changes, deletes,
-starts for the first time or ends a session that was never started, says so first (`touch`),
-which forgets its periods. A period is not remembered within `SETTLED_AFTER` of that or of its
-end, nor unless nothing was said since before its sessions were read.
+Invariants:
 
-Periods whose sessions overlap in time are read together, since a second in which two
-sessions were tracked counts once.
+- The result is as if every session were read now.
+- Cached of a period (collection `study_periods`) are the sums of its sessions that had ended, the
+  ids of those that had been started and had not ended, which are read each time, and how many
+  had not been started.
+- Each change, deletion or first start of a session, and each end of one that was never started,
+  is announced first (`touch`), which drops the cached sums of its periods.
+- A period is cached no sooner than `SETTLED_AFTER` after its end and after the last announcement,
+  and only if none came since before its sessions were read.
+- Periods whose sessions overlap in time are read together, since a second in which two sessions
+  were tracked counts once.
+- Sums that were cached by other rules than those of `FORMAT` and of the learner's days are not
+  used.
+- An answer never waits for the cache: sums are stored after it.
 
-A learner's days are worked out once at a time (`models.concurrency.shared_work`), in slices
-(`models.concurrency.slices`). What is remembered by other rules than those of `FORMAT` and of
-the learner's days is not used.
+A learner's days are computed once at a time (`models.concurrency.shared_work`), in slices
+(`models.concurrency.slices`).
 """
 
+import asyncio
 import contextlib
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
-from datetime import UTC, date, datetime, timedelta
-from itertools import accumulate
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextvars import Context
+from datetime import UTC, date, datetime
 
+import structlog
 from bson import ObjectId
 
 from models.accounts.settings import Learner
 from models.base.compare_and_set import Stamps, fenced
 from models.base.database import Database, Document, DuplicateKeyError
+from models.base.driver_errors import StatementRefused, StorageUnavailable, answered_within
 from models.base.indexes import IndexSpec
 from models.concurrency.shared_work import SharedWork
 from models.concurrency.slices import Slices
@@ -37,28 +41,40 @@ from models.sessions.queries import sessions
 from models.sessions.session import FINAL
 from models.sessions.timeline import BY_HAND
 from models.study.day_summary import (
-    NO_DATES,
-    Dates,
     DaySummary,
     Kept,
     Loaded,
     kept_of,
     lived_of,
+    overlapping,
     read_kept,
 )
+from models.study.periods import (
+    MONTH_LENGTH,
+    NO_DATES,
+    Dates,
+    Load,
+    Period,
+    day_of,
+    days_between,
+    month_of,
+    months_until,
+    named_month,
+    plan_reading,
+)
 from scoring.local_days import ONE_DAY
-from scoring.study_days import StudyDays, StudySession, tally_steps
+from scoring.study_days import StudyDays, tally_steps
 from scoring.utc_days import midnight
 
 COLLECTION = "study_periods"
 INDEXES = (IndexSpec(keys=(("userId", 1),), query="read: all periods of a learner"),)
-SETTLED_AFTER = timedelta(minutes=10)
-"""Longer than a write may be on its way, and than the clocks of servers differ."""
 UNTOUCHED: Document = {"startedAt": None, "endedAt": None, "edited": False}
 """Neither started, nor ended, nor changed by hand in what is counted: such sessions are counted by
 their status alone, and are not read."""
 TOUCHED: list[Document] = [{name: {"$ne": value}} for name, value in UNTOUCHED.items()]
 CHUNK = 500
+STORE_WITHIN_S = 10.0
+"""How long the cache may take to store one reading."""
 Pipeline = list[Document]
 FORMAT = 2
 """Of what is remembered; it is raised whenever the rules of counting change."""
@@ -71,34 +87,24 @@ FIELDS = dict.fromkeys(
     1,
 )
 
-
-class Period(NamedTuple):
-    """A UTC day or month."""
-
-    name: str
-    """`2026-11-20` or `2026-11`."""
-    since: date
-    until: date
-
-    def is_settled(self, now: datetime, known: Document | None) -> bool:
-        """Whether nothing of it can be on its way any more."""
-        over = midnight(self.until)
-        touched_at: datetime = over if known is None else known["touchedAt"]
-        return now - max(over, touched_at) >= SETTLED_AFTER
+log = structlog.get_logger(__name__)
 
 
 class DayCache:
+    """The days of all learners."""
+
     def __init__(self, db: Database) -> None:
         self._db = db
         self._stamps = Stamps()
         self._shared: SharedWork[DaySummary] = SharedWork()
+        self._storing: dict[str, asyncio.Task[None]] = {}
 
     async def touch(self, session: Document, now: datetime) -> None:
-        """A session is going to be changed or deleted by hand."""
+        """Announce that a session is about to be changed or deleted: drop its cached periods."""
         created = _created_on(session["_id"])
         for period in (month_of(created), day_of(created)):
             if period.since <= now.astimezone(UTC).date() < period.until:
-                continue  # nothing of it is remembered yet
+                continue  # nothing of it is cached yet
             fresh = {"touchedAt": now, "kept": None, "days": None, "stamp": self._stamps.fresh()}
             first = {"userId": session["userId"], "period": period.name}
             wanted = {"_id": _id(session["userId"], period)}
@@ -108,117 +114,102 @@ class DayCache:
                 await self._upsert(wanted, fresh, first)
 
     async def read(self, learner: Learner, now: datetime, dates: Dates = NO_DATES) -> DaySummary:
-        """Return what this learner did: sums, marks of all dates, all of the wanted `dates`.
+        """Return what a learner did: sums, marks of all dates, and the whole `dates`.
 
-        The result is shared: nobody may change it.
+        The result is shared between callers, which must not change it.
         """
         question = (dates, learner.starts_at)
         return await self._shared.result(
             learner.user_id, question, lambda: self._read(learner, now, dates)
         )
 
-    # --- private ----------------------------------------------------------------------------
+    async def stored(self) -> None:
+        """Wait until everything that was read so far is in the cache."""
+        await asyncio.gather(*self._storing.values())
+
+    # --- reading ----------------------------------------------------------------------------
 
     async def _read(self, learner: Learner, now: datetime, dates: Dates) -> DaySummary:
-        user_id, slices = learner.user_id, Slices()
+        user_id, slices, today = learner.user_id, Slices(), now.astimezone(UTC).date()
         while True:
-            wanted = {"userId": user_id}
-            found = await self._db[COLLECTION].find(wanted, {"days": 0}).to_list(None)
+            found = await self._db[COLLECTION].find({"userId": user_id}, {"days": 0}).to_list(None)
             known = {each["period"]: _by_the_rules_of(each, learner) for each in found}
-            kept, live = await self._split(learner, known, now, slices)
-            live.add(await self._ended_since(kept.values(), slices))
-            studied = DaySummary()
-            have = {each.id for each in live.lived}
-            for period in await self._overlapping(kept, live.lived, slices):
-                # Those of it that were never started are part of what is remembered.
-                studied.open += kept.pop(period).never_started
-                again = await self._loaded(user_id, period.since, period.until, slices)
-                live.lived += [each for each in again.lived if each.id not in have]
-            studied.open += live.statuses()
-            studied.open += Counter(each.status for each in live.lived if each.status not in FINAL)
-            days: StudyDays = {}
-            await slices.run(tally_steps(days, live.lived, learner.starts_at))
-            await slices.run(studied.adding_days(days, dates), 40)
-            for each in kept.values():
-                studied.add_kept(each)
+            plan = plan_reading(await self._months(user_id, known, today), known, now, today)
+            kept: dict[Period, Kept] = {}
+            for period, document in plan.cached.items():
+                kept[period] = read_kept(document)
                 await slices.did(100)
+            loaded = [(load, await self._loaded(user_id, load, slices)) for load in plan.loads]
+            live = Loaded()
+            for _, each in loaded:
+                live.add(each)
+            live.add(await self._ended_since(kept.values(), slices))
+            summary = await self._summed(learner, dates, kept, live, slices)
             stamps = {
                 _id(user_id, period): known[period.name]["stamp"]
                 for period, each in kept.items()
                 if any(dates.since <= mark.date < dates.until for mark in each.marks)
             }
-            if await self._add_whole(studied, stamps, dates, slices):
-                return studied
+            if await self._add_whole(summary, stamps, dates, slices):
+                self._store_later(learner, known, loaded)
+                return summary
 
-    async def _split(
-        self, learner: Learner, known: dict[str, Document], now: datetime, slices: Slices
-    ) -> tuple[dict[Period, Kept], Loaded]:
-        """What is remembered, and the sessions of all other periods; and remember more."""
-        kept: dict[Period, Kept] = {}
-        live = Loaded()
-        user_id, today = learner.user_id, now.astimezone(UTC).date()
-        for month in await self._months(user_id, known, today):
-            document = known.get(month.name)
-            if document is not None and document["kept"]:
-                kept[month] = read_kept(document["kept"])
-                await slices.did(100)
-                continue
-            if month.is_settled(now, document):
-                of_month = await self._loaded(user_id, month.since, month.until, slices)
-                await self._keep(learner, month, document, of_month, slices)
-                await self._forget_days(user_id, month, known)
-                live.add(of_month)
-                continue
-            days = list(_days(month.since, min(month.until, today + ONE_DAY)))
-            for day in days:
-                if (found := known.get(day.name)) is not None and found["kept"]:
-                    kept[day] = read_kept(found["kept"])
-            for since, until in _stretches([day for day in days if day not in kept]):
-                stretch = await self._loaded(user_id, since, until, slices, by_day=True)
-                live.add(stretch)
-                if month.until >= today - 2 * ONE_DAY:
-                    await self._keep_days(
-                        learner, known, stretch, now, of=Dates(since, until), slices=slices
-                    )
-        return kept, live
+    async def _summed(
+        self,
+        learner: Learner,
+        dates: Dates,
+        kept: dict[Period, Kept],
+        live: Loaded,
+        slices: Slices,
+    ) -> DaySummary:
+        """Add up cached periods and sessions; take the periods that have to be read from `kept`."""
+        summary = DaySummary()
+        have = {each.id for each in live.lived}
+        for period in await overlapping(kept, live.lived, slices):
+            # The cached counts hold those of its sessions that were never started.
+            summary.open += kept.pop(period).never_started
+            again = await self._loaded(learner.user_id, _whole(period), slices)
+            live.lived += [each for each in again.lived if each.id not in have]
+        summary.open += live.statuses()
+        summary.open += Counter(each.status for each in live.lived if each.status not in FINAL)
+        days: StudyDays = {}
+        await slices.run(tally_steps(days, live.lived, learner.starts_at))
+        await slices.run(summary.adding_days(days, dates), 40)
+        for cached in kept.values():
+            summary.add_kept(cached)
+            await slices.did(100)
+        return summary
 
-    async def _months(self, user_id: str, known: dict[str, Document], today: date) -> list[Period]:
-        """Every month that may have sessions. Months are remembered in order of time, so what
-        lies before the last one that ever was and is not known has none."""
-        months = {name: _named(name) for name in known if len(name) == len("2026-11")}
-        built = [month for name, month in months.items() if known[name].get("built")]
-        if built:
-            first = max(month.until for month in built)
-        else:
-            wanted = {"userId": user_id}
-            oldest = sessions(self._db).find(wanted, {"_id": 1}).sort("_id", 1).limit(1)
-            ids = await oldest.to_list(None)
-            if not ids:
-                return []
-            first = _created_on(ids[0]["_id"])
-        while first <= today:
-            month = month_of(first)
-            months[month.name] = month
-            first = month.until
-        return sorted(months.values())
+    async def _months(
+        self, user_id: str, known: Mapping[str, Document], today: date
+    ) -> Sequence[Period]:
+        """Return every month that may have sessions.
 
-    async def _loaded(
-        self, user_id: str, since: date, until: date, slices: Slices, *, by_day: bool = False
-    ) -> Loaded:
-        """Return the sessions that were created on these UTC days.
-
-        Those never started are counted by the database, of any number of them at little cost:
-        as of the first day, or each of its own (`by_day`).
+        Months are cached in order of time, so what lies before the last one that was ever cached
+        and is not known has none.
         """
-        loaded = Loaded()
+        names = [name for name in known if len(name) == MONTH_LENGTH]
+        cached = [named_month(name).until for name in names if known[name].get("built")]
+        if cached:
+            return months_until(today, names, max(cached))
+        oldest = sessions(self._db).find({"userId": user_id}, {"_id": 1}).sort("_id", 1).limit(1)
+        ids = await oldest.to_list(None)
+        return months_until(today, names, _created_on(ids[0]["_id"])) if ids else []
+
+    async def _loaded(self, user_id: str, load: Load, slices: Slices) -> Loaded:
+        """Read the sessions that were created on the days of `load`.
+
+        The database counts those that were never started, however many, at little cost.
+        """
+        loaded, (since, until) = Loaded(), (load.since, load.until)
         created = {"userId": user_id, "_id": {"$gte": _bound(since), "$lt": _bound(until)}}
         # Two stages: in one the embedded database would pass over its index.
         touched: Pipeline = [{"$match": created}, {"$match": {"$or": TOUCHED}}]
         untouched: Pipeline = [{"$match": created}, {"$match": UNTOUCHED}]
-        # First these: one that is started in between is told by the next read, not twice.
+        # In this order a session that is started in between is missing once, not counted twice.
         found = sessions(self._db).aggregate([*touched, {"$project": FIELDS}], batchSize=CHUNK)
         await self._add_lived(loaded, found, slices)
-        if by_day and until - since > ONE_DAY:
+        if load.by_day and until - since > ONE_DAY:
             found = sessions(self._db).aggregate([*untouched, {"$project": {"status": 1}}])
             async for document in found:
                 loaded.never_started[_created_on(document["_id"]), document["status"]] += 1
@@ -237,7 +228,7 @@ class DayCache:
             await slices.did(10 + len(document.get("timeline", b"")) // 4)
 
     async def _ended_since(self, kept: Iterable[Kept], slices: Slices) -> Loaded:
-        """The sessions that had not ended when their periods were remembered."""
+        """Read the sessions that had not ended when their periods were cached."""
         ids = [id_ for each in kept for id_ in each.open]
         loaded = Loaded()
         for at in range(0, len(ids), CHUNK):
@@ -246,9 +237,9 @@ class DayCache:
         return loaded
 
     async def _add_whole(
-        self, studied: DaySummary, stamps: dict[str, str], dates: Dates, slices: Slices
+        self, summary: DaySummary, stamps: dict[str, str], dates: Dates, slices: Slices
     ) -> bool:
-        """Add all that is remembered of the wanted dates; False if it is another by now."""
+        """Add the cached days among `dates`; return False if a period has another stamp by now."""
         if not stamps:
             return True
         wanted = {"_id": {"$in": list(stamps)}}
@@ -256,30 +247,47 @@ class DayCache:
         seen: dict[str, str] = {}
         async for document in found:
             seen[document["_id"]] = document["stamp"]
-            await slices.run(studied.adding_documents(document["days"] or (), dates), 40)
+            await slices.run(summary.adding_documents(document["days"] or (), dates), 40)
         return seen == stamps
 
-    async def _keep_days(
+    # --- storing ----------------------------------------------------------------------------
+
+    def _store_later(
         self,
         learner: Learner,
-        known: dict[str, Document],
-        loaded: Loaded,
-        now: datetime,
-        *,
-        of: Dates,
-        slices: Slices,
+        known: Mapping[str, Document],
+        loaded: Sequence[tuple[Load, Loaded]],
     ) -> None:
-        by_day: dict[date, Loaded] = {}
-        for each in loaded.lived:
-            by_day.setdefault(_created_on(ObjectId(each.id)), Loaded()).lived.append(each)
-            await slices.did(2)
-        for (day, status), count in loaded.never_started.items():
-            by_day.setdefault(day, Loaded()).never_started[day, status] = count
-        for period in _days(of.since, of.until):
-            document = known.get(period.name)
-            if period.is_settled(now, document):
-                of_day = by_day.get(period.since, Loaded())
-                await self._keep(learner, period, document, of_day, slices)
+        """Store what can be cached, after the answer; nothing while the former store runs."""
+        user_id = learner.user_id
+        settled = [(load, each) for load, each in loaded if load.to_cache]
+        if not settled or user_id in self._storing:
+            return
+        # It outlives the request that began it, so it inherits none of its limits.
+        work = self._store(learner, known, settled)
+        task = self._storing[user_id] = asyncio.create_task(work, context=Context())
+        task.add_done_callback(lambda _: self._storing.pop(user_id))
+
+    async def _store(
+        self,
+        learner: Learner,
+        known: Mapping[str, Document],
+        loaded: Sequence[tuple[Load, Loaded]],
+    ) -> None:
+        slices = Slices()
+        try:
+            async with answered_within(STORE_WITHIN_S):
+                for load, sessions_of_load in loaded:
+                    by_period = await _by_period(load, sessions_of_load, slices)
+                    for period in load.to_cache:
+                        of_period = by_period.get(period, Loaded())
+                        await self._keep(learner, period, known.get(period.name), of_period, slices)
+                        if period.is_month:
+                            await self._forget_days(learner.user_id, period, known)
+        except (StorageUnavailable, StatementRefused):
+            pass  # the next reading stores it
+        except Exception:
+            log.exception("day_cache_store_failed")
 
     async def _keep(
         self,
@@ -289,7 +297,7 @@ class DayCache:
         loaded: Loaded,
         slices: Slices,
     ) -> None:
-        """Remember a period that is settled, unless it was touched since it was read."""
+        """Cache a settled period, unless it was touched since its document was read."""
         found = await kept_of(loaded.lived, loaded.statuses(), learner.starts_at, slices)
         if found is None:
             return
@@ -310,38 +318,14 @@ class DayCache:
             return
         over = midnight(period.until)
         fresh = {"userId": user_id, "period": period.name, "touchedAt": over}
-        with contextlib.suppress(DuplicateKeyError):  # touched, or kept by another process
+        with contextlib.suppress(DuplicateKeyError):  # touched, or cached by another process
             await self._db[COLLECTION].insert_one({"_id": id_, **fresh, **values, "stamp": stamp})
 
-    async def _overlapping(
-        self, kept: dict[Period, Kept], lived: Iterable[StudySession], slices: Slices
-    ) -> list[Period]:
-        """The remembered periods of which a session may overlap one of the others."""
-        periods = [(each.since_us, each.until_us, period) for period, each in kept.items()]
-        periods = sorted(each for each in periods if each[0] < each[1])
-        found: set[Period] = set()
-        last_us, reaching = 0, None
-        for since_us, until_us, period in periods:
-            if reaching is not None and since_us < last_us:
-                found |= {period, reaching}
-            if until_us > last_us:
-                last_us, reaching = until_us, period
-        begins = [since_us for since_us, _, _ in periods]
-        reached = list(accumulate((until_us for _, until_us, _ in periods), max))
-        for each in lived:
-            await slices.did()
-            if not each.runs:
-                continue
-            at = bisect_left(begins, each.until_us) - 1
-            while at >= 0 and reached[at] > each.origin_us:
-                if periods[at][1] > each.origin_us:
-                    found.add(periods[at][2])
-                at -= 1
-        return sorted(found)
-
-    async def _forget_days(self, user_id: str, month: Period, known: dict[str, Document]) -> None:
-        """Its month is remembered; should a day still be needed, it is read anew."""
-        days = [day for day in _days(month.since, month.until) if day.name in known]
+    async def _forget_days(
+        self, user_id: str, month: Period, known: Mapping[str, Document]
+    ) -> None:
+        """Drop the cached days of a cached month; one that is needed later is read anew."""
+        days = [day for day in days_between(month.since, month.until) if day.name in known]
         if days:
             wanted = {"_id": {"$in": [_id(user_id, day) for day in days]}}
             await self._db[COLLECTION].delete_many(wanted)
@@ -351,37 +335,26 @@ class DayCache:
         await self._db[COLLECTION].update_one(wanted, update, upsert=True)
 
 
-def day_of(day: date) -> Period:
-    return Period(day.isoformat(), day, day + ONE_DAY)
-
-
-def month_of(day: date) -> Period:
-    """The one in which the day lies."""
-    first = day.replace(day=1)
-    return Period(f"{day:%Y-%m}", first, (first + timedelta(days=31)).replace(day=1))
-
-
-def _named(month: str) -> Period:
-    return month_of(date.fromisoformat(f"{month}-01"))
-
-
-def _days(since: date, until: date) -> Iterator[Period]:
-    return (day_of(since + number * ONE_DAY) for number in range((until - since).days))
-
-
-def _stretches(days: Iterable[Period]) -> list[Dates]:
-    """Days that follow each other, together."""
-    found: list[Dates] = []
-    for day in days:
-        if found and found[-1].until == day.since:
-            found[-1] = Dates(found[-1].since, day.until)
-        else:
-            found.append(Dates(day.since, day.until))
+async def _by_period(load: Load, loaded: Loaded, slices: Slices) -> dict[Period, Loaded]:
+    """Distribute the sessions of a load over the periods that are cached of it."""
+    if not load.by_day:
+        return dict.fromkeys(load.to_cache, loaded)
+    found: dict[Period, Loaded] = {}
+    for each in loaded.lived:
+        day = day_of(_created_on(ObjectId(each.id)))
+        found.setdefault(day, Loaded()).lived.append(each)
+        await slices.did(2)
+    for (date_, status), count in loaded.never_started.items():
+        found.setdefault(day_of(date_), Loaded()).never_started[date_, status] = count
     return found
 
 
+def _whole(period: Period) -> Load:
+    return Load(period.since, period.until, by_day=False, to_cache=())
+
+
 def _by_the_rules_of(document: Document, learner: Learner) -> Document:
-    """What is stored of a period, without what is remembered of it by other rules."""
+    """Return the document of a period, without sums that were cached by other rules."""
     rules = (document.get("format"), document.get("startsAt"))
     return document if rules == (FORMAT, learner.starts_at) else {**document, "kept": None}
 
@@ -395,5 +368,5 @@ def _created_on(session_id: ObjectId) -> date:
 
 
 def _bound(day: date) -> ObjectId:
-    """The smallest id of this day."""
+    """Return the smallest session id of a day."""
     return ObjectId.from_datetime(midnight(day))

@@ -4,9 +4,11 @@ What must always hold: what was stored of some days adds up to what the days do.
 that was never started, and of which nothing was entered by hand, is counted and no more.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from bson import ObjectId
@@ -16,6 +18,7 @@ from models.base.time_zones import UTC
 from models.concurrency.slices import Slices
 from models.sessions.session import FINAL, paused_and_away
 from models.sessions.timeline import entries_in, origin_of, runs_in
+from models.study.periods import Dates, Period
 from scoring.local_days import instant_us
 from scoring.streaks import DayMark
 from scoring.study_days import DayTally, StudyDays, StudySession, day_tally_of, tally_steps
@@ -27,16 +30,6 @@ has to fit into a document."""
 
 StoredDays = list[list[Any]]
 """[date, document of its tally] of each."""
-
-
-class Dates(NamedTuple):
-    """From `since` (included) to `until` (excluded)."""
-
-    since: date
-    until: date
-
-
-NO_DATES = Dates(date.min, date.min)
 
 
 class Kept(NamedTuple):
@@ -173,3 +166,30 @@ def read_kept(summary: Document) -> Kept:
         total=DayTally.from_document(summary["total"]),
         marks=[DayMark.from_row(row) for row in summary["marks"]],
     )
+
+
+async def overlapping(
+    kept: dict[Period, Kept], lived: Iterable[StudySession], slices: Slices
+) -> list[Period]:
+    """Return the cached periods of which a session may overlap a session of another period."""
+    periods = [(each.since_us, each.until_us, period) for period, each in kept.items()]
+    periods = sorted(each for each in periods if each[0] < each[1])
+    found: set[Period] = set()
+    last_us, reaching = 0, None
+    for since_us, until_us, period in periods:
+        if reaching is not None and since_us < last_us:
+            found |= {period, reaching}
+        if until_us > last_us:
+            last_us, reaching = until_us, period
+    begins = [since_us for since_us, _, _ in periods]
+    reached = list(accumulate((until_us for _, until_us, _ in periods), max))
+    for each in lived:
+        await slices.did()
+        if not each.runs:
+            continue
+        at = bisect_left(begins, each.until_us) - 1
+        while at >= 0 and reached[at] > each.origin_us:
+            if periods[at][1] > each.origin_us:
+                found.add(periods[at][2])
+            at -= 1
+    return sorted(found)

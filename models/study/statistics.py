@@ -16,7 +16,8 @@ from models.accounts.settings import GoalsBody, Learner
 from models.base.errors import FieldError, Invalid
 from models.base.schema_types import Day, WireModel
 from models.sessions.session import FINAL
-from models.study.day_summary import Dates, DaySummary
+from models.study.day_summary import DaySummary
+from models.study.periods import Dates
 from scoring.local_days import ONE_DAY
 from scoring.streaks import (
     DayMark,

@@ -12,7 +12,8 @@ from focusup.demo.year import first_day, goals_of, sessions_of
 from models.sessions.idle_modes import idle_after_s
 from models.sessions.session import paused_and_away, score_fields, view
 from models.sessions.timeline import counts_in, paused_us_in
-from models.study.day_summary import NO_DATES, DaySummary, lived_of
+from models.study.day_summary import DaySummary, lived_of
+from models.study.periods import NO_DATES
 from scoring.local_days import date_of, instant_us
 from scoring.streaks import counted_days, streaks
 from scoring.study_days import tally

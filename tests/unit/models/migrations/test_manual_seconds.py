@@ -17,7 +17,8 @@ from models.sessions.timeline import BY_HAND, by_hand_in, counts_in, origin_of, 
 from models.sessions.timeline_view import timeline_view
 from models.study import day_cache
 from models.study.day_cache import DayCache
-from models.study.day_summary import Dates, lived_of
+from models.study.day_summary import lived_of
+from models.study.periods import Dates
 from scoring.local_days import MICROSECOND, date_of, instant_us
 from scoring.study_days import tally
 from scoring.timeline import counts_of, unpack

@@ -1,5 +1,6 @@
 """A learner's days are the same whether months are remembered or not."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
@@ -20,8 +21,9 @@ from models.sessions.session import (
     new_document,
 )
 from models.study import day_cache
-from models.study.day_cache import SETTLED_AFTER, DayCache
-from models.study.day_summary import Dates, DaySummary, lived_of
+from models.study.day_cache import DayCache
+from models.study.day_summary import DaySummary, lived_of
+from models.study.periods import NO_DATES, SETTLED_AFTER, Dates
 from scoring.study_days import tally
 from tests.support.embedded import embedded_database
 from tests.support.study import past_session, random_session
@@ -31,6 +33,15 @@ BEGIN = datetime(2026, 1, 20, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ADA = Learner("ada", "UTC", ())
 ALL = Dates(date(2020, 1, 1), date(2100, 1, 1))
+
+
+class StoringCache(DayCache):
+    """Returns once what was read is stored, so that a test can look at it."""
+
+    async def read(self, learner: Learner, now: datetime, dates: Dates = NO_DATES) -> DaySummary:
+        found = await super().read(learner, now, dates)
+        await self.stored()
+        return found
 
 
 @pytest.fixture
@@ -69,7 +80,7 @@ async def remembered(db: Database) -> dict[str, bool]:
 async def test_it_is_as_if_every_session_were_read_each_time(db: Database, seed: int) -> None:
     """While time goes on, sessions come, end late, are edited and are deleted."""
     chance = random.Random(seed)
-    periods, now = DayCache(db), BEGIN
+    periods, now = StoringCache(db), BEGIN
     sessions = db[queries.COLLECTION]
     for _ in range(40):
         now += timedelta(hours=chance.choice([0.2, 5, 70, 300]))
@@ -104,7 +115,7 @@ async def test_it_is_as_if_every_session_were_read_each_time(db: Database, seed:
 
 
 async def test_a_month_is_remembered_once_it_is_settled(db: Database) -> None:
-    periods = DayCache(db)
+    periods = StoringCache(db)
     await db[queries.COLLECTION].insert_one(past_session("ada", BEGIN))
     over = datetime(2026, 2, 1, tzinfo=UTC)
     await periods.read(ADA, over + SETTLED_AFTER - timedelta(seconds=1))
@@ -114,7 +125,7 @@ async def test_a_month_is_remembered_once_it_is_settled(db: Database) -> None:
 
 
 async def test_what_is_remembered_is_not_read_again(db: Database) -> None:
-    periods = DayCache(db)
+    periods = StoringCache(db)
     await db[queries.COLLECTION].insert_one(past_session("ada", BEGIN))
     later = BEGIN + 60 * DAY
     first = await periods.read(ADA, later, ALL)
@@ -123,7 +134,7 @@ async def test_what_is_remembered_is_not_read_again(db: Database) -> None:
 
 
 async def test_a_change_forgets_the_month_until_it_is_settled_again(db: Database) -> None:
-    periods = DayCache(db)
+    periods = StoringCache(db)
     document = past_session("ada", BEGIN)
     await db[queries.COLLECTION].insert_one(document)
     later = BEGIN + 60 * DAY
@@ -141,7 +152,7 @@ async def test_whoever_read_before_a_change_remembers_nothing_of_it(db: Database
     await db[queries.COLLECTION].insert_one(document)
     later = BEGIN + 60 * DAY
 
-    class Slow(DayCache):
+    class Slow(StoringCache):
         async def _keep(self, *args: Any) -> None:
             await self.touch(document, later)
             await super()._keep(*args)
@@ -155,7 +166,7 @@ async def test_two_at_once_over_the_end_of_a_month_count_once(db: Database) -> N
     sessions = db[queries.COLLECTION]
     await sessions.insert_one(past_session("ada", end - HOUR / 2, active=3600))
     await sessions.insert_one(past_session("ada", end + HOUR / 4, active=3600))
-    periods = DayCache(db)
+    periods = StoringCache(db)
     for now in (end + HOUR, end + 40 * DAY, end + 41 * DAY):
         found = await periods.read(ADA, now, ALL)
         assert sum(day.focused for day in found.days.values()) == 105 * 60
@@ -163,14 +174,14 @@ async def test_two_at_once_over_the_end_of_a_month_count_once(db: Database) -> N
 
 
 async def test_somebody_without_sessions_has_no_days(db: Database) -> None:
-    found = await DayCache(db).read(Learner("nobody", "UTC", ()), BEGIN, ALL)
+    found = await StoringCache(db).read(Learner("nobody", "UTC", ()), BEGIN, ALL)
     assert_same(found, DaySummary())
 
 
 async def test_a_change_before_anything_is_remembered_hides_nothing(db: Database) -> None:
     first, second = past_session("ada", BEGIN), past_session("ada", BEGIN + 40 * DAY)
     await db[queries.COLLECTION].insert_many([first, second])
-    periods, now = DayCache(db), BEGIN + 90 * DAY
+    periods, now = StoringCache(db), BEGIN + 90 * DAY
     await periods.touch(second, now)
     assert_same(await periods.read(ADA, now, ALL), await expected(db))
 
@@ -181,7 +192,7 @@ async def test_the_days_of_the_present_month_are_remembered_until_the_month_is(
     await db[queries.COLLECTION].insert_many(
         [past_session("ada", BEGIN + number * DAY) for number in range(5)]
     )
-    periods = DayCache(db)
+    periods = StoringCache(db)
     await periods.read(ADA, BEGIN + 5 * DAY)
     days = {f"2026-01-{day:02}" for day in range(1, 25)}
     assert await remembered(db) == dict.fromkeys(days, True)
@@ -195,10 +206,10 @@ async def test_what_was_changed_while_it_was_read_is_read_again(db: Database) ->
     document = past_session("ada", BEGIN)
     await db[queries.COLLECTION].insert_one(document)
     later = BEGIN + 60 * DAY
-    await DayCache(db).read(ADA, later)
+    await StoringCache(db).read(ADA, later)
     touched = False
 
-    class Slow(DayCache):
+    class Slow(StoringCache):
         async def _add_whole(self, *args: Any) -> bool:
             nonlocal touched
             if not touched:
@@ -241,15 +252,33 @@ async def test_sessions_that_were_never_started_are_counted_and_not_read(
                 yield each
 
     monkeypatch.setattr(day_cache, "sessions", Counting)
-    await DayCache(db).read(ADA, BEGIN, ALL)  # the days before are remembered from now on
+    await StoringCache(db).read(ADA, BEGIN, ALL)  # the days before are remembered from now on
     read = 0
-    assert_same(await DayCache(db).read(ADA, BEGIN, ALL), await expected(db))
+    assert_same(await StoringCache(db).read(ADA, BEGIN, ALL), await expected(db))
     assert read == 2  # the session that was studied, and a count
 
 
 async def test_sessions_that_were_never_started_are_counted_on_their_days(db: Database) -> None:
     await never_started(db, 100, 9 * HOUR)
-    days = DayCache(db)
+    days = StoringCache(db)
     for later in (timedelta(), timedelta(minutes=11), DAY, 40 * DAY):
         for _ in range(2):
             assert_same(await days.read(ADA, BEGIN + later, ALL), await expected(db))
+
+
+async def test_an_answer_does_not_wait_for_the_cache(db: Database) -> None:
+    await db[queries.COLLECTION].insert_one(past_session("ada", BEGIN))
+    may_store = asyncio.Event()
+
+    class Held(DayCache):
+        async def _store(self, *args: Any) -> None:
+            await may_store.wait()
+            await super()._store(*args)
+
+    cache, later = Held(db), BEGIN + 60 * DAY
+    assert_same(await cache.read(ADA, later, ALL), await expected(db))
+    assert await remembered(db) == {}
+    assert_same(await cache.read(ADA, later, ALL), await expected(db))  # no second store beside
+    may_store.set()
+    await cache.stored()
+    assert (await remembered(db))["2026-01"]

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from models.accounts.settings import Learner
 from models.base.errors import Invalid
-from models.study.day_summary import Dates, DaySummary
+from models.study.day_summary import DaySummary
+from models.study.periods import Dates
 from models.study.statistics import (
     MOST_DAYS,
     Series,
