@@ -128,7 +128,7 @@ async def _serve(settings: Settings) -> bool:
             all_written = await stop(services)
 
         await serve(app, config(listener, settings), shutdown_trigger=until_stopped)
-        services.access.accounts.close()
+        await close(services)
         return all_written
     finally:
         await database.close()
@@ -164,6 +164,12 @@ async def stop(services: Services) -> bool:
             of_these_in_doubt=view.in_doubt,
         )
     return not sessions and not views
+
+
+async def close(services: Services) -> None:
+    """End what still works in the background when the last request has been answered."""
+    services.access.accounts.close()
+    await services.study.periods.close()
 
 
 def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

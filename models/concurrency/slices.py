@@ -19,6 +19,16 @@ class Slices:
     def __init__(self) -> None:
         self._units = 0
 
+    async def before(self, units: int) -> None:
+        """Let others have their turn first, if so much more would exceed this one.
+
+        For an item that may be a whole slice by itself.
+        """
+        if self._units and self._units + units > MOST_UNITS:
+            self._units = 0
+            await asyncio.sleep(0)
+        self._units += units
+
     async def did(self, units: int = 1) -> None:
         """Note that so much was done; let others have their turn when it is time."""
         self._units += units

@@ -127,6 +127,12 @@ class DayCache:
         """Wait until everything that was read so far is in the cache."""
         await asyncio.gather(*self._storing.values())
 
+    async def close(self) -> None:
+        """Stop storing; the next reading, here or in another process, stores it instead."""
+        for task in list(self._storing.values()):
+            task.cancel()
+        await asyncio.gather(*self._storing.values(), return_exceptions=True)
+
     # --- reading ----------------------------------------------------------------------------
 
     async def _read(self, learner: Learner, now: datetime, dates: Dates) -> DaySummary:
@@ -224,8 +230,8 @@ class DayCache:
         self, loaded: Loaded, found: AsyncIterator[Document], slices: Slices
     ) -> None:
         async for document in found:
+            await slices.before(10 + len(document.get("timeline", b"")) // 4)
             loaded.lived.append(lived_of(document))
-            await slices.did(10 + len(document.get("timeline", b"")) // 4)
 
     async def _ended_since(self, kept: Iterable[Kept], slices: Slices) -> Loaded:
         """Read the sessions that had not ended when their periods were cached."""

@@ -147,7 +147,7 @@ def test_an_edit_and_a_deletion_show_at_once(server: Server, db: Any) -> None:
     db.sessions.insert_many(documents)
     with server.rest("editor") as client:
         assert stats_of(client)["focusedSeconds"] == 3600
-        assert db.study_periods.count_documents({"userId": "editor"}) >= 1
+        asyncio.run(until(lambda: db.study_periods.count_documents({"userId": "editor"}) >= 1))
         path = f"/api/sessions/{documents[0]['_id']}"
         client.put(path, json={"activeSeconds": 200, "idleSeconds": 0}).raise_for_status()
         assert stats_of(client)["focusedSeconds"] == 2600

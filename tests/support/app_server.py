@@ -188,7 +188,7 @@ class AppServer(Server):
             await serve(
                 app, serving.config(listener, self._settings), shutdown_trigger=until_stopped
             )
-            services.access.accounts.close()
+            await serving.close(services)
         finally:
             await database.close()
 

@@ -49,8 +49,9 @@ def test_each_day_is_read_once_or_taken_from_the_cache_once(
     today = now.date()
     months = months_until(today, [name for name in known if len(name) == len("2026-01")], FIRST)
     plan = plan_reading(months, known, now, today)
-    spans = [*plan.cached, *plan.loads]
-    covered = [day for span in spans for day in days_between(span.since, span.until)]
+    spans = [(each.since, each.until) for each in plan.cached]
+    spans += [(each.since, each.until) for each in plan.loads]
+    covered = [day for since, until in spans for day in days_between(since, until)]
     assert len(covered) == len(set(covered))
     wanted = set(days_between(months[0].since, today + DAY))
     assert wanted <= set(covered)
