@@ -7,13 +7,13 @@ import { onSubmit, said } from "./forms.js";
 const SETTINGS = ["weekStartsOn", "dayStartsAt"];
 let known = null; // what the form was filled with
 
-// `changed` is called when something was stored.
+// `changed` is called after a change was saved.
 export async function days(changed) {
   const form = $("#days-form");
   onSubmit(
     form,
     async () => {
-      // What was not touched here may have been changed elsewhere.
+      // Send only changed fields: others may have changed on another device.
       const body = Object.fromEntries(
         SETTINGS.filter((name) => form[name].value !== known[name]).map((name) => [
           name,
@@ -30,7 +30,7 @@ export async function days(changed) {
   await refillDays();
 }
 
-// What is set elsewhere shows here, but for a field that is being changed.
+// Show changes from other devices, except in fields that the user is editing.
 export async function refillDays() {
   show($("#days-form"), (await focusup.request("GET", "/api/me/settings")).settings);
 }

@@ -38,7 +38,7 @@ class FocusUp {
     this.env = { ...surroundings(), ...env };
     this.#given = token;
     if (!/^https?:/.test(url))
-      throw new TypeError("connect({ url }): the address of the server is needed.");
+      throw new TypeError("connect({ url }): url must be an http(s) address.");
     const { origin, pathname } = new URL(url);
     this.#base = origin + pathname.replace(/\/+$/, "");
   }
@@ -141,7 +141,7 @@ class FocusUp {
       return (await within(this.env, TOKEN_WITHIN_MS, () => this.#given({ fresh }))) ?? null;
     } catch (error) {
       if (error instanceof FocusUpError) throw error;
-      throw failed("token_unavailable", "The token could not be got.", true, { cause: error });
+      throw failed("token_unavailable", "The token could not be obtained.", true, { cause: error });
     }
   }
 
@@ -230,7 +230,7 @@ class FocusUp {
 function answered({ ok, status, statusText, headers }, answer) {
   const retryable = status >= 500 || status === 429;
   if (ok && answer !== undefined) return answer;
-  if (ok) throw failed("bad_answer", "The answer is no JSON.", true, { status });
+  if (ok) throw failed("bad_answer", "The response is not JSON.", true, { status });
   throw new FocusUpError(answer?.detail ?? statusText, {
     code: answer?.code,
     errors: answer?.errors,

@@ -54,7 +54,7 @@ export class FocusUpError extends Error {
 export const failed = (code, message, retryable, more) =>
   new FocusUpError(message, { code, retryable, ...more });
 export const offline = (message) => failed("offline", message, true);
-export const closed = () => failed("closed", "It is not tracked any more.", false);
+export const closed = () => failed("closed", "Tracking has stopped.", false);
 export const refusal = (code) =>
   failed("refused", "The server refused the connection.", false, { status: code });
 
@@ -235,7 +235,7 @@ export const unique = (env) => globalThis.crypto?.randomUUID?.() ?? `${env.now()
 export function within(env, ms, work, onLate = () => {}) {
   return new Promise((resolve, reject) => {
     const timer = env.setTimeout(() => {
-      reject(failed("timeout", "It took too long.", true));
+      reject(failed("timeout", "The request timed out.", true));
       onLate();
     }, ms);
     new Promise((begun) => begun(work()))

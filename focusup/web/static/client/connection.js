@@ -197,7 +197,7 @@ export class Connection extends Emitter {
       /* no message */
     }
     if (typeof message?.type !== "string") {
-      this.env.report(failed("bad_answer", "The server sent what is no message.", false));
+      this.env.report(failed("bad_answer", "The server sent an invalid message.", false));
       return;
     }
     if (!this.#questions.settle(message) && message.id) delete message.id;

@@ -145,7 +145,7 @@ export class FocusSession extends Emitter {
     for (;;) {
       if (!this.#link.live) {
         await this.#joinLater();
-        if (wish !== this.#wish) throw failed("replaced", "It was called off meanwhile.", false);
+        if (wish !== this.#wish) throw failed("replaced", "Replaced by a later call.", false);
       }
       try {
         const message = await this.#link.ask(type);
