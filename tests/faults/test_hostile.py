@@ -432,7 +432,7 @@ ROWS: dict[tuple[str, int], list[str]] = {
     ("straight", 100): [
         *("activity on page views", "activity on sessions", "long texts on sessions"),
         *("pings on page views", "fragments on page views", "closes on sessions"),
-        *("reserved on page views", "unread answers on sessions", *HTTP_KINDS),
+        *("reserved on page views", "unread answers on sessions", *HTTP_KINDS[:-1]),
     ],
     ("nginx", 100): [
         *("activity on page views", "pings on sessions", "unread answers on sessions"),
