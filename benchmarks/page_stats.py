@@ -26,7 +26,7 @@ from focusup.database import open_database
 from models.base.indexes import ensure_indexes
 from models.page_statistics.day_tally import DAY
 from models.page_statistics.reports import PagesQuery, StatsRange
-from models.page_statistics.rollup_job import Periods
+from models.page_statistics.rollup_job import ClosedPeriods
 from models.page_statistics.statistics import FRESH_FOR, PageStats
 from models.page_statistics.visitor_statistics import Reader, VisitorQuery, VisitorStats
 from models.pageviews import page_view, visitors
@@ -120,7 +120,7 @@ async def measure(db: Database, views: int, pages: int, rounds: int) -> None:
         return False
 
     began_s = time.perf_counter()
-    closing = Periods(db, is_alive=is_alive, pause_s=0)
+    closing = ClosedPeriods(db, is_alive=is_alive, pause_s=0)
     closed = await closing.close_due(lambda: NOW)
     took_s = time.perf_counter() - began_s
     print(
@@ -128,7 +128,7 @@ async def measure(db: Database, views: int, pages: int, rounds: int) -> None:
     )
 
     def fresh() -> PageStats:
-        return PageStats(db, Periods(db, is_alive=is_alive), is_alive=is_alive)
+        return PageStats(db, ClosedPeriods(db, is_alive=is_alive), is_alive=is_alive)
 
     def of_pages(days: int, **fields: Any) -> Question:
         stats, to = fresh(), TODAY + DAY

@@ -113,8 +113,8 @@ async def _plan(db: Database, user: User, seed: int, until: datetime) -> tuple[D
     """What there will be of a site, and what has to be known of it to remove it."""
     spans = last_days(until, SITE_DAYS)
     dates = tuple(span.since.date() for span in spans)
-    event_days = tuple(span.since.date() for span in await events.whole_days(db, spans))
-    view_days = tuple(await rollups.whole_days(db, dates))
+    event_days = tuple(span.since.date() for span in await events.complete_days(db, spans))
+    view_days = tuple(await rollups.complete_days(db, dates))
     mark = Mark.of(str(user.id))
     days = Days(dates, frozenset(event_days), frozenset(view_days))
     site = site_of(mark, str(user.id), seed, until, days)
@@ -178,11 +178,11 @@ async def _remove_site(db: Database, demo: Demo) -> None:
 
 async def _still_whole(db: Database, demo: Demo) -> Demo:
     """It leaves, and this of it can be counted anew."""
-    spans = await events.whole_days(db, _spans(demo.event_days))
+    spans = await events.complete_days(db, _spans(demo.event_days))
     return demo._replace(
         is_leaving=True,
         event_days=tuple(span.since.date() for span in spans),
-        view_days=tuple(await rollups.whole_days(db, demo.view_days)),
+        view_days=tuple(await rollups.complete_days(db, demo.view_days)),
     )
 
 

@@ -7,7 +7,7 @@ from focusup import file_descriptors
 from focusup.file_descriptors import Capacity
 from focusup.settings import Settings
 from models.base.database import Database
-from models.page_statistics.rollup_job import Periods
+from models.page_statistics.rollup_job import ClosedPeriods
 from models.page_statistics.statistics import PageStats
 from models.page_statistics.visitor_statistics import VisitorStats
 from models.pageviews.beacons import Beacons, Engagement
@@ -75,7 +75,7 @@ def build_page_views(
     wanted = Capacity(settings.max_sockets, settings.max_idle_connections)
     room = Room(file_descriptors.within(file_descriptors.soft_limit(), wanted).in_all)
     session_tracking.registry.room = tracking.registry.room = room
-    periods = Periods(db, is_alive=is_alive)
+    periods = ClosedPeriods(db, is_alive=is_alive)
     services = PageViewServices(
         tracking=tracking,
         beacons=Beacons(

@@ -64,7 +64,7 @@ async def count_by_type(db: Database, spans: Sequence[Span], now: datetime) -> l
     return await counted(db, COUNTED_AS, spans, _counts(db), now)
 
 
-async def whole_days(db: Database, days: Sequence[Span]) -> list[Span]:
+async def complete_days(db: Database, days: Sequence[Span]) -> list[Span]:
     """Return the days whose events are all still stored, so that they can be counted again."""
     return [day for day in days if await is_whole(db, COUNTED_AS, day, _counts(db))]
 

@@ -1,1 +1,1 @@
-"""Statistics of page views by day, month and visitor."""
+"""Sum up page views by day, month and visitor."""

@@ -1,7 +1,9 @@
-"""The page views of a day, as statistics see them.
+"""Read the page views of a day for statistics.
 
-What must always hold: a view belongs to the UTC day of its `startedAt`; it is *over* once
-nobody can add to it any more, and only then does it count for good.
+Invariants:
+
+- A view belongs to the UTC day of its `startedAt`.
+- A view is *over* once no process can change it any more. Only then may a stored sum include it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,14 +17,14 @@ from scoring.tallies import CountedView
 
 DAY = timedelta(days=1)
 SLICE = timedelta(hours=3)
-"""So much of a day is read at once."""
-LATE = timedelta(minutes=10)
-"""How long after its begin a view may be stored for the first time, by our clock: the
-database may be slow or gone, and the clocks of hosts differ."""
-SILENT_FOR = timedelta(minutes=10)
-"""A view whose process is taken for dead, and that nobody wrote for so long, is over."""
-FORGOTTEN_AFTER = timedelta(days=7)
-"""A view that is still open then is counted as it stands."""
+"""The part of a day that is read at once."""
+STORED_WITHIN = timedelta(minutes=10)
+"""How long after its start a view may be stored for the first time, by this process's clock: the
+database may be slow or unavailable, and clocks of hosts differ."""
+DEAD_AFTER = timedelta(minutes=10)
+"""A view is over if its process is considered dead and it was not written for this long."""
+ABANDONED_AFTER = timedelta(days=7)
+"""A view that is still open at this age is over, too."""
 FIELDS = dict.fromkeys(
     (
         *("page", "visitorId", "userId", "visibleSeconds", "engagedSeconds"),
@@ -33,43 +35,45 @@ FIELDS = dict.fromkeys(
 CHUNK = 500
 
 IsAlive = Callable[[str], bool]
-"""Whether this process, by its name in `owner`, lives."""
+"""Returns whether a process, by its name in `owner`, is alive."""
 
 
 def days_between(first: date, end: date) -> Iterator[date]:
-    """The days from `first` to the one before `end`."""
+    """Yield the days from `first` up to the one before `end`."""
     return (first + timedelta(days=number) for number in range((end - first).days))
 
 
 def is_over(view: Mapping[str, Any], *, is_alive: IsAlive, now: datetime) -> bool:
-    """Whether nobody will add to this view any more."""
+    """Return whether no process will change a view any more."""
     age = now - view["startedAt"]
-    if view["endedAt"] is not None or age >= FORGOTTEN_AFTER:
+    if view["endedAt"] is not None or age >= ABANDONED_AFTER:
         return True
     if view["source"] == "beacon":
         return bool(age >= BEACON_LIFE)
     owner = view["owner"]
     if owner is None:
         return True
-    return not is_alive(owner) and now - view["updatedAt"] >= SILENT_FOR
+    return not is_alive(owner) and now - view["updatedAt"] >= DEAD_AFTER
 
 
 async def read_started(db: Database, since: datetime, until: datetime) -> list[Document]:
-    """The views that began in this stretch, `until` excluded."""
+    """Return the views that started from `since` to `until` (excluded)."""
     wanted = {"startedAt": {"$gte": since, "$lt": until}}
     return await page_views(db).find(wanted, FIELDS).to_list(None)
 
 
 async def read_views(db: Database, ids: Iterable[Any]) -> list[Document]:
-    """These views, those that exist."""
+    """Return the views with these ids that are stored."""
     return await _by_id(page_views(db), list(ids), FIELDS)
 
 
 async def with_users(db: Database, views: list[Document]) -> list[CountedView]:
-    """What statistics need of each; a view that began before its visitor was joined to a
-    user is the user's too."""
-    alone = {view["visitorId"] for view in views if view["userId"] is None}
-    visitors = await _by_id(db[VISITORS], list(alone), {"userId": 1})
+    """Return the views as statistics count them, in the same order.
+
+    A view that started before its visitor was joined to a user counts as that user's.
+    """
+    unowned = {view["visitorId"] for view in views if view["userId"] is None}
+    visitors = await _by_id(db[VISITORS], list(unowned), {"userId": 1})
     joined = {visitor["_id"]: visitor["userId"] for visitor in visitors}
     return [
         CountedView(
@@ -85,7 +89,7 @@ async def with_users(db: Database, views: list[Document]) -> list[CountedView]:
 
 
 def _user(visitor_id: str, user_id: str | None) -> str:
-    # Users' ids are anything: one may look like a visitor's.
+    # The prefixes keep ids apart: a user's id is an arbitrary text, perhaps a visitor's id.
     return f"visitor {visitor_id}" if user_id is None else f"user {user_id}"
 
 

@@ -1,7 +1,9 @@
-"""What is asked and answered about page views, and the arithmetic between. Pure.
+"""Define the queries and reports of page statistics, and compute reports from tallies. Pure.
 
-What must always hold: a mean or median is that of the views that were visible for a whole
-second or more; the days of a range are each taken from one place only.
+Invariants:
+
+- Means and medians are those of views that were visible for a whole second or more.
+- Each day of a range comes from exactly one source.
 """
 
 from collections.abc import Callable
@@ -23,8 +25,10 @@ MOST_DAYS_BY_HOUR = 31
 
 
 class StatsRange(WireModel):
-    """`from` (included) and `to` (excluded) are UTC days; by default the last 30, today
-    included."""
+    """A range of UTC days: `from` (included) to `to` (excluded).
+
+    By default it is the last 30 days, today included.
+    """
 
     from_: Annotated[Day | None, Field(alias="from")] = None
     to: Day | None = None
@@ -34,7 +38,7 @@ Ranking = Literal["views", "visibleSeconds", "engagedSeconds", "page"]
 
 
 class PagesQuery(StatsRange):
-    """`sort` names what the pages are ranked by: most first, or by name."""
+    """Which pages are listed; `sort` ranks them by a sum (largest first) or by name."""
 
     by: Literal["day", "hour"] = "day"
     limit: Annotated[int, Field(ge=1, le=100)] = 20
@@ -42,8 +46,11 @@ class PagesQuery(StatsRange):
 
 
 class SecondsStats(WireModel):
-    """Seconds of views; mean and median are those of the views that were visible for a
-    second or more, and null without any."""
+    """Seconds of views.
+
+    Mean and median are those of the views that were visible for a second or more; they are null
+    if there is no such view.
+    """
 
     total: int
     mean: float | None
@@ -51,7 +58,7 @@ class SecondsStats(WireModel):
 
 
 class ViewStats(WireModel):
-    """Some views; `neverVisible` of them were not visible for a whole second."""
+    """Sums of views; `neverVisible` of them were not visible for a whole second."""
 
     views: int
     never_visible: int
@@ -67,13 +74,13 @@ class PageRow(ViewStats):
 
 
 class Moment(ViewStats):
-    """The views that began in the day or hour that begins at `at`."""
+    """The views that started in the day or hour that starts at `at`."""
 
     at: UtcDatetime
 
 
 class PagesReport(WireModel):
-    """The pages ranked first (of `pageCount`), all pages together, and those by time."""
+    """The first pages in rank order (of `pageCount`), and the sums of all pages, also by time."""
 
     from_: Annotated[str, Field(alias="from")]
     to: str
@@ -106,14 +113,16 @@ class UsersReport(WireModel):
 
 
 class Sources(NamedTuple):
-    """Where the days of a range come from: closed periods, and the days that are read."""
+    """The sources of a range."""
 
     periods: list[str]
+    """Ids of closed days and months."""
     live: list[date]
+    """Days that are not closed, whose views are read."""
 
 
-def sources(first: date, end: date, is_closed: Callable[[str], bool]) -> Sources:
-    """The fewest closed periods, for the days from `first` to the one before `end`."""
+def choose_sources(first: date, end: date, is_closed: Callable[[str], bool]) -> Sources:
+    """Return sources for the days from `first` up to the one before `end`, as few as possible."""
     found = Sources([], [])
     day = first
     while day < end:
@@ -130,8 +139,12 @@ def sources(first: date, end: date, is_closed: Callable[[str], bool]) -> Sources
     return found
 
 
-def bounds(query: StatsRange, now: datetime, most_days: int = MOST_DAYS) -> tuple[date, date]:
-    """The first day, and the one after the last; raises Invalid."""
+def date_range(query: StatsRange, now: datetime, most_days: int = MOST_DAYS) -> tuple[date, date]:
+    """Return the first day of a range, and the day after its last one.
+
+    Raises:
+        Invalid: "invalid_query": the range is empty, or longer than `most_days`.
+    """
     first, end = query.from_, query.to
     if end is None:
         tomorrow = now.date() + DAY
@@ -139,19 +152,19 @@ def bounds(query: StatsRange, now: datetime, most_days: int = MOST_DAYS) -> tupl
     if first is None:
         first = end - DEFAULT_DAYS * DAY
     if first >= end:
-        raise refused("to", "must be later than from")
+        raise _invalid_to("must be later than from")
     if (end - first).days > most_days:
-        raise refused("to", f"must be at most {most_days} days after from")
+        raise _invalid_to(f"must be at most {most_days} days after from")
     return first, end
 
 
-def refused(field: str, message: str) -> Invalid:
-    errors: list[FieldError] = [{"field": field, "message": message}]
-    return Invalid("invalid_query", "The query string breaks the rules named in errors.", errors)
+def _invalid_to(message: str) -> Invalid:
+    errors: list[FieldError] = [{"field": "to", "message": message}]
+    return Invalid("invalid_query", "Some query parameters are invalid.", errors)
 
 
-def rank(sort: Ranking, counts: ViewCounts) -> int:
-    """The smaller, the earlier."""
+def rank_key(sort: Ranking, counts: ViewCounts) -> int:
+    """Return the sort key of a page; pages with smaller keys come first."""
     if sort == "page":
         return 0
     if sort == "views":
@@ -160,15 +173,20 @@ def rank(sort: Ranking, counts: ViewCounts) -> int:
 
 
 def stats_of(tally: Tally) -> dict[str, Any]:
-    return _of(tally.counts, tally.visitors.count(), tally.visible.median(), tally.engaged.median())
+    """Return the fields of `ViewStats` for a tally."""
+    return _stats(
+        tally.counts, tally.visitors.count(), tally.visible.median(), tally.engaged.median()
+    )
 
 
-def stats_of_summary(day: Document) -> dict[str, Any]:
-    counts = ViewCounts(day["counts"])
-    return _of(counts, day["visitorCount"], day["visibleMedian"], day["engagedMedian"])
+def stats_of_summary(summary: Document) -> dict[str, Any]:
+    """Return the fields of `ViewStats` for the stored summary of a day or hour."""
+    counts = ViewCounts(summary["counts"])
+    medians = summary["visibleMedian"], summary["engagedMedian"]
+    return _stats(counts, summary["visitorCount"], *medians)
 
 
-def _of(
+def _stats(
     counts: ViewCounts, visitors: int, visible_median: float | None, engaged_median: float | None
 ) -> dict[str, Any]:
     def seconds(total: int, median: float | None) -> SecondsStats:
@@ -188,4 +206,5 @@ def _of(
 
 
 def mean(total: int, number: int) -> float | None:
+    """Return the mean, rounded to two digits; None for no values."""
     return round(total / number, 2) if number else None

@@ -1,7 +1,9 @@
-"""What closed periods say together, remembered: they never change.
+"""Cache the sums of closed periods, which never change.
 
-What must always hold: what is remembered is packed as it is stored, and of a few ranges
-only; nobody who is given a tally shares it with anyone.
+Invariants:
+
+- Only a few ranges are cached, each packed as it is stored.
+- Each caller gets a tally of its own, which it may change.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,20 +13,21 @@ from models.page_statistics.rollups import page_counts, read_pages, read_periods
 from scoring.sketches import DistinctSketch
 from scoring.tallies import Tally, ViewCounts
 
-REMEMBERED = 8
+MAX_CACHED = 8
+"""Ranges."""
 _FIELDS = (
     *("build", "pages", "pageCounts", "counts"),
     *("visible", "engaged", "visitors", "users"),
 )
 
 
-class CachedPages:
-    """Some closed periods together."""
+class CachedPeriods:
+    """The sums of some closed periods."""
 
     def __init__(self, db: Database, periods: Iterable[Document]) -> None:
         self._db = db
         self.counts: dict[str, ViewCounts] = {}
-        """By page; to be read only."""
+        """The counts of each page; not to be changed."""
         total, users = Tally(), DistinctSketch()
         self._periods = []
         for period in periods:
@@ -38,38 +41,43 @@ class CachedPages:
         self._pages: dict[str, Document] = {}
 
     def total(self) -> Tally:
+        """Return the tally of all views."""
         return _unpacked(self._total)
 
     def users(self) -> DistinctSketch:
-        found = DistinctSketch()
-        found.merge_bytes(self._users)
-        return found
+        """Return the sketch of all users."""
+        sketch = DistinctSketch()
+        sketch.merge_bytes(self._users)
+        return sketch
 
     async def pages(self, pages: Iterable[str]) -> dict[str, Tally]:
-        """The tallies of these pages."""
-        wanted = list(pages)
-        unread = set(wanted) - self._pages.keys()
+        """Return the tallies of some pages; those that were not read yet are read now."""
+        names = list(pages)
+        unread = set(names) - self._pages.keys()
         found = await read_pages(self._db, self._periods, unread)
         self._pages |= {page: tally.to_document() for page, tally in found.items()}
-        return {page: _unpacked(self._pages[page]) for page in wanted}
+        return {page: _unpacked(self._pages[page]) for page in names}
 
 
 class RollupCache:
+    """Keeps the ranges of closed periods that were used last."""
+
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._parts: dict[tuple[str, ...], CachedPages] = {}
-        """The one that was asked for last comes last."""
+        self._ranges: dict[tuple[str, ...], CachedPeriods] = {}
+        """In order of use, the last one last."""
 
-    async def of(self, periods: Sequence[str]) -> CachedPages:
-        """These closed periods together."""
+    async def of(self, periods: Sequence[str]) -> CachedPeriods:
+        """Return the sums of some closed periods."""
         key = tuple(periods)
-        part = self._parts.pop(key, None)
-        if part is None:
-            part = CachedPages(self._db, (await read_periods(self._db, key, _FIELDS)).values())
-        self._parts[key] = part
-        if len(self._parts) > REMEMBERED:
-            del self._parts[next(iter(self._parts))]
-        return part
+        cached = self._ranges.pop(key, None)
+        if cached is None:
+            documents = await read_periods(self._db, key, _FIELDS)
+            cached = CachedPeriods(self._db, documents.values())
+        self._ranges[key] = cached
+        if len(self._ranges) > MAX_CACHED:
+            del self._ranges[next(iter(self._ranges))]
+        return cached
 
 
 def _unpacked(document: Document) -> Tally:

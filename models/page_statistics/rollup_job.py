@@ -1,8 +1,11 @@
-"""Which days and months are closed, and the closing of those that are over.
+"""Close days and months that are over, and know which ones are closed.
 
-What must always hold: a day is closed when it has been over for `LATE` and so is each of
-its views; a month when each of its days is closed; once, however many processes try, unless
-it is reopened. What this process knows is replaced as a whole then.
+Invariants:
+
+- A day is closed once it has been over for `STORED_WITHIN` and each of its views is over; a month
+  once each of its days is closed.
+- A period is closed once, however many processes try, unless it is reopened. When any period is
+  reopened, this process discards all that it knows and reads it again.
 """
 
 import asyncio
@@ -13,8 +16,8 @@ from models.base.database import Database, Document
 from models.base.driver_errors import answered_within
 from models.page_statistics.day_tally import (
     DAY,
-    LATE,
     SLICE,
+    STORED_WITHIN,
     IsAlive,
     days_between,
     is_over,
@@ -29,19 +32,19 @@ from models.page_statistics.rollups import (
     first_day,
     month_id,
     next_month,
-    read_whole,
-    reopened,
+    read_breakdown,
+    reopen_stamp,
 )
 from scoring.tallies import Breakdown
 from scoring.utc_days import midnight
 
 ANSWER_WITHIN_S = 30.0
-"""Three hours of the busiest site are read at once."""
-REMEMBERED_OPEN = 100
+"""Long, because one read returns all views of `SLICE`, perhaps of a busy site."""
+MAX_OPEN_VIEWS = 100
 
 
-class Periods:
-    """What is closed, as far as this process knows, and the closing of more."""
+class ClosedPeriods:
+    """The closed periods that this process knows; it also closes further ones."""
 
     def __init__(
         self,
@@ -53,46 +56,49 @@ class Periods:
         self._db = db
         self._is_alive = is_alive
         self._pause_s = pause_s
-        """Between two reads: counting comes first."""
+        """Pause between two reads, so that tracking is not delayed."""
         self._closed: set[str] = set()
         self._first: date | None = None
-        self._reopened: str | None = None
+        self._reopen_stamp: str | None = None
         self._open: dict[date, list[object]] = {}
-        """Views that were open at the last try to close their day."""
+        """Views that were open at the last attempt to close their day; they are read first."""
 
     def is_closed(self, period: str) -> bool:
+        """Return whether a day or month is known to be closed, by its id."""
         return period in self._closed
 
     @property
     def first(self) -> date | None:
-        """The day of the first view of all."""
+        """The day of the first view ever; None if there is none."""
         return self._first
 
     @property
-    def reopened(self) -> str | None:
-        """Changes when periods that were closed are not any more."""
-        return self._reopened
+    def reopen_stamp(self) -> str | None:
+        """Changes whenever closed periods were reopened."""
+        return self._reopen_stamp
 
-    async def look(self, now: datetime) -> None:
-        """Learn what has been closed and reopened, by whomever."""
-        stamp = await reopened(self._db)
-        same = stamp == self._reopened
-        closed = self._closed if same else set()
-        first = (self._first if same else None) or await first_day(self._db)
-        periods = [day_id(day) for day in _over(first, now)]
+    async def refresh(self, now: datetime) -> None:
+        """Read which periods were closed or reopened, by any process."""
+        stamp = await reopen_stamp(self._db)
+        is_current = stamp == self._reopen_stamp
+        closed = self._closed if is_current else set()
+        first = (self._first if is_current else None) or await first_day(self._db)
+        periods = [day_id(day) for day in _days_over(first, now)]
         periods += [month_id(month) for month in _months_over(first, now)]
         closed |= await find_closed(self._db, [each for each in periods if each not in closed])
-        self._closed, self._first, self._reopened = closed, first, stamp
+        self._closed, self._first, self._reopen_stamp = closed, first, stamp
 
     async def close_due(self, now: Callable[[], datetime]) -> int:
-        """Close all that can be closed; how many that were.
+        """Close all periods that can be closed, and return their number.
 
-        Raises StorageUnavailable, StatementRefused; what was closed stays closed.
+        Raises:
+            StorageUnavailable: The database did not answer; what was closed stays closed.
+            StatementRefused: The database refused a statement; likewise.
         """
         async with answered_within(ANSWER_WITHIN_S):
-            await self.look(now())
+            await self.refresh(now())
         closed = 0
-        for day in _over(self._first, now()):
+        for day in _days_over(self._first, now()):
             if not self.is_closed(day_id(day)):
                 closed += await self._close_day(day, now)
         for month in _months_over(self._first, now()):
@@ -102,16 +108,17 @@ class Periods:
         return closed
 
     def _days_of(self, month: date) -> list[date]:
-        """Those of its days that are not before the first of all."""
+        """Return the days of a month that are not before the first view ever."""
         first = month if self._first is None else max(month, self._first)
         return list(days_between(first, next_month(month)))
 
     async def _close_day(self, day: date, now: Callable[[], datetime]) -> bool:
         stamp = await self._stamp_of(day_id(day))
-        waited_for = self._open.get(day)
-        if waited_for:
+        open_views = self._open.get(day)
+        if open_views:
+            # One of these suffices to fail; reading the whole day for that would be wasted.
             async with answered_within(ANSWER_WITHIN_S):
-                views = await read_views(self._db, waited_for)
+                views = await read_views(self._db, open_views)
             if not self._all_over(day, views, now()):
                 return False
         breakdown = Breakdown()
@@ -121,26 +128,26 @@ class Periods:
                 views = await read_started(self._db, since, since + SLICE)
                 if not self._all_over(day, views, now()):
                     return False
-                for seen in await with_users(self._db, views):
-                    breakdown.add(seen)
+                for view in await with_users(self._db, views):
+                    breakdown.add(view)
             since += SLICE
             await asyncio.sleep(self._pause_s if views else 0)
         self._open.pop(day, None)
         return await self._close(day_id(day), breakdown, now(), stamp)
 
     def _all_over(self, day: date, views: list[Document], now: datetime) -> bool:
-        is_open = [
+        open_views = [
             view["_id"] for view in views if not is_over(view, is_alive=self._is_alive, now=now)
         ]
-        self._open[day] = is_open[:REMEMBERED_OPEN]
-        return not is_open
+        self._open[day] = open_views[:MAX_OPEN_VIEWS]
+        return not open_views
 
     async def _close_month(self, month: date, now: Callable[[], datetime]) -> bool:
         stamp = await self._stamp_of(month_id(month))
         breakdown = Breakdown()
         for day in self._days_of(month):
             async with answered_within(ANSWER_WITHIN_S):
-                of_day = await read_whole(self._db, day_id(day))
+                of_day = await read_breakdown(self._db, day_id(day))
             if of_day is None:
                 return False
             breakdown.merge(of_day)
@@ -149,25 +156,25 @@ class Periods:
 
     async def _stamp_of(self, period: str) -> str | None:
         async with answered_within(ANSWER_WITHIN_S):
-            return await reopened(self._db, period)
+            return await reopen_stamp(self._db, period)
 
     async def _close(
         self, period: str, breakdown: Breakdown, now: datetime, stamp: str | None
     ) -> bool:
-        known = self._reopened
+        known = self._reopen_stamp  # `refresh` may run while this waits
         async with answered_within(ANSWER_WITHIN_S):
             done = await close_period(self._db, period, breakdown, now, stamp=stamp)
-        if done and known == self._reopened:
+        if done and known == self._reopen_stamp:
             self._closed.add(period)
         return done
 
 
-def _over(first: date | None, now: datetime) -> list[date]:
-    """The days that are over, from the first one on."""
-    return [] if first is None else list(days_between(first, (now - LATE).date()))
+def _days_over(first: date | None, now: datetime) -> list[date]:
+    """Return the days that have been over for long enough, from the first one on."""
+    return [] if first is None else list(days_between(first, (now - STORED_WITHIN).date()))
 
 
 def _months_over(first: date | None, now: datetime) -> list[date]:
-    over = _over(first, now)
-    months = sorted({day.replace(day=1) for day in over})
-    return [month for month in months if over[-1] >= next_month(month) - DAY]
+    days = _days_over(first, now)
+    months = sorted({day.replace(day=1) for day in days})
+    return [month for month in months if days[-1] >= next_month(month) - DAY]

@@ -1,12 +1,18 @@
-"""Tallies of days and months that are over: collection `page_rollups`.
+"""Store the rollups of days and months that are over: collection `page_rollups`.
 
-What must always hold: a period is *closed* when its document (`_id` "2026-11-20" or
-"2026-11") names a build, whose rows (`_id` "period/build/number", a page each) belong to it.
-That is written last, once, and not changed unless somebody `reopen`s the period, because
-views of the past were added or removed. So a build that was cut off, that another process
-did at the same time, or that was begun before the period was reopened, is seen by nobody.
-Who closes removes the rows that were there before its own, none of which can win any more,
-and who comes too late its own: nobody's that may still be under way.
+A rollup is a document of the period (`_id` "2026-11-20" or "2026-11"), which names a build, and
+the rows of that build (`_id` "period/build/number"), one for each page. A period is *closed*
+while its document names a build.
+
+Invariants:
+
+- The document of a period is written after the rows of its build. It does not change until
+  `reopen`, which is called when views of the past were added or removed.
+- So a build is never read if it was interrupted, lost to another process, or was started before
+  the period was reopened.
+- A process that closes a period removes the rows that existed before its own, none of which can
+  become current any more; a process that is too late removes only its own. Rows of a build that
+  is still being written are never removed.
 """
 
 import secrets
@@ -22,38 +28,41 @@ from scoring.utc_days import midnight
 
 COLLECTION = "page_rollups"
 FIRST = "first"
-"""`_id` of the document that names the first day of all."""
+"""`_id` of the document that names the day of the first view ever."""
 REOPENED = "reopened"
 """`_id` of the document whose stamp changes when periods are reopened."""
 CHUNK = 250
+"""Documents that one statement reads, inserts or deletes."""
 SUMMARY = ("counts", "visitorCount", "visibleMedian", "engagedMedian")
 _STAMPS = Stamps()
 
 
 def rollups(db: Database) -> Collection:
+    """Return the collection."""
     return db[COLLECTION]
 
 
 def day_id(day: date) -> str:
+    """Return the id of a day's rollup."""
     return day.isoformat()
 
 
 def month_id(day: date) -> str:
-    """That of the month in which the day lies."""
+    """Return the id of the rollup of the month in which a day lies."""
     return day.isoformat()[:7]
 
 
 def next_month(day: date) -> date:
-    """The first day of the month after the one in which the day lies."""
+    """Return the first day of the month after the one in which a day lies."""
     return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
 
 
 async def first_day(db: Database) -> date | None:
-    """The day of the first view there ever was; None before it."""
+    """Return the day of the first view ever; None if there is none."""
     known = await rollups(db).find_one({"_id": FIRST})
     if known is not None:
         return date.fromisoformat(known["day"])
-    # The embedded database reads all views for this, so it is asked once.
+    # The embedded database reads all views to sort them, so the result is stored.
     views = page_views(db).find({}, {"startedAt": 1}).sort("startedAt", 1)
     oldest = await views.limit(1).to_list(None)
     if not oldest:
@@ -61,13 +70,13 @@ async def first_day(db: Database) -> date | None:
     day: date = oldest[0]["startedAt"].date()
     try:
         await rollups(db).insert_one({"_id": FIRST, "day": day.isoformat()})
-    except DuplicateKeyError:  # another process knew it first
+    except DuplicateKeyError:  # another process stored it first
         return await first_day(db)
     return day
 
 
 async def lower_first_day(db: Database, day: date) -> None:
-    """There are views of this day now, perhaps before the first one of all."""
+    """Record that views of a day were added, which may be before the first view so far."""
     known = await first_day(db)
     if known is None or day < known:
         await rollups(db).update_one(
@@ -76,27 +85,28 @@ async def lower_first_day(db: Database, day: date) -> None:
 
 
 async def find_closed(db: Database, periods: Iterable[str]) -> set[str]:
-    """Those of these periods that are closed."""
+    """Return which of these periods are closed."""
     return set(await read_periods(db, periods, ()))
 
 
-async def whole_days(db: Database, days: Iterable[date]) -> list[date]:
-    """Those of these days that may be reopened: each view that they were closed with is
-    still there."""
-    whole = []
+async def complete_days(db: Database, days: Iterable[date]) -> list[date]:
+    """Return the days whose page views are all still stored, so their rollup can be rebuilt."""
+    complete = []
     for day in days:
         closed = (await read_periods(db, [day_id(day)], ("counts",))).get(day_id(day))
         span = {"$gte": midnight(day), "$lt": midnight(day) + timedelta(days=1)}
-        there = await page_views(db).count_documents({"startedAt": span})
-        if closed is None or ViewCounts(closed["counts"]).views <= there:
-            whole.append(day)
-    return whole
+        stored = await page_views(db).count_documents({"startedAt": span})
+        if closed is None or ViewCounts(closed["counts"]).views <= stored:
+            complete.append(day)
+    return complete
 
 
 async def reopen(db: Database, periods: Iterable[str]) -> None:
-    """Views of these periods were added or removed: they are to be tallied again. Servers
-    hear of it when they look next."""
-    # Months last: who sees one reopened sees all of its days so.
+    """Discard the rollups of periods whose views were added or removed.
+
+    Processes notice it at their next `ClosedPeriods.refresh`.
+    """
+    # Months last: a process that finds a month reopened finds all its days reopened, too.
     for period in sorted(periods, key=len, reverse=True):
         fresh = {"_id": period, "stamp": _STAMPS.fresh()}
         await rollups(db).replace_one({"_id": period}, fresh, upsert=True)
@@ -104,8 +114,8 @@ async def reopen(db: Database, periods: Iterable[str]) -> None:
     await rollups(db).update_one({"_id": REOPENED}, stamp, upsert=True)
 
 
-async def reopened(db: Database, id_: str = REOPENED) -> str | None:
-    """The stamp of the last reopening: of this period, or of any."""
+async def reopen_stamp(db: Database, id_: str = REOPENED) -> str | None:
+    """Return the stamp of the last reopening of a period, by default of any; None for none."""
     found = await rollups(db).find_one({"_id": id_}, {"stamp": 1})
     return None if found is None else found.get("stamp")
 
@@ -113,10 +123,21 @@ async def reopened(db: Database, id_: str = REOPENED) -> str | None:
 async def close_period(
     db: Database, period: str, breakdown: Breakdown, now: datetime, *, stamp: str | None = None
 ) -> bool:
-    """Store the tallies of a period that is over. `stamp` is what `reopened` said of it
-    before its views were read; False if it was closed or reopened since."""
+    """Store the rollup of a period that is over.
+
+    Args:
+        db: The database.
+        period: The id of a day or month.
+        breakdown: The sums of all its views.
+        now: The instant to store as that of closing.
+        stamp: What `reopen_stamp` returned for the period before its views were read.
+
+    Returns:
+        False if the period was closed or reopened in the meantime.
+    """
     build = secrets.token_hex(4)
-    # Read before this one can win: what is begun after it may win once it is reopened.
+    # Listed before this build can become current: a build that starts later may become current
+    # after the period is reopened, so its rows must stay.
     older = [row["_id"] async for row in rollups(db).find(_rows_of(f"{period}/"), {"_id": 1})]
     pages = sorted(breakdown.pages)
     rows = [
@@ -132,7 +153,7 @@ async def close_period(
         **_summary(total),
         **total.to_document(),
         "users": breakdown.users.to_bytes(),
-        # Hours are never added up, so nothing more is kept of them.
+        # Hours are never merged with others, so their sketches are not stored.
         "hours": [
             {"hour": hour, **_summary(tally)} for hour, tally in sorted(breakdown.hours.items())
         ],
@@ -140,9 +161,9 @@ async def close_period(
         "pageCounts": [list(breakdown.pages[page].counts.values()) for page in pages],
     }
     done = await _store(db, period, document, stamp)
-    gone = older if done else [row["_id"] for row in rows]
-    for start in range(0, len(gone), CHUNK):
-        await rollups(db).delete_many({"_id": {"$in": gone[start : start + CHUNK]}})
+    unused = older if done else [row["_id"] for row in rows]
+    for start in range(0, len(unused), CHUNK):
+        await rollups(db).delete_many({"_id": {"$in": unused[start : start + CHUNK]}})
     return done
 
 
@@ -157,8 +178,8 @@ async def _store(db: Database, period: str, document: Document, stamp: str | Non
     return True
 
 
-async def read_whole(db: Database, period: str) -> Breakdown | None:
-    """A closed period with all its pages, without its hours; None if it is reopened."""
+async def read_breakdown(db: Database, period: str) -> Breakdown | None:
+    """Return a closed period with all its pages, without its hours; None if it was reopened."""
     document = await rollups(db).find_one({"_id": period})
     if document is None or "build" not in document:
         return None
@@ -178,20 +199,26 @@ async def read_whole(db: Database, period: str) -> Breakdown | None:
 async def read_periods(
     db: Database, periods: Iterable[str], fields: Iterable[str]
 ) -> dict[str, Document]:
-    """These fields of closed periods."""
+    """Return some fields of those periods that are closed, by their ids."""
     found = await _by_id(db, list(periods), dict.fromkeys(("build", *fields), 1))
     return {document["_id"]: document for document in found if "build" in document}
 
 
 def page_counts(period: Mapping[str, Any]) -> Iterable[tuple[str, ViewCounts]]:
-    """What the document of a period says of each of its pages."""
+    """Return the pages of a period's document, each with its counts."""
     return zip(period["pages"], map(ViewCounts, period["pageCounts"]), strict=True)
 
 
 async def read_pages(
     db: Database, periods: Iterable[Mapping[str, Any]], pages: set[str]
 ) -> dict[str, Tally]:
-    """These pages over all these periods (with `build` and `pages`)."""
+    """Return the tallies of some pages over some periods.
+
+    Args:
+        db: The database.
+        periods: Documents with the fields `_id`, `build` and `pages`.
+        pages: Names of pages; one that no period has gets an empty tally.
+    """
     page_of = {
         _page_row(period["_id"], period["build"], number): page
         for period in periods

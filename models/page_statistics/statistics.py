@@ -1,9 +1,11 @@
-"""Statistics of page views over whole UTC days.
+"""Report statistics of page views over whole UTC days.
 
-What must always hold: an answer is what a walk over all views of the range would give, as
-they were at `asOf` (medians within 1 %, numbers of visitors and users exact below 1,024);
-each day comes from one place only: its month if that is closed and wholly asked for, else
-its own document if that is closed, else the views themselves.
+Invariants:
+
+- A report equals what reading all views of the range would give, as they were at `asOf` (medians
+  within 1 %; numbers of visitors and users exact below 1,024).
+- Each day comes from one source: the rollup of its month if the month is closed and within the
+  range, else its own rollup if it is closed, else its views.
 """
 
 import asyncio
@@ -26,67 +28,76 @@ from models.page_statistics.reports import (
     UserSeconds,
     UsersReport,
     ViewStats,
-    bounds,
+    choose_sources,
+    date_range,
     mean,
-    rank,
-    sources,
+    rank_key,
     stats_of,
     stats_of_summary,
 )
-from models.page_statistics.rollup_cache import CachedPages, RollupCache
-from models.page_statistics.rollup_job import Periods
+from models.page_statistics.rollup_cache import CachedPeriods, RollupCache
+from models.page_statistics.rollup_job import ClosedPeriods
 from models.page_statistics.rollups import SUMMARY, day_id, read_periods
 from scoring.tallies import Breakdown, Tally, ViewCounts
 from scoring.utc_days import midnight
 
 FRESH_FOR = timedelta(seconds=5)
-MOST_NAMES = 20_000
-"""Remembered, since finding the name of 10,000 pages takes 20 ms."""
+"""How long views that were read are reused."""
+MAX_CACHED_NAMES = 20_000
+"""Names are cached, because normalizing those of 10,000 pages takes 20 ms."""
 
 
 class PageStats:
-    """What is asked of page views; `periods` is told by the same database."""
+    """Answers queries about page views; `periods` is of the same database."""
 
-    def __init__(self, db: Database, periods: Periods, *, is_alive: IsAlive) -> None:
+    def __init__(self, db: Database, periods: ClosedPeriods, *, is_alive: IsAlive) -> None:
         self._db = db
         self._periods = periods
         self._is_alive = is_alive
         self._past = RollupCache(db)
         self._live: dict[date, OpenDay] = {}
         self._read_at: dict[date, datetime] = {}
-        self._looked_at: datetime | None = None
-        self._reopened: str | None = None
+        self._refreshed_at: datetime | None = None
+        self._reopen_stamp: str | None = None
         self._reading = asyncio.Lock()
 
     async def pages(self, query: PagesQuery, now: datetime) -> PagesReport:
-        """Raises Invalid."""
-        first, end = bounds(query, now, MOST_DAYS_BY_HOUR if query.by == "hour" else MOST_DAYS)
+        """Return the pages of a range, ranked, with the sums of all pages.
+
+        Raises:
+            Invalid: "invalid_query": the range is empty or too long.
+        """
+        first, end = date_range(query, now, MOST_DAYS_BY_HOUR if query.by == "hour" else MOST_DAYS)
         past, live, as_of = await self._sources(first, end, now)
         of_spellings = _counts_of_pages(past, live.values())
-        spellings, counts = _by_name(of_spellings)
-        ranked = sorted(counts, key=lambda page: (rank(query.sort, counts[page]), page))
-        shown = ranked[: query.limit]
-        spelled = await past.pages(each for page in shown for each in spellings[page])
+        spellings, counts = _group_by_name(of_spellings)
+        by_rank = sorted(counts, key=lambda page: (rank_key(query.sort, counts[page]), page))
+        ranked = by_rank[: query.limit]
+        spelled = await past.pages(each for page in ranked for each in spellings[page])
         total = past.total()
         for day in live.values():
             total.merge(day.total)
             for page in spelled.keys() & day.pages.keys():
                 spelled[page].merge(day.pages[page])
-        tallies = {page: _together(spelled, spellings[page]) for page in shown}
+        tallies = {page: _merge_spellings(spelled, spellings[page]) for page in ranked}
         series = self._by_hour if query.by == "hour" else self._by_day
         return PagesReport(
             from_=first.isoformat(),
             to=end.isoformat(),
             as_of=as_of,
             page_count=len(counts),
-            pages=[PageRow(page=page, **stats_of(tallies[page])) for page in shown],
+            pages=[PageRow(page=page, **stats_of(tallies[page])) for page in ranked],
             total=ViewStats(**stats_of(total)),
             series=await series(first, end, live),
         )
 
     async def users(self, query: StatsRange, now: datetime) -> UsersReport:
-        """The average time spent by one user, and what it is made of. Raises Invalid."""
-        first, end = bounds(query, now)
+        """Return the mean time of users in a range, and the sums from which it is computed.
+
+        Raises:
+            Invalid: "invalid_query": the range is empty or too long.
+        """
+        first, end = date_range(query, now)
         past, live, as_of = await self._sources(first, end, now)
         total, users = past.total(), past.users()
         for day in live.values():
@@ -113,27 +124,32 @@ class PageStats:
 
     async def _sources(
         self, first: date, end: date, now: datetime
-    ) -> tuple[CachedPages, dict[date, Breakdown], datetime]:
-        """The closed part of the range, its live days, and as of when they were read."""
+    ) -> tuple[CachedPeriods, dict[date, Breakdown], datetime]:
+        """Return the closed part of a range, its live days, and the instant they were read at.
+
+        One call runs at a time, so that concurrent queries do not read the same days.
+        """
         async with self._reading:
-            if self._looked_at is None or now - self._looked_at >= FRESH_FOR:
-                await self._periods.look(now)
-                self._looked_at = now
-            if self._periods.reopened != self._reopened:
-                self._reopened = self._periods.reopened
+            if self._refreshed_at is None or now - self._refreshed_at >= FRESH_FOR:
+                await self._periods.refresh(now)
+                self._refreshed_at = now
+            if self._periods.reopen_stamp != self._reopen_stamp:
+                self._reopen_stamp = self._periods.reopen_stamp
                 self._past, self._live, self._read_at = RollupCache(self._db), {}, {}
-            begun = self._periods.first or now.date() + DAY
-            found = sources(max(first, begun), min(end, now.date() + DAY), self._periods.is_closed)
+            first_day = self._periods.first or now.date() + DAY
+            found = choose_sources(
+                max(first, first_day), min(end, now.date() + DAY), self._periods.is_closed
+            )
             for day in [day for day in self._live if self._periods.is_closed(day_id(day))]:
                 del self._live[day]
                 del self._read_at[day]
             for day in found.live:
                 read_at = self._read_at.get(day)
                 if read_at is None or now - read_at >= FRESH_FOR:
-                    known = self._live.setdefault(
+                    open_day = self._live.setdefault(
                         day, OpenDay(self._db, day, is_alive=self._is_alive)
                     )
-                    await known.refresh(now)
+                    await open_day.refresh(now)
                     self._read_at[day] = now
             live = {day: Breakdown() for day in found.live}
             for day, breakdown in live.items():
@@ -177,15 +193,18 @@ class PageStats:
         ]
 
 
-@lru_cache(maxsize=MOST_NAMES)
+@lru_cache(maxsize=MAX_CACHED_NAMES)
 def _name(page: str) -> str:
     return page_name(page)
 
 
-def _by_name(
+def _group_by_name(
     of_spellings: Mapping[str, ViewCounts],
 ) -> tuple[dict[str, list[str]], dict[str, ViewCounts]]:
-    """The spellings of each page, and its counts: earlier versions kept each spelling."""
+    """Return the stored spellings of each page, and the page's counts.
+
+    Versions before names were normalized have stored each spelling as a page of its own.
+    """
     spellings: dict[str, list[str]] = {}
     for page in of_spellings:
         spellings.setdefault(_name(page), []).append(page)
@@ -193,24 +212,24 @@ def _by_name(
     for name, pages in spellings.items():
         counts[name] = of_spellings[pages[0]]
         for page in pages[1:]:
-            together = ViewCounts(counts[name].values())
-            together.merge(of_spellings[page])
-            counts[name] = together
+            merged = ViewCounts(counts[name].values())
+            merged.merge(of_spellings[page])
+            counts[name] = merged
     return spellings, counts
 
 
-def _together(spelled: Mapping[str, Tally], pages: Sequence[str]) -> Tally:
+def _merge_spellings(spelled: Mapping[str, Tally], pages: Sequence[str]) -> Tally:
     first, *others = (spelled[page] for page in pages)
     for each in others:
         first.merge(each)
     return first
 
 
-def _counts_of_pages(past: CachedPages, live: Iterable[Breakdown]) -> dict[str, ViewCounts]:
+def _counts_of_pages(past: CachedPeriods, live: Iterable[Breakdown]) -> dict[str, ViewCounts]:
     found = dict(past.counts)
     for day in live:
         for page, tally in day.pages.items():
-            together = ViewCounts(tally.counts.values())
-            together.merge(found.get(page, ViewCounts()))
-            found[page] = together
+            merged = ViewCounts(tally.counts.values())
+            merged.merge(found.get(page, ViewCounts()))
+            found[page] = merged
     return found

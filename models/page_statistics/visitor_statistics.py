@@ -1,10 +1,11 @@
-"""What one visitor has viewed, as far as the reader may know it.
+"""Report the views of one visitor, as far as the reader may see them.
 
 Invariants:
-- A reader sees their own views and those without a user; never those of another user.
-- Views are listed newest first, each once, however many began in the same millisecond; the
-  totals are those of all views that the reader may see, whatever page is shown.
-- A request reads a bounded number of views, and one request of a visitor runs at a time.
+
+- A reader sees their own views and views without a user; only admins see views of other users.
+- Views are listed newest first, each once, however many started in the same millisecond. Totals
+  are those of all views that the reader may see, not only those of the listed page.
+- A request reads a bounded number of views, and one request for a visitor runs at a time.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from models.base.errors import Busy, NotFound
 from models.base.paging import BY_START, newest_first
 from models.base.schema_types import DocumentId, UtcDatetime, WireModel
 from models.page_statistics.day_tally import IsAlive
-from models.page_statistics.visitor_tallies import NOBODY, Sums, Tally, tally_of, user_key
+from models.page_statistics.visitor_tallies import WITHOUT_USER, Sums, Tally, tally_of, user_key
 from models.pageviews.page_view import Source, page_views, seen_until
 from models.pageviews.visitors import find_visitor, is_nameless, latest_sessions
 
@@ -30,17 +31,17 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 LATEST_SESSIONS = 20
 VIEWS_READ = 2_000
-"""So many views a request looks at, to find those that its reader may see."""
+"""Most views that a request reads to find those that its reader may see."""
 READ_TOGETHER = 101
-MOST_WAITING = 3
-"""Requests that may wait for the one of the same visitor that is under way."""
-MOST_ASKING = 200
-"""Requests in all, of which `AT_ONCE` are under way."""
+MAX_WAITING = 3
+"""Requests that may wait while another one for the same visitor runs."""
+MAX_REQUESTS = 200
+"""Requests for all visitors, of which `AT_ONCE` run and the others wait."""
 AT_ONCE = 2
 CLOCKS_APART = timedelta(days=1)
-"""How far before the first sighting of a visitor a view may begin, by the clock of another host."""
+"""How far before its visitor's `firstSeenAt` a view may start, by the clock of another host."""
 
-# The start of the last view that was shown, in milliseconds, and its id.
+# The start of the last listed view, in milliseconds since 1970, and its id.
 Cursor = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,14}-[0-9a-f]{24}$")]
 
 
@@ -90,9 +91,11 @@ class VisitorTotals(WireModel):
 
 
 class VisitorReport(WireModel):
-    """A visitor: totals, its latest browser sessions, and a page of its views, newest first;
-    `nextCursor` is null on the last page. Views and sessions of other users are left out for
-    all but admins; `userId` is null unless it is the reader's own."""
+    """A visitor: totals, its latest browser sessions, and a page of its views, newest first.
+
+    `nextCursor` is null on the last page. Only admins see views and sessions of other users;
+    `userId` is null unless it is the reader's own.
+    """
 
     visitor_id: str
     user_id: str | None
@@ -105,17 +108,19 @@ class VisitorReport(WireModel):
 
 
 class Reader(NamedTuple):
-    """Who asks: by the visitor's own key (`itself`), by a token, by both; or an admin."""
+    """The identity of a request's sender."""
 
-    itself: bool = False
+    has_key: bool = False
+    """Whether the request carries the visitor's key."""
     user_id: str | None = None
+    """The user of the request's access token."""
     is_admin: bool = False
 
     def may_see(self, document: Mapping[str, Any]) -> bool:
-        """Return whether this reader may see a view, or a browser session.
+        """Return whether this reader may see a view or a browser session.
 
-        One browser has many users in a school: each sees what is their own and what belongs to
-        no user. Without a token only the latter is visible.
+        Many users may share a browser, as in a school. Each one sees their own documents and those
+        without a user; without an access token, only the latter are visible.
         """
         if self.is_admin:
             return True
@@ -124,32 +129,36 @@ class Reader(NamedTuple):
 
 
 class VisitorStats:
+    """Reports visitors to readers."""
+
     def __init__(self, db: Database, *, is_alive: IsAlive) -> None:
         self._db = db
         self._is_alive = is_alive
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        """One report at a time for each visitor."""
-        self._asking: Counter[str] = Counter()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """One lock for each visitor with a request."""
+        self._requests: Counter[str] = Counter()
         self._at_once = asyncio.Semaphore(AT_ONCE)
 
     async def __call__(
         self, visitor_id: str, query: VisitorQuery, reader: Reader, now: datetime
     ) -> VisitorReport:
-        """Return what the reader may know of the visitor.
+        """Return the report of a visitor for a reader.
 
-        Raises NotFound, also where the reader has never used this browser; Busy when others
-        ask of the same visitor already.
+        Raises:
+            NotFound: "visitor_not_found": there is no such visitor, or the reader has never used
+                its browser.
+            Busy: "too_busy": too many requests, in all or for this visitor, are waiting.
         """
-        if self._asking[visitor_id] > MOST_WAITING or self._asking.total() >= MOST_ASKING:
-            raise Busy("too_busy", "Others ask the same already; try again shortly.")
-        self._asking[visitor_id] += 1
+        if self._requests[visitor_id] > MAX_WAITING or self._requests.total() >= MAX_REQUESTS:
+            raise Busy("too_busy", "Too many requests for visitors. Try again in a moment.")
+        self._requests[visitor_id] += 1
         try:
-            async with self._turns.setdefault(visitor_id, asyncio.Lock()), self._at_once:
+            async with self._locks.setdefault(visitor_id, asyncio.Lock()), self._at_once:
                 return await self._report(visitor_id, query, reader, now)
         finally:
-            self._asking[visitor_id] -= 1
-            if not self._asking[visitor_id]:
-                del self._asking[visitor_id]
+            self._requests[visitor_id] -= 1
+            if not self._requests[visitor_id]:
+                del self._requests[visitor_id]
 
     async def _report(
         self, visitor_id: str, query: VisitorQuery, reader: Reader, now: datetime
@@ -159,9 +168,10 @@ class VisitorStats:
             raise _not_found()
         is_joined = reader.user_id is not None and reader.user_id == visitor["userId"]
         sessions = await latest_sessions(self._db, visitor_id)
-        if not (reader.itself or reader.is_admin or is_joined or _was_here(reader, sessions)):
+        is_present = reader.has_key or reader.is_admin or is_joined
+        if not (is_present or _has_used_browser(reader, sessions)):
             raise _not_found()
-        shown_sessions = [each for each in sessions if reader.may_see(each)]
+        visible_sessions = [each for each in sessions if reader.may_see(each)]
         views, next_cursor = await _page_of_views(self._db, visitor, query, reader, now)
         tally = await tally_of(
             self._db,
@@ -171,9 +181,9 @@ class VisitorStats:
             now=now,
         )
         last_seen_at = visitor["lastSeenAt"]
-        if not (reader.itself or reader.is_admin or is_joined):
-            # When others used the browser is not for a former user.
-            last_seen_at = max(each["startedAt"] for each in (*shown_sessions, *views))
+        if not is_present:
+            # A former user must not see when other users used the browser.
+            last_seen_at = max(each["startedAt"] for each in (*visible_sessions, *views))
         return VisitorReport(
             visitor_id=visitor_id,
             user_id=visitor["userId"] if reader.is_admin or is_joined else None,
@@ -181,8 +191,8 @@ class VisitorStats:
             last_seen_at=last_seen_at,
             totals=_totals(tally, visitor_id, reader),
             browser_sessions=[
-                BrowserSessionView.model_validate(_shown(BrowserSessionView, document))
-                for document in shown_sessions[:LATEST_SESSIONS]
+                BrowserSessionView.model_validate(_fields_of(BrowserSessionView, document))
+                for document in visible_sessions[:LATEST_SESSIONS]
             ],
             views=[_view(document, self._is_alive) for document in views],
             next_cursor=next_cursor,
@@ -190,24 +200,24 @@ class VisitorStats:
 
 
 def _not_found() -> NotFound:
-    return NotFound("visitor_not_found", "There is no such visitor.")
+    return NotFound("visitor_not_found", "Visitor not found.")
 
 
-def _was_here(reader: Reader, sessions: Iterable[Document]) -> bool:
+def _has_used_browser(reader: Reader, sessions: Iterable[Document]) -> bool:
     """Return whether the reader's user has used this browser."""
     user_id = reader.user_id
     return user_id is not None and any(each["userId"] == user_id for each in sessions)
 
 
 def _totals(tally: Tally, visitor_id: str, reader: Reader) -> VisitorTotals:
-    keys = {NOBODY, user_key(visitor_id, reader.user_id)}
+    keys = {WITHOUT_USER, user_key(visitor_id, reader.user_id)}
     total = Sums()
     for key, sums in tally.items():
         if reader.is_admin or key in keys:
             total = total.plus(sums)
     return VisitorTotals(
         views=total.views,
-        never_visible=total.views - total.seen,
+        never_visible=total.views - total.visible_views,
         visible_seconds=total.visible_seconds,
         engaged_seconds=total.engaged_seconds,
     )
@@ -216,27 +226,27 @@ def _totals(tally: Tally, visitor_id: str, reader: Reader) -> VisitorTotals:
 async def _page_of_views(
     db: Database, visitor: Document, query: VisitorQuery, reader: Reader, now: datetime
 ) -> tuple[list[Document], str | None]:
-    """Return a page of the views that the reader may see, and where the next one begins.
+    """Return a page of the views that the reader may see, and the cursor of the next page.
 
-    A page ends early, perhaps without a view, after `VIEWS_READ` views that may not be seen.
+    A page ends early, perhaps without a view, after `VIEWS_READ` views were read.
     """
     before = after = None
     if query.cursor is not None:
         after = _read_cursor(query.cursor)
-        before = after[0] + MILLISECOND  # some of the same millisecond were shown before
-    shown: list[Document] = []
+        before = after[0] + MILLISECOND  # of this millisecond, some views were listed before
+    page: list[Document] = []
     last: Document | None = None
     read = 0
     async for view in _newest_first(db, visitor, before, now):
         if after is not None and (view["startedAt"], view["_id"]) >= after:
             continue
-        if len(shown) == query.limit or read == VIEWS_READ:
-            return shown, None if last is None else _cursor_of(last)
+        if len(page) == query.limit or read == VIEWS_READ:
+            return page, None if last is None else _cursor_of(last)
         read += 1
         last = view
         if reader.may_see(view):
-            shown.append(view)
-    return shown, None
+            page.append(view)
+    return page, None
 
 
 async def _newest_first(
@@ -280,10 +290,10 @@ def _view(document: Document, is_alive: IsAlive) -> PageViewView:
     tracked = document["owner"] is not None and is_alive(document["owner"])
     if document["endedAt"] is None and not tracked:
         document = {**document, "status": "ended", "endedAt": seen_until(document)}
-    return PageViewView.model_validate(_shown(PageViewView, document))
+    return PageViewView.model_validate(_fields_of(PageViewView, document))
 
 
-def _shown(model: type[WireModel], document: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a document that clients see."""
+def _fields_of(model: type[WireModel], document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a document that the model has."""
     names = {field.alias or name for name, field in model.model_fields.items()}
     return {name: value for name, value in document.items() if name in names}

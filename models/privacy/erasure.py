@@ -22,7 +22,7 @@ from models.base.database import Collection, Database, Document
 from models.base.driver_errors import answered_within
 from models.base.paging import BY_ID, BY_START, Key, newest_first
 from models.cluster import processes
-from models.page_statistics.visitor_tallies import forget_tallies
+from models.page_statistics.visitor_tallies import remove_tallies
 from models.pageviews.page_view import NAMELESS_VIEW, page_views
 from models.pageviews.visitors import BROWSER_SESSIONS, VISITORS, visitors_of
 from models.sessions import started_sessions
@@ -75,7 +75,7 @@ async def _anonymize_browsers(db: Database, user_id: str, now: datetime) -> None
     views, browsers = page_views(db), db[BROWSER_SESSIONS]
     fields = {"_id": 1, "startedAt": 1, "visitorId": 1}
     async for found in newest_first(views, {"userId": user_id}, BY_START, now=now, fields=fields):
-        await forget_tallies(db, sorted({view["visitorId"] for view in found}))
+        await remove_tallies(db, sorted({view["visitorId"] for view in found}))
     await _set(views, _ids(views, {"userId": user_id}, BY_START, now), NAMELESS_VIEW)
     ids_of_user = _ids(browsers, {"userId": user_id}, BY_ID, now)
     await _set(browsers, ids_of_user, ANONYMOUS_BROWSER_SESSION)

@@ -10,7 +10,7 @@ from datetime import datetime
 import structlog
 
 from models.concurrency.periodic import run_every
-from models.page_statistics.rollup_job import Periods
+from models.page_statistics.rollup_job import ClosedPeriods
 
 ROUND_S = 300.0
 FIRST_AFTER_S = 15.0
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 class RollupJob:
     def __init__(
         self,
-        periods: Periods,
+        periods: ClosedPeriods,
         *,
         now: Callable[[], datetime],
         round_s: float = ROUND_S,

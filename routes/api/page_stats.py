@@ -79,13 +79,13 @@ async def get_visitor_stats(visitor: str) -> Response:
     """
     query = read_query(VisitorQuery)
     presented = presented_visitor(request, services().page_views.visitor_keys, query.visitor)
-    itself = presented is not None and presented.visitor_id == visitor
-    if itself or (bearer_token() is None and presented is not None):
+    has_key = presented is not None and presented.visitor_id == visitor
+    if has_key or (bearer_token() is None and presented is not None):
         who = await identity_if_any()  # a bad token counts as none
     else:
         who = await verified_identity()
     reader = Reader(
-        itself=itself,
+        has_key=has_key,
         user_id=None if who is None else who.user_id,
         is_admin=who is not None and who.role == ADMIN,
     )

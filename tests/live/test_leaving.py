@@ -15,7 +15,7 @@ import pytest
 from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorClient
 
-from models.page_statistics.rollup_job import Periods
+from models.page_statistics.rollup_job import ClosedPeriods
 from models.privacy.deletions import SETTLED_AFTER, Deletions
 from models.sessions.queries import new_id
 from models.sessions.session import NewSession, ended_fields, new_document
@@ -166,7 +166,7 @@ def a_server(directory: Path) -> Iterator[tuple[LiveServer, Db]]:
 async def close_days(server: LiveServer) -> None:
     """As the server does it at times."""
     client: AsyncIOMotorClient[Any] = AsyncIOMotorClient(server.mongodb_uri, tz_aware=True)
-    periods = Periods(client[NAME], is_alive=lambda _: False, pause_s=0)
+    periods = ClosedPeriods(client[NAME], is_alive=lambda _: False, pause_s=0)
     await periods.close_due(lambda: datetime.now(UTC))
     client.close()
 

@@ -15,7 +15,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 
 from focusup.cli import main
 from focusup.demo.profile import ZONE
-from models.page_statistics.rollup_job import Periods
+from models.page_statistics.rollup_job import ClosedPeriods
 from models.privacy.deletions import SETTLED_AFTER
 from tests.support.live_server import LiveServer
 
@@ -60,7 +60,7 @@ def get(rest: httpx.Client, path: str) -> Any:
 async def close_days(server: LiveServer) -> None:
     """As the server does it at times."""
     client: AsyncIOMotorClient[Any] = AsyncIOMotorClient(server.mongodb_uri, tz_aware=True)
-    periods = Periods(client[server.database], is_alive=lambda _: False, pause_s=0)
+    periods = ClosedPeriods(client[server.database], is_alive=lambda _: False, pause_s=0)
     await periods.close_due(lambda: datetime.now(UTC))
     client.close()
 

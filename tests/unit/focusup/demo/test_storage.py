@@ -24,7 +24,7 @@ from models.admin.dashboard import Dashboard, Metrics
 from models.base.errors import Conflict, NotFound
 from models.base.indexes import ensure_indexes
 from models.page_statistics.reports import PagesQuery, PagesReport
-from models.page_statistics.rollup_job import Periods
+from models.page_statistics.rollup_job import ClosedPeriods
 from models.page_statistics.statistics import FRESH_FOR, PageStats
 from models.pageviews import page_view
 from models.privacy.deletions import Deletions
@@ -58,7 +58,7 @@ class Server:
     """What a server that runs has in its memory."""
 
     def __init__(self, db: Database) -> None:
-        self.periods = Periods(db, is_alive=lambda _: False, pause_s=0)
+        self.periods = ClosedPeriods(db, is_alive=lambda _: False, pause_s=0)
         self.page_stats = PageStats(db, self.periods, is_alive=lambda _: False)
         self.dashboard = Dashboard(db, 5 * MINUTE, 10 * MINUTE, self._nothing)
 

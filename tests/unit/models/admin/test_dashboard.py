@@ -309,9 +309,9 @@ async def test_what_was_forgotten_is_counted_anew(db: Database) -> None:
     await events.forget_days(db, [yesterday])
     for _ in range(2):
         assert (await read(db, NOON + MINUTE)).activity_by_day[-2].logins == 2
-    assert await events.whole_days(db, [yesterday]) == [yesterday]
+    assert await events.complete_days(db, [yesterday]) == [yesterday]
     await db[events.COLLECTION].delete_many({})
-    assert await events.whole_days(db, [yesterday]) == []
+    assert await events.complete_days(db, [yesterday]) == []
 
 
 async def test_a_count_that_was_remembered_without_a_stamp_is_remembered_on(db: Database) -> None:

@@ -11,7 +11,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models.base.errors import StorageUnavailable
 from models.page_statistics import open_days
-from models.page_statistics.day_tally import LATE
+from models.page_statistics.day_tally import STORED_WITHIN
 from models.page_statistics.open_days import OpenDay
 from models.pageviews.page_view import page_views
 from scoring.tallies import Breakdown
@@ -79,7 +79,7 @@ async def test_failures_lose_and_double_nothing(
 async def test_a_view_that_is_stored_late_is_found(db: Database) -> None:
     day = live_day(db)
     await day.refresh(MIDNIGHT + 30 * MINUTE)
-    began_at = MIDNIGHT + 30 * MINUTE - LATE
+    began_at = MIDNIGHT + 30 * MINUTE - STORED_WITHIN
     await page_views(db).insert_one(a_view(began_at, visible=10))
     await day.refresh(MIDNIGHT + 31 * MINUTE)
     assert counts_of(day) == (1, 10)
@@ -97,14 +97,14 @@ async def test_a_day_that_is_over_is_read_until_nothing_can_come(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     day, end = live_day(db), MIDNIGHT + timedelta(days=1)
-    await day.refresh(end + LATE - MINUTE)
+    await day.refresh(end + STORED_WITHIN - MINUTE)
     await page_views(db).insert_one(a_view(end - MINUTE, visible=10))
-    await day.refresh(end + LATE)
+    await day.refresh(end + STORED_WITHIN)
     assert counts_of(day) == (1, 10)
 
     async def never(*_: Any) -> Any:
         raise AssertionError("there is nothing to read")
 
     monkeypatch.setattr(open_days, "read_started", never)
-    await day.refresh(end + LATE + MINUTE)
+    await day.refresh(end + STORED_WITHIN + MINUTE)
     assert counts_of(day) == (1, 10)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
-from models.page_statistics.rollup_cache import REMEMBERED, RollupCache
+from models.page_statistics.rollup_cache import MAX_CACHED, RollupCache
 from models.page_statistics.rollups import close_period, rollups
 from scoring.tallies import Breakdown, CountedView
 from tests.support.embedded import embedded_database
@@ -56,10 +56,10 @@ async def test_a_few_ranges_are_remembered(db: Database) -> None:
     past = RollupCache(db)
     first = await past.of(DAYS[:1])
     await first.pages(["/all"])
-    for day in DAYS[1:REMEMBERED]:
+    for day in DAYS[1:MAX_CACHED]:
         await past.of([day])
     assert await past.of(DAYS[:1]) is first  # and the latest one now
-    await past.of([DAYS[REMEMBERED]])
+    await past.of([DAYS[MAX_CACHED]])
     await rollups(db).delete_many({})
     assert (await past.of(DAYS[:1])).total().counts.views == 2
     assert (await first.pages(["/all"]))["/all"].counts.views == 1

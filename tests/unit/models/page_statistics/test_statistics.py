@@ -13,21 +13,27 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 from models.base.errors import Invalid
 from models.base.indexes import ensure_indexes
 from models.page_statistics import rollups as rollup_module
-from models.page_statistics.day_tally import DAY, FORGOTTEN_AFTER, LATE, SILENT_FOR
-from models.page_statistics.reports import PagesQuery, PagesReport, StatsRange, ViewStats, sources
-from models.page_statistics.rollup_job import Periods
+from models.page_statistics.day_tally import ABANDONED_AFTER, DAY, DEAD_AFTER, STORED_WITHIN
+from models.page_statistics.reports import (
+    PagesQuery,
+    PagesReport,
+    StatsRange,
+    ViewStats,
+    choose_sources,
+)
+from models.page_statistics.rollup_job import ClosedPeriods
 from models.page_statistics.rollups import COLLECTION as ROLLUPS
 from models.page_statistics.rollups import (
     FIRST,
     close_period,
+    complete_days,
     day_id,
     find_closed,
     lower_first_day,
-    read_whole,
+    read_breakdown,
     reopen,
-    reopened,
+    reopen_stamp,
     rollups,
-    whole_days,
 )
 from models.page_statistics.statistics import FRESH_FOR, PageStats
 from models.pageviews.page_view import BEACON_LIFE, COLLECTION, INDEXES, page_views
@@ -53,11 +59,11 @@ def is_alive(owner: str) -> bool:
     return owner == ALIVE
 
 
-def periods_of(db: Database) -> Periods:
-    return Periods(db, is_alive=is_alive, pause_s=0)
+def periods_of(db: Database) -> ClosedPeriods:
+    return ClosedPeriods(db, is_alive=is_alive, pause_s=0)
 
 
-def stats_of(db: Database, periods: Periods | None = None) -> PageStats:
+def stats_of(db: Database, periods: ClosedPeriods | None = None) -> PageStats:
     return PageStats(db, periods or periods_of(db), is_alive=is_alive)
 
 
@@ -144,7 +150,7 @@ async def test_a_view_belongs_to_the_day_in_which_it_began(db: Database) -> None
     before = a_view(MIDNIGHT - timedelta(milliseconds=1), visible=300, engaged=300)
     at = a_view(MIDNIGHT, page="/other")
     await page_views(db).insert_many([before, at])
-    periods, now = periods_of(db), MIDNIGHT + DAY + LATE
+    periods, now = periods_of(db), MIDNIGHT + DAY + STORED_WITHIN
     assert await periods.close_due(lambda: now) == 3  # two days and February
     for first, views in ((date(2026, 2, 28), [before]), (date(2026, 3, 1), [at])):
         report = await stats_of(db, periods).pages(asked(first, first + DAY), now)
@@ -155,7 +161,7 @@ async def test_a_view_belongs_to_the_day_in_which_it_began(db: Database) -> None
 async def test_a_day_with_an_open_view_is_not_closed(db: Database) -> None:
     across = a_view(MIDNIGHT - 10 * SECOND, visible=0, engaged=0, **is_open())
     await page_views(db).insert_one(across)
-    periods, now = periods_of(db), MIDNIGHT + LATE
+    periods, now = periods_of(db), MIDNIGHT + STORED_WITHIN
     stats = stats_of(db, periods)
     yesterday = asked(date(2026, 2, 28), date(2026, 3, 1))
     assert await periods.close_due(lambda: now) == 0
@@ -179,9 +185,9 @@ async def test_a_day_with_an_open_view_is_not_closed(db: Database) -> None:
 @pytest.mark.parametrize(
     ("fields", "closed_after"),
     [
-        ({"owner": "dead"}, LATE),
-        ({"owner": ALIVE}, FORGOTTEN_AFTER),
-        ({"owner": None}, LATE),
+        ({"owner": "dead"}, STORED_WITHIN),
+        ({"owner": ALIVE}, ABANDONED_AFTER),
+        ({"owner": None}, STORED_WITHIN),
         ({"owner": None, "source": "beacon"}, BEACON_LIFE),
     ],
 )
@@ -199,8 +205,8 @@ async def test_a_view_without_an_end(db: Database, fields: View, closed_after: t
 
 
 async def test_a_view_of_a_dead_process_waits_until_it_is_silent(db: Database) -> None:
-    now = MIDNIGHT + LATE
-    silent_since = now - SILENT_FOR + SECOND
+    now = MIDNIGHT + STORED_WITHIN
+    silent_since = now - DEAD_AFTER + SECOND
     view = a_view(MIDNIGHT - SECOND, **is_open("dead"))
     await page_views(db).insert_one(view | {"updatedAt": silent_since})
     periods = periods_of(db)
@@ -264,7 +270,7 @@ async def test_a_user_is_who_the_visitor_is_joined_to(db: Database, closed: bool
             a_view(MIDNIGHT, visitor="d" * 32, visible=0, engaged=0),
         ]
     )
-    now = MIDNIGHT + DAY + LATE
+    now = MIDNIGHT + DAY + STORED_WITHIN
     periods = periods_of(db)
     assert await periods.close_due(lambda: now) == 1
     if not closed:
@@ -313,7 +319,7 @@ async def test_a_build_that_was_cut_off_is_seen_by_nobody(db: Database) -> None:
     await rollups(db).update_one({"_id": day}, {"$set": {"build": "cut"}})
     await rollups(db).insert_one({"_id": f"{day}/cut/000000"})
     await rollups(db).delete_one({"_id": day})
-    now = MIDNIGHT + DAY + LATE
+    now = MIDNIGHT + DAY + STORED_WITHIN
     assert await periods_of(db).close_due(lambda: now) == 1
     first, end = date(2026, 3, 1), date(2026, 3, 2)
     assert_report(await stats_of(db).pages(asked(first, end), now), views, first, end)
@@ -342,22 +348,22 @@ async def test_what_is_reopened_is_tallied_again_by_all_who_knew_it(db: Database
     query = asked(first, end, limit=100)
     assert_report(await stats.pages(query, now), views, first, end)
 
-    added = random_views(7, datetime(2026, 1, 20, 7, tzinfo=UTC), now, 300)
-    await page_views(db).insert_many(added)
-    days = {view["startedAt"].date() for view in added}
+    more_views = random_views(7, datetime(2026, 1, 20, 7, tzinfo=UTC), now, 300)
+    await page_views(db).insert_many(more_views)
+    days = {view["startedAt"].date() for view in more_views}
     periods = {day_id(day) for day in days} | {day_id(day)[:7] for day in days}
     await lower_first_day(db, first)
     await reopen(db, periods)
     now += FRESH_FOR
-    assert_report(await stats.pages(query, now), views + added, first, end)
+    assert_report(await stats.pages(query, now), views + more_views, first, end)
     assert await closing.close_due(lambda: now) >= len(days) - 1 + 3  # three months
-    assert_report(await stats.pages(query, now + FRESH_FOR), views + added, first, end)
-    assert_report(await stats_of(db).pages(query, now), views + added, first, end)
-    assert await whole_days(db, days) == list(days)
+    assert_report(await stats.pages(query, now + FRESH_FOR), views + more_views, first, end)
+    assert_report(await stats_of(db).pages(query, now), views + more_views, first, end)
+    assert await complete_days(db, days) == list(days)
 
-    await page_views(db).delete_many({"_id": {"$in": [view["_id"] for view in added]}})
+    await page_views(db).delete_many({"_id": {"$in": [view["_id"] for view in more_views]}})
     gone = [day for day in days if day != today]
-    assert not set(await whole_days(db, gone))
+    assert not set(await complete_days(db, gone))
     await reopen(db, periods)
     now += 2 * FRESH_FOR
     assert_report(await stats.pages(query, now), views, first, end)
@@ -379,7 +385,7 @@ async def test_a_closing_under_way_is_not_stored_once_its_day_is_reopened(
         await periods_of(db).close_due(lambda: now)
         await reopen(db, [day])
     late = a_view(NOON)
-    stamp = await reopened(db, day)
+    stamp = await reopen_stamp(db, day)
     await page_views(db).insert_one(late)
     await reopen(db, [day])  # after the closing has read
     assert not await close_period(db, day, Breakdown(), now, stamp=stamp)
@@ -430,19 +436,19 @@ async def test_who_closes_a_day_removes_nothing_of_a_closing_under_way(
         monkeypatch.undo()
         monkeypatch.setattr(rollup_module, "_store", once_it_may)
         await reopen(db, [day])
-        stamp = await reopened(db, day)
+        stamp = await reopen_stamp(db, day)
         rival.append(asyncio.create_task(close_period(db, day, pages, now, stamp=stamp)))
         await are_in.wait()
 
     await reopen(db, [day])
-    stamp = await reopened(db, day)
+    stamp = await reopen_stamp(db, day)
     await rollups(db).insert_one({"_id": f"{day}/cutoff/000000"})
     interrupted = Interrupted(db, call, others)
     monkeypatch.setattr(rollup_module, "rollups", lambda _: interrupted)
     await close_period(db, day, pages, now, stamp=stamp)
     may_store.set()
     assert await rival[0]
-    whole = await read_whole(db, day)
+    whole = await read_breakdown(db, day)
     assert whole is not None
     assert set(whole.pages) == {"/home"}
     assert await rollups(db).find_one({"_id": f"{day}/cutoff/000000"}) is None
@@ -508,8 +514,8 @@ async def test_a_range_that_cannot_be_is_refused(
 
 def test_a_range_is_taken_from_as_few_periods_as_there_are() -> None:
     closed = {"2026-02", "2026-01-31", *(f"2026-02-{day:02d}" for day in range(1, 29))}
-    found = sources(date(2026, 1, 30), date(2026, 3, 2), closed.__contains__)
+    found = choose_sources(date(2026, 1, 30), date(2026, 3, 2), closed.__contains__)
     assert found.periods == ["2026-01-31", "2026-02"]
     assert found.live == [date(2026, 1, 30), date(2026, 3, 1)]
-    part = sources(date(2026, 2, 1), date(2026, 2, 28), closed.__contains__)
+    part = choose_sources(date(2026, 2, 1), date(2026, 2, 28), closed.__contains__)
     assert (len(part.periods), part.live) == (27, [])

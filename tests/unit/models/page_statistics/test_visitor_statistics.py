@@ -155,11 +155,11 @@ async def of_three(db: Database) -> None:
 @pytest.mark.parametrize(
     ("reader", "pages", "visible", "sessions"),
     [
-        (Reader(itself=True), ["/before"], 1, []),
+        (Reader(has_key=True), ["/before"], 1, []),
         (Reader(user_id="bob"), ["/bob", "/before"], 9, ["bob"]),
-        (Reader(itself=True, user_id="bob"), ["/bob", "/before"], 9, ["bob"]),
+        (Reader(has_key=True, user_id="bob"), ["/bob", "/before"], 9, ["bob"]),
         (Reader(user_id="ada"), ["/ada", "/ada", "/before"], 7, ["ada"]),
-        (Reader(itself=True, user_id="eve"), ["/before"], 1, []),
+        (Reader(has_key=True, user_id="eve"), ["/before"], 1, []),
         (ADMIN, ["/bob", "/ada", "/ada", "/before"], 15, ["bob", "ada"]),
     ],
 )
@@ -207,7 +207,7 @@ async def test_views_of_a_user_who_has_left_are_for_admins_alone(db: Database) -
     await remove_person(db, "ada", NOW + timedelta(days=3))
     assert await db[TALLIES].find_one({"_id": ADA}) is None
     for reader, pages in (
-        (Reader(itself=True), ["/before"]),
+        (Reader(has_key=True), ["/before"]),
         (Reader(user_id="bob"), ["/bob", "/before"]),
         (ADMIN, ["/bob", "/ada", "/ada", "/before"]),
     ):
@@ -222,10 +222,10 @@ async def test_a_request_looks_at_a_bounded_number_of_views(db: Database) -> Non
         for number in range(VIEWS_READ + 10)
     ]
     await page_views(db).insert_many([*hidden, a_view(NOW - SECOND, visitor=ADA, page="/mine")])
-    first = await report(db, reader=Reader(itself=True))
+    first = await report(db, reader=Reader(has_key=True))
     assert (first.views, first.totals.views) == ([], 1)
     assert first.next_cursor is not None
-    second = await report(db, reader=Reader(itself=True), cursor=first.next_cursor)
+    second = await report(db, reader=Reader(has_key=True), cursor=first.next_cursor)
     assert ([view.page for view in second.views], second.next_cursor) == (["/mine"], None)
 
 

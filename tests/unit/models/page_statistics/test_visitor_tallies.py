@@ -10,7 +10,13 @@ from mongomock_motor import AsyncMongoMockClient
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models.page_statistics import visitor_tallies
-from models.page_statistics.visitor_tallies import NOBODY, Tally, owner_key, tally_of, user_key
+from models.page_statistics.visitor_tallies import (
+    WITHOUT_USER,
+    Tally,
+    owner_key,
+    tally_of,
+    user_key,
+)
 from models.pageviews.page_view import page_views
 from tests.support.views import a_view, is_open
 
@@ -82,7 +88,7 @@ async def test_a_tally_names_no_user_and_settled_views_are_not_read_again() -> N
     )
     later = NOW + timedelta(days=2)
     first = await tally_of(db, VISITOR, first_seen=NOW, is_alive=lambda _: False, now=later)
-    assert set(first) == {NOBODY, user_key(VISITOR, "ada")}
+    assert set(first) == {WITHOUT_USER, user_key(VISITOR, "ada")}
     stored = await db[visitor_tallies.COLLECTION].find_one({"_id": VISITOR})
     assert "ada" not in str(stored)
     await page_views(db).delete_many({})
