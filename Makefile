@@ -1,7 +1,8 @@
 # run: start the product   test: the fast tests   check: linters, types, fast tests
 # test-live, test-web, faults, hostile, test-elections, test-mongodb: the other tiers (docs/testing.md)
 # test-all: all of these   soak: ten minutes and more   coverage: lines covered by package
-# bench: the figures   audit: known vulnerabilities of the dependencies (asks pypi.org)
+# format: rewrite Python and scripts as the formatters want them
+# bench: the figures   audit: known vulnerabilities of the dependencies (needs the internet)
 # three-pages: an example site that is tracked   npm: the client library as a package, in dist/
 
 # The embedded database has wheels for Python 3.11 to 3.13: prefer one of these.
@@ -28,7 +29,7 @@ SLOWEST := --durations=10 --durations-min=0.5
 
 .PHONY: run three-pages test test-live test-web faults hostile test-elections test-mongodb
 .PHONY: test-mongodb-all test-all soak
-.PHONY: check lint lint-scripts coverage audit bench npm clean
+.PHONY: check format lint lint-scripts coverage audit bench npm clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run
@@ -91,6 +92,14 @@ lint-scripts:
 	elif [ -n "$(REQUIRE_ALL)" ]; then \
 	  echo "Scripts can't be linted: npm ci --prefix tests/node"; exit 1; \
 	else echo "Scripts are not linted: npm ci --prefix tests/node"; fi
+
+# Scripts only where Node and prettier are: `npm ci --prefix tests/node`.
+format: $(VENV)/.dev
+	$(BIN)/ruff check -q --select I --fix .
+	$(BIN)/ruff format .
+	@if command -v node >/dev/null && [ -x $(NODE_BIN)/prettier ]; then \
+	  $(NODE_BIN)/prettier --write --log-level warn .; \
+	else echo "Scripts are not formatted: npm ci --prefix tests/node"; fi
 
 check: lint test
 

@@ -19,6 +19,7 @@ def examine(**options: Any) -> Iterator[Finding]:
     """
     yield from _made("python", installation.python)
     yield from _made("packages", installation.packages)
+    yield from _made("environment", installation.environment)
     yield from _made("event loop", installation.event_loop)
     yield from _made("time zones", installation.time_zones)
     yield from _made("monotonic clock", machine.monotonic_clock)

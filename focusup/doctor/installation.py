@@ -1,8 +1,14 @@
-"""What is installed: Python, the packages, the event loop, time zones."""
+"""Check what is installed: Python, the packages, the event loop, time zones."""
 
 import sys
-from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import (
+    PackageNotFoundError,
+    metadata,
+    packages_distributions,
+    requires,
+    version,
+)
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from packaging.requirements import Requirement
@@ -12,6 +18,8 @@ from focusup.asgi.versions import REINSTALL
 from focusup.doctor.findings import Finding, failed, ok, warning
 
 A_ZONE = "America/Los_Angeles"
+TOP_LEVEL = ("focusup", "realtime", "models", "routes", "scoring")
+"""The packages that FocusUp installs; other distributions may use these names as well."""
 
 
 def python(running: tuple[int, int, int] = sys.version_info[:3]) -> Finding:
@@ -41,6 +49,23 @@ def packages(required: list[str] | None = None) -> Iterator[Finding]:
         yield failed("packages", ", ".join(wrong), REINSTALL)
     else:
         yield ok("packages", f"focusup {version('focusup')}, and the {len(apply)} it needs")
+
+
+def environment(installed: Mapping[str, Sequence[str]] | None = None) -> Finding:
+    """Check that no other distribution installs a package of the same name as ours.
+
+    Args:
+        installed: The distributions that install each top-level package; by default those of
+            this environment.
+    """
+    by_name = packages_distributions() if installed is None else installed
+    others = {name: sorted(set(by_name.get(name, ())) - {"focusup"}) for name in TOP_LEVEL}
+    shared = [f"`{name}` of {', '.join(owners)}" for name, owners in others.items() if owners]
+    if shared:
+        found = f"other packages have the same names as parts of FocusUp: {', '.join(shared)}"
+        advice = "install FocusUp in an environment of its own, such as by pipx install focusup"
+        return warning("environment", found, advice)
+    return ok("environment", "no other package has the name of a part of FocusUp")
 
 
 def event_loop() -> Finding:

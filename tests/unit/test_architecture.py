@@ -139,6 +139,8 @@ def test_every_module_says_what_it_is_and_fits_in_a_head(floor: str) -> None:
 def test_the_wheel_has_the_five_packages() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) == set(FLOORS)
+    for floor in FLOORS:
+        assert (ROOT / floor / "py.typed").exists(), floor  # their types are for others, too
 
 
 def test_the_example_lists_every_setting_with_its_default(

@@ -16,6 +16,7 @@ from focusup.doctor.examination import examine
 from focusup.doctor.findings import Finding, all_well, failed, ok, report, summary, warning
 from focusup.settings import Settings
 from models.base.indexes import IndexSpec
+from scripts.draw_rooms import ROOMS
 from tests.support.database_programs import fake_mongod, no_secantusd, opened, secantusd
 
 SECRET = "a Secret, long enough and not repeated"
@@ -109,6 +110,25 @@ def test_packages_that_are_missing_or_of_another_version() -> None:
     assert "click" not in found.found
     assert "neither" not in found.found
     assert "nor-that" not in found.found
+
+
+def test_an_environment_of_its_own() -> None:
+    assert installation.environment().status == "ok"
+    own = {"models": ["focusup"], "routes": ["focusup", "focusup"], "click": ["click"]}
+    assert installation.environment(own).status == "ok"
+
+
+def test_a_package_that_another_distribution_installs_under_the_same_name() -> None:
+    shared = {"models": ["focusup", "tf-models"], "scoring": ["scoring"], "click": ["click"]}
+    found = installation.environment(shared)
+    assert found.status == "warning"
+    assert found.found.endswith("`models` of tf-models, `scoring` of scoring")
+    assert found.advice is not None
+    assert "pipx install focusup" in found.advice
+
+
+def test_the_packages_are_all_of_ours() -> None:
+    assert set(installation.TOP_LEVEL) == set(ROOMS)
 
 
 def test_time_zones(monkeypatch: pytest.MonkeyPatch) -> None:
