@@ -6,16 +6,18 @@ together, by schema-driven requests and by recorded ones; problems are
 so it works without the internet.
 """
 
+import asyncio
 import inspect
 import re
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Literal
 
-from quart import Quart
+from quart import Quart, Response, current_app
 from quart.json.provider import DefaultJSONProvider
 from quart_rate_limiter import QUART_RATE_LIMITER_EXEMPT_ATTRIBUTE
-from quart_schema import HttpSecurityScheme, Info, OpenAPIProvider, QuartSchema, Server
+from quart_schema import HttpSecurityScheme, Info, OpenAPIProvider, QuartSchema, Server, hide
 from werkzeug.routing import Rule
 from werkzeug.routing.converters import BaseConverter
 
@@ -82,15 +84,27 @@ def install_openapi(
         openapi_provider_class=Document,
         servers=[Server(url=base_path)] if base_path else None,
     )
+    # Quart-Schema encodes the document for each request: 10 ms in which nothing is counted.
+    app.view_functions["openapi"] = hide(_send_openapi)
     if isinstance(app.json, DefaultJSONProvider):
         app.json.sort_keys = False  # operations and fields in the order they were written
     install_docs_page(app, OPENAPI_PATH)
+
+
+async def _send_openapi() -> Response:
+    """Send the document, which is made and encoded once, in a thread."""
+    provider = current_app.extensions["QUART_SCHEMA"].openapi_provider
+    encoded = await asyncio.to_thread(provider.encoded)
+    return Response(encoded, content_type="application/json")
 
 
 class Document(OpenAPIProvider):
     """Quart-Schema's document with problems, references, required bodies and headers."""
 
     _cached: Schema | None = None
+    _encoded: bytes | None = None
+    _encoding = threading.Lock()
+    """Two threads must not build the document at once."""
     _components: Schema
     _responses: Schema
     _problem: Schema
@@ -100,6 +114,13 @@ class Document(OpenAPIProvider):
         if self._cached is None:
             self._cached = self._build()
         return self._cached
+
+    def encoded(self) -> bytes:
+        """Return the document as JSON."""
+        with self._encoding:
+            if self._encoded is None:
+                self._encoded = self._app.json.dumps(self.schema()).encode()
+            return self._encoded
 
     def _build(self) -> Schema:
         # Quart-Schema lets a later schema overwrite an earlier one of the same name.
