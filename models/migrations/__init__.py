@@ -1,1 +1,1 @@
-"""The version of the stored documents, and migrations between versions."""
+"""Migrate stored documents from older schema versions."""

@@ -1,12 +1,15 @@
-"""Sessions whose counters were set by hand before such seconds had a place of their own.
+"""Convert sessions whose counters were set by hand: schema version 1 to 2.
 
-Schema version 1 wrote them as runs from the start of the session on: active, idle, then paused,
-whatever had been tracked, which was kept in the edit alone; what was tracked later stands behind
-them, perhaps in the future. `converted` takes each state of a session, the ones before its edits
-and the present one, apart into tracked runs and entries by hand (`scoring.manual_seconds`).
+When counters were set by hand, schema version 1 replaced all runs by one active, one idle and one
+paused run from the start of the session on, and kept the tracked runs only in the edit. Runs that
+were tracked later follow those, perhaps in the future. `convert_session` separates each state of
+a session (before each edit, and the present one) into tracked runs and entries by hand
+(`scoring.manual_seconds`).
 
-Invariants: no counter changes, unless more than a day was entered by hand; a session that is
-converted has the field `BY_HAND`, and is not converted again.
+Invariants:
+
+- No counter changes, unless more than a day was entered by hand.
+- A converted session has the field `BY_HAND`, and is not converted again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,18 +30,22 @@ from scoring.local_days import MICROSECOND, instant_us
 from scoring.manual_seconds import MAX_MANUAL_SECONDS, Counted, set_counters, total_of
 from scoring.timeline import Counts, Kind, Run, counts_of, pack
 
-MOST_EDITS = 50
+MAX_EDITS = 50
+"""More edits of a session are not kept."""
 CHUNK = 25
+"""Sessions that are read at once."""
 WHY = "A session takes one day of seconds by hand: what was beyond it was taken back."
 
 
 class _SetByHand(NamedTuple):
-    """The last time that counters were set before a state."""
+    """The last edit of the counters before a state."""
 
     former: Counted
+    """The counted time before the edit."""
     prefix_us: int
-    """Runs that begin before this are those that were set."""
+    """Runs that start before this offset were written by the edit."""
     at_us: int
+    """The instant for which the edit entered seconds."""
 
 
 async def convert_all(db: Database) -> None:
@@ -53,21 +60,21 @@ async def convert_all(db: Database) -> None:
 
 
 async def _convert(db: Database, ids: Sequence[ObjectId], stamps: Stamps) -> None:
-    left = list(ids)
-    while left:
-        found = await sessions(db).find({"_id": {"$in": left}}).to_list(None)
-        left = [
+    remaining = list(ids)
+    while remaining:  # sessions that were changed meanwhile are read again
+        found = await sessions(db).find({"_id": {"$in": remaining}}).to_list(None)
+        remaining = [
             each["_id"]
             for each in found
             if BY_HAND not in each
-            and not await compare_and_set(db, each, converted(each), stamps.fresh())
+            and not await compare_and_set(db, each, convert_session(each), stamps.fresh())
         ]
 
 
-def converted(document: Document) -> Document:
-    """Return what is to be set in a session of schema version 1 that is marked as edited."""
+def convert_session(document: Document) -> Document:
+    """Return the fields to set in an edited session of schema version 1."""
     edits: list[Document] = document.get("edits", [])
-    if not edits:  # edited before edits were kept
+    if not edits:  # it was edited by a version that did not keep edits
         everything = {name: document[name] for name in ("status", "endedAt")}
         edits = [{"what": "counters", "editedAt": document["updatedAt"], "before": everything}]
     states = [{**document, **each["before"]} for each in edits] + [document]
@@ -76,10 +83,10 @@ def converted(document: Document) -> Document:
     for number, state in enumerate(states):
         runs = runs_in(state)
         if number == 0 and not document.get("edits"):
-            runs = []
+            runs = []  # unknown: all counted time becomes entries by hand
         if number and edits[number - 1]["what"] == "counters":
             by_hand = _set_by_hand(edits[number - 1], states[number - 1], counted[-1], runs)
-        counted.append(_taken_apart(state, runs, by_hand, is_last=number == len(edits)))
+        counted.append(_separate(state, runs, by_hand, is_last=number == len(edits)))
     changes: Document = {
         "timeline": pack(counted[-1].runs),
         BY_HAND: entry_rows(counted[-1].entries),
@@ -89,7 +96,7 @@ def converted(document: Document) -> Document:
             {**edit, "before": {**edit["before"], **_stored(each)}}
             for edit, each in zip(edits, counted, strict=False)
         ]
-    return changes | _within_a_day({**document, **changes}, counted[-1])
+    return changes | _limit_to_a_day({**document, **changes}, counted[-1])
 
 
 def _stored(counted: Counted) -> Document:
@@ -99,6 +106,14 @@ def _stored(counted: Counted) -> Document:
 def _set_by_hand(
     edit: Mapping[str, Any], former: Mapping[str, Any], counted: Counted, runs: Sequence[Run]
 ) -> _SetByHand:
+    """Find out which of the runs after an edit were written by it.
+
+    Args:
+        edit: The edit of the counters.
+        former: The state of the session before it.
+        counted: The counted time of that state.
+        runs: The runs of the state after it.
+    """
     ended = former["status"] in FINAL
     end_us = at = 0
     for kind in (Kind.ACTIVE, Kind.IDLE):
@@ -106,23 +121,24 @@ def _set_by_hand(
             end_us = runs[at].end_us
             at += 1
     end_us += paused_us_in(former)
-    if ended:  # nothing was tracked any more
+    if ended:  # nothing was tracked after the edit
         end_us = max((run.end_us for run in runs), default=0)
     moment = former["endedAt"] if ended else edit["editedAt"]
     return _SetByHand(counted, end_us, instant_us(milliseconds(moment)))
 
 
-def _taken_apart(
+def _separate(
     state: Document, runs: list[Run], by_hand: _SetByHand | None, *, is_last: bool
 ) -> Counted:
+    """Return the tracked runs of a state, and its entries by hand."""
     if by_hand is None:
         return Counted(runs, [])
     prefix: list[Run] = []
     later: list[Run] = []
     for run in runs:
         if run.kind == Kind.PAUSED and run.start_us < by_hand.prefix_us < run.end_us:
-            beyond_us = run.end_us - by_hand.prefix_us  # a pause that went on
-            later.append(Run(Kind.PAUSED, by_hand.prefix_us, beyond_us))
+            later_us = run.end_us - by_hand.prefix_us  # the pause went on after the edit
+            later.append(Run(Kind.PAUSED, by_hand.prefix_us, later_us))
         else:
             (prefix if run.start_us < by_hand.prefix_us else later).append(run)
     before = set_counters(
@@ -133,23 +149,27 @@ def _taken_apart(
         may_join=lambda _: False,
     )
     reached_us = before.runs[-1].end_us if before.runs else 0
-    if later and later[0].start_us == by_hand.prefix_us:  # it was pushed back
+    if later and later[0].start_us == by_hand.prefix_us:  # the edit shifted it
         until = (state["endedAt"] or state["lastBookedAt"]) if is_last else None
         until_us = None if until is None else (until - origin_of(state)) // MICROSECOND
-        later = _moved(later, reached_us, until_us)
+        later = _shift_back(later, reached_us, until_us)
     return Counted([*before.runs, *later], before.entries)
 
 
 def _with_tab_switches(counts: Counts, state: Document, runs: Sequence[Run]) -> Counts:
-    """Tab switches that no run has, since no second was counted, were set by hand."""
+    """Return the counts with tab switches that no run holds: those were set by hand."""
     missing = state["tabSwitches"] - counts_of(runs).tab_switches
     return counts._replace(tab_switches=counts.tab_switches + max(missing, 0))
 
 
-def _moved(runs: Sequence[Run], reached_us: int, until_us: int | None) -> list[Run]:
-    """Return runs that were pushed back by those set by hand where they were, as far as that is
-    known: the last one ends at `until_us`, else the first one begins at `reached_us`; none begins
-    before that."""
+def _shift_back(runs: Sequence[Run], reached_us: int, until_us: int | None) -> list[Run]:
+    """Return runs that an edit had shifted at the offsets at which they were tracked.
+
+    Args:
+        runs: Runs that follow the runs of the edit.
+        reached_us: The end of the runs tracked before the edit; no run starts before it.
+        until_us: The end of the last run. If it is None, the first run starts at `reached_us`.
+    """
     if until_us is None:
         until_us = reached_us + runs[-1].end_us - runs[0].start_us
     moved: list[Run] = []
@@ -163,8 +183,8 @@ def _moved(runs: Sequence[Run], reached_us: int, until_us: int | None) -> list[R
     return found
 
 
-def _within_a_day(document: Document, counted: Counted) -> Document:
-    """What is to be set where more than a day was entered by hand, which is an edit."""
+def _limit_to_a_day(document: Document, counted: Counted) -> Document:
+    """Return the fields to set so that at most a day is entered by hand, as a further edit."""
     active, idle, tab_switches = total_of(counted.entries)
     if active + idle <= MAX_MANUAL_SECONDS:
         return {}
@@ -185,7 +205,7 @@ def _within_a_day(document: Document, counted: Counted) -> Document:
     if document["status"] in FINAL:
         changes |= score_fields({**document, **changes})
     edits = document.get("edits", [])
-    if len(edits) < MOST_EDITS:
+    if len(edits) < MAX_EDITS:
         before = {
             name: document[name]
             for name in (*changes, "tabSwitches", "targetMinutes", "edited", "status")

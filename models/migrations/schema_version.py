@@ -1,9 +1,11 @@
-"""Which version of the documents' shape a database holds.
+"""Check the schema version of a database, and migrate an older one: collection `meta`.
 
-What must always hold: nothing is read or written of a database that a newer version has
-written, or has begun to; an older one is brought up step by step, and the version is raised
-only once its step is done. Several processes may start at once, and any may die in the middle
-of a step: so each step may be done twice, and by two at a time.
+Invariants:
+
+- A database that a newer version has written, or has started to migrate, is not used.
+- An older database is migrated step by step. Its version is raised once a step is complete.
+- Several processes may start at the same time, and any may be killed within a step. So each step
+  can be repeated, also by two processes at the same time.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,49 +17,59 @@ from models.migrations import manual_seconds
 COLLECTION = "meta"
 ID = "schema"
 FIRST = 1
-"""Of a database that says nothing: it is new, or older than this document."""
+"""The version of a database without the document: it is new, or older than schema versions."""
 
 Step = Callable[[Database], Awaitable[None]]
 
 STEPS: Mapping[int, Step] = MappingProxyType({1: manual_seconds.convert_all})
-"""By the version from which each leads to the next one, without a gap from `FIRST` on."""
+"""Steps by the version that they migrate to the next one, without a gap from `FIRST` on."""
 
 
 class SchemaTooNew(Exception):  # noqa: N818 - as in `models.base.errors`
-    """The data is of a newer version; the message is for people."""
+    """The data is of a newer version; the message is for operators."""
 
 
-def known(steps: Mapping[int, Step] = STEPS) -> int:
-    """The version that this program reads and writes."""
+def supported_version(steps: Mapping[int, Step] = STEPS) -> int:
+    """Return the version that this program reads and writes."""
     return FIRST + len(steps)
 
 
 async def refuse_newer(db: Database, steps: Mapping[int, Step] = STEPS) -> int:
-    """The version of the data; raises SchemaTooNew, and what the driver raises."""
+    """Return the version of the data, unless it is newer than this program.
+
+    Errors of the driver pass through.
+
+    Raises:
+        SchemaTooNew: A newer version has written the data, or has started to migrate it.
+    """
     document = await db[COLLECTION].find_one({"_id": ID}) or {}
     version = int(document.get("version", FIRST))
     newest = max(version, int(document.get("begun", FIRST)))
-    if newest > known(steps):
+    if newest > supported_version(steps):
         raise SchemaTooNew(
             f"this data was written by a newer FocusUp (schema version {newest}; this one "
-            f"knows {known(steps)}): install that one, or restore a backup made before it"
+            f"supports {supported_version(steps)}): upgrade FocusUp, or restore a backup from "
+            "before the upgrade"
         )
     return version
 
 
 async def migrate(db: Database, steps: Mapping[int, Step] = STEPS) -> None:
-    """Bring the data to the version that this program knows.
+    """Migrate the data to the version that this program supports.
 
-    Raises SchemaTooNew, and what the driver raises.
+    Errors of the driver pass through.
+
+    Raises:
+        SchemaTooNew: A newer version has written the data, or has started to migrate it.
     """
     version = await refuse_newer(db, steps)
-    await _raise(db, version=version)
-    for done in range(version, known(steps)):
-        await _raise(db, begun=done + 1)
+    await _raise_version(db, version=version)
+    for done in range(version, supported_version(steps)):
+        await _raise_version(db, begun=done + 1)
         await steps[done](db)
-        await _raise(db, version=done + 1)
+        await _raise_version(db, version=done + 1)
 
 
-async def _raise(db: Database, **to: int) -> None:
-    # $max: whoever is slower than another process takes nothing back.
+async def _raise_version(db: Database, **to: int) -> None:
+    # $max, so that a process that is slower than another one does not lower the version.
     await db[COLLECTION].update_one({"_id": ID}, {"$max": to}, upsert=True)

@@ -24,8 +24,8 @@ from models.base.paging import BY_START, newest_first
 from models.base.schema_types import DocumentId, UtcDatetime, WireModel
 from models.page_statistics.day_tally import IsAlive
 from models.page_statistics.visitor_tallies import WITHOUT_USER, Sums, Tally, tally_of, user_key
-from models.pageviews.page_view import Source, page_views, seen_until
-from models.pageviews.visitors import find_visitor, is_nameless, latest_sessions
+from models.pageviews.page_view import Source, page_views, untracked_end
+from models.pageviews.visitors import find_visitor, had_deleted_user, latest_sessions
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
@@ -125,7 +125,7 @@ class Reader(NamedTuple):
         if self.is_admin:
             return True
         owner = document["userId"]
-        return owner == self.user_id if owner is not None else not is_nameless(document)
+        return owner == self.user_id if owner is not None else not had_deleted_user(document)
 
 
 class VisitorStats:
@@ -289,7 +289,7 @@ def _read_cursor(cursor: str) -> tuple[datetime, ObjectId]:
 def _view(document: Document, is_alive: IsAlive) -> PageViewView:
     tracked = document["owner"] is not None and is_alive(document["owner"])
     if document["endedAt"] is None and not tracked:
-        document = {**document, "status": "ended", "endedAt": seen_until(document)}
+        document = {**document, "status": "ended", "endedAt": untracked_end(document)}
     return PageViewView.model_validate(_fields_of(PageViewView, document))
 
 

@@ -22,7 +22,7 @@ from models.base.indexes import IndexSpec
 from models.base.paging import BY_START, OLDEST, newest_first
 from models.page_statistics.day_tally import STORED_WITHIN, IsAlive, is_over
 from models.pageviews.page_view import page_views
-from models.pageviews.visitors import is_nameless
+from models.pageviews.visitors import had_deleted_user
 
 COLLECTION = "visitor_tallies"
 INDEXES = (IndexSpec(keys=(("countedAt", 1),), query="retention of tallies"),)
@@ -70,7 +70,7 @@ def user_key(visitor_id: str, user_id: str | None) -> str:
 
 def owner_key(visitor_id: str, view: Mapping[str, Any]) -> str:
     """Return the key to whose sums a view belongs."""
-    if view["userId"] is None and is_nameless(view):
+    if view["userId"] is None and had_deleted_user(view):
         return DELETED_USER
     return user_key(visitor_id, view["userId"])
 

@@ -1,42 +1,53 @@
-"""How much attention one browser can have paid. Pure: `now` is always an argument.
+"""Limit the seconds that one browser can report by beacons. Pure: `now` is always an argument.
 
 Invariants:
-- What is granted to a visitor's views by beacon grows, all views together, no faster than the
-  clock in engaged seconds, and no faster than five times the clock in visible ones.
-- Memory is bounded; each process keeps its own account.
+
+- Over all views of a visitor, engaged seconds grow no faster than the clock, and visible seconds
+  no faster than `AT_ONCE` times the clock.
+- Memory is bounded. Each process keeps its own records.
 """
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-MOST = 50_000
+MAX_VISITORS = 50_000
 AT_ONCE = 5
 """Views of one browser that can be visible at a time: windows side by side."""
 LONGEST = timedelta(hours=12)
-"""A beacon tells of no time that is longer ago (`BEACON_LIFE`)."""
+"""A beacon reports no time that is longer ago (`BEACON_LIFE`)."""
 SECOND = timedelta(seconds=1)
 
 
 class Granted(NamedTuple):
-    """The instants up to which seconds were granted."""
+    """The instants up to which the seconds of a visitor are used up."""
 
     visible_until: datetime
     engaged_until: datetime
 
 
 class Attention:
-    def __init__(self, most: int = MOST) -> None:
+    """Grants seconds to visitors; the least recently seen ones are forgotten beyond `most`."""
+
+    def __init__(self, most: int = MAX_VISITORS) -> None:
         self._granted: dict[str, Granted] = {}
         self._most = most
 
-    def begins(self, visitor_id: str, now: datetime) -> None:
-        """A view begins: what came before was granted, unless more is known."""
+    def start_view(self, visitor_id: str, now: datetime) -> None:
+        """Record that a view starts; a new visitor has no seconds before that to spend."""
         self._keep(visitor_id, self._granted.get(visitor_id, Granted(now, now)))
 
     def grant(
         self, visitor_id: str, visible: int, engaged: int, *, began_at: datetime, now: datetime
     ) -> tuple[int, int]:
-        """Return how many of these seconds, of a view that `began_at`, are granted."""
+        """Return how many of the reported seconds are granted.
+
+        Args:
+            visitor_id: The visitor.
+            visible: Visible seconds that its view has gained.
+            engaged: Engaged seconds that its view has gained.
+            began_at: When the view started; used for a visitor that is not known any more.
+            now: The present.
+        """
         known = self._granted.get(visitor_id, Granted(began_at, began_at))
         visible_until, engaged_until = (max(until, now - LONGEST) for until in known)
         visible = min(visible, max(0, AT_ONCE * (now - visible_until) // SECOND))
@@ -48,7 +59,7 @@ class Attention:
         return visible, engaged
 
     def _keep(self, visitor_id: str, granted: Granted) -> None:
-        self._granted.pop(visitor_id, None)  # so that it becomes the last
+        self._granted.pop(visitor_id, None)  # so that it is inserted last
         self._granted[visitor_id] = granted
         if len(self._granted) > self._most:
             del self._granted[next(iter(self._granted))]

@@ -1,8 +1,12 @@
-"""Page views of browsers that can't hold a socket and report by beacons.
+"""Store page views that browsers without a socket report by beacons.
 
-What must always hold: a client's numbers are believed only as far as our own clock went
-on since its last call; a call that comes again, late or out of order changes nothing; a
-view by socket is never touched; every write is fenced (`models.base.compare_and_set`).
+Invariants:
+
+- Counters grow by at most the seconds that have passed on this server's clock since the last
+  beacon of the view.
+- A beacon that is repeated, late or out of order changes nothing.
+- A view by socket is never changed.
+- Every write is fenced (`models.base.compare_and_set`).
 """
 
 import hashlib
@@ -20,14 +24,14 @@ from models.base.schema_types import DocumentId, PageName, WireModel
 from models.pageviews.attention import Attention
 from models.pageviews.page_view import (
     BEACON_LIFE,
-    NotedPages,
+    PageNameRecorder,
     PageTitle,
     Params,
+    check_details_size,
     new_view,
     page_views,
-    refuse_large,
 )
-from models.pageviews.visitors import Arrival, LatestView, note_views
+from models.pageviews.visitors import Arrival, LatestView, record_latest_views
 from models.sessions.queries import CONTENDED_TRIES
 from models.sessions.session import Counter
 
@@ -36,9 +40,11 @@ ID_BYTES = 12
 
 
 class Engagement(WireModel):
-    """What a browser says of one view: `view` is a key that it has made for it, the seconds
-    are those since the view began. `visitor` is the key that a front end on another origin
-    keeps itself."""
+    """A browser's report of one view.
+
+    `view` is a key that the browser has made for the view; the seconds are those since the view
+    started. A front end on another origin sends the visitor's key as `visitor`.
+    """
 
     view: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     sequence: Counter
@@ -52,12 +58,13 @@ class Engagement(WireModel):
     @field_validator("title")
     @classmethod
     def small_with_params(cls, value: str | None, info: ValidationInfo) -> str | None:
-        refuse_large(info.data.get("params") or {}, value)
+        """Check the size of parameters and title together."""
+        check_details_size(info.data.get("params") or {}, value)
         return value
 
 
 class StoredEngagement(WireModel):
-    """What is stored of the view now."""
+    """The stored counters of the view, after the beacon."""
 
     view_id: DocumentId
     sequence: int
@@ -66,6 +73,8 @@ class StoredEngagement(WireModel):
 
 
 class Beacons:
+    """Stores beacons."""
+
     def __init__(
         self,
         db: Database,
@@ -74,20 +83,26 @@ class Beacons:
         admit: Callable[[Engagement, str, str, str | None], str],
         coefficient: Callable[[str], float],
     ) -> None:
-        """`arrive` notes that a visitor (its user, its user agent) begins to view; `admit`, of what
-        was said, the visitor, the address and the user, gives the name under which the page is
-        counted, and raises TooMany."""
+        """Create it.
+
+        Args:
+            db: The database.
+            arrive: Records that a visitor starts a view; takes its id, user and user agent.
+            admit: Checks the budgets for a new view; takes the beacon, the visitor, the address
+                and the user. Returns the name under which the page is counted; raises TooMany.
+            coefficient: Returns the attention coefficient of a page.
+        """
         self._db = db
         self._arrive = arrive
         self._admit = admit
         self._coefficient = coefficient
         self._stamps = Stamps()
-        self._pages = NotedPages(db)
+        self._pages = PageNameRecorder(db)
         self._attention = Attention()
 
-    async def take(
+    async def store(
         self,
-        said: Engagement,
+        beacon: Engagement,
         *,
         visitor_id: str,
         user_id: str | None,
@@ -95,14 +110,19 @@ class Beacons:
         address: str = "",
         now: datetime,
     ) -> StoredEngagement:
-        """Take in what was said, as far as it can be. Raises Conflict, TooMany,
-        StorageUnavailable."""
-        view_id = view_id_of(visitor_id, said.view)
+        """Store a beacon, as far as its numbers are possible; return the stored counters.
+
+        Raises:
+            Conflict: "not_a_beacon": the view is tracked over a socket.
+            TooMany: A budget for new views is used up.
+            StorageUnavailable: "contended", or the database did not answer.
+        """
+        view_id = view_id_of(visitor_id, beacon.view)
         for _ in range(CONTENDED_TRIES):
             stored = await page_views(self._db).find_one({"_id": view_id})
             if stored is None:
                 await self._begin(
-                    said,
+                    beacon,
                     view_id,
                     visitor_id=visitor_id,
                     user_id=user_id,
@@ -112,10 +132,12 @@ class Beacons:
                 )
                 continue
             if stored["source"] != "beacon":
-                raise Conflict("not_a_beacon", "This view is counted over a socket.")
-            values = taken_in(stored, said, now)
+                raise Conflict(
+                    "not_a_beacon", "This view is tracked over a WebSocket, not by beacons."
+                )
+            values = accepted_changes(stored, beacon, now)
             if values:
-                values |= self._attended(stored, values, now)
+                values |= self._limited(stored, values, now)
                 update = fenced(stored["stamp"], self._stamps.fresh(), values=values)
                 result = await page_views(self._db).update_one({"_id": view_id}, update)
                 if not result.modified_count:
@@ -127,10 +149,12 @@ class Beacons:
                 visible_seconds=now_stored["visibleSeconds"],
                 engaged_seconds=now_stored["engagedSeconds"],
             )
-        raise StorageUnavailable("contended", "The view is being changed elsewhere; try again.")
+        raise StorageUnavailable(
+            "contended", "The view is being changed by another request. Try again."
+        )
 
-    def _attended(self, stored: Document, values: Document, now: datetime) -> Document:
-        """Return the counters that the visitor can have, with all views by beacon together."""
+    def _limited(self, stored: Document, values: Document, now: datetime) -> Document:
+        """Return the counters, limited to what the visitor can have viewed in all its views."""
         visible, engaged = self._attention.grant(
             stored["visitorId"],
             values["visibleSeconds"] - stored["visibleSeconds"],
@@ -144,7 +168,7 @@ class Beacons:
 
     async def _begin(
         self,
-        said: Engagement,
+        beacon: Engagement,
         view_id: ObjectId,
         *,
         visitor_id: str,
@@ -153,21 +177,21 @@ class Beacons:
         address: str,
         now: datetime,
     ) -> None:
-        page = self._admit(said, visitor_id, address, user_id)
+        page = self._admit(beacon, visitor_id, address, user_id)
         arrival = await self._arrive(visitor_id, user_id, user_agent)
-        await self._pages.note([page], now)
-        self._attention.begins(visitor_id, now)
-        begun = new_view(
+        await self._pages.record([page], now)
+        self._attention.start_view(visitor_id, now)
+        view = new_view(
             view_id=view_id,
             visitor_id=visitor_id,
             user_id=arrival.user_id,
             browser_session_id=arrival.browser_session_id,
             page=page,
-            params=said.params,
-            title=said.title,
+            params=beacon.params,
+            title=beacon.title,
             previous_view_id=arrival.last_view_id,
             source="beacon",
-            coefficient=self._coefficient(said.page),
+            coefficient=self._coefficient(beacon.page),
             visible=True,
             stamp=self._stamps.fresh(),
             owner=None,
@@ -175,33 +199,35 @@ class Beacons:
         )
         try:
             await page_views(self._db).insert_one(
-                {**begun, "sequence": said.sequence, "calledAt": now}
+                {**view, "sequence": beacon.sequence, "calledAt": now}
             )
-        except DuplicateKeyError:  # another call of this view was quicker
+        except DuplicateKeyError:  # another beacon of this view was stored first
             return
         latest = {visitor_id: LatestView(view_id, arrival.browser_session_id)}
-        await note_views(self._db, latest, now)
+        await record_latest_views(self._db, latest, now)
 
 
 def view_id_of(visitor_id: str, view_key: str) -> ObjectId:
-    """The same for each call of a view, and another one for each visitor."""
+    """Return the id of a view: the same for each beacon, and different for each visitor."""
     text = f"{visitor_id}.{view_key}".encode("utf-8", "surrogatepass")
     return ObjectId(hashlib.sha256(text).digest()[:ID_BYTES])
 
 
-def taken_in(stored: Document, said: Engagement, now: datetime) -> Document:
-    """What a call changes in a view: nothing unless it is newer than the last one taken in,
-    and no counter by more seconds than have passed since."""
-    if said.sequence <= stored["sequence"] or now - stored["startedAt"] >= BEACON_LIFE:
+def accepted_changes(stored: Document, beacon: Engagement, now: datetime) -> Document:
+    """Return the fields of a view that a beacon changes; none if it is old or repeated.
+
+    No counter grows by more seconds than have passed since the last accepted beacon.
+    """
+    if beacon.sequence <= stored["sequence"] or now - stored["startedAt"] >= BEACON_LIFE:
         return {}
     passed = max((now - stored["calledAt"]) // SECOND, 0)
-    visible = min(said.visible_seconds, stored["visibleSeconds"] + passed)
-    engaged = min(said.engaged_seconds, visible, stored["engagedSeconds"] + passed)
+    visible = min(beacon.visible_seconds, stored["visibleSeconds"] + passed)
+    engaged = min(beacon.engaged_seconds, visible, stored["engagedSeconds"] + passed)
     return {
-        "sequence": said.sequence,
+        "sequence": beacon.sequence,
         "visibleSeconds": visible,
         "engagedSeconds": engaged,
-        # The fraction of a second that was not granted is left for the next call.
+        # Whole seconds only, so that the next beacon gets the remaining fraction.
         "calledAt": stored["calledAt"] + passed * SECOND,
         "lastBookedAt": now,
         "updatedAt": now,

@@ -1,15 +1,16 @@
-"""Attention coefficients: how much longer a silence a page earns than any other.
+"""Store attention coefficients, which multiply the idle limit on pages that match a pattern.
 
-What must always hold: the longest pattern that matches a page decides, and 1.0 where none
-does; matching takes time proportional to the lengths, whatever the pattern; `coefficient`
-never waits for the database.
+Invariants:
+
+- The longest pattern that matches a page decides; without a match the coefficient is 1.0.
+- Matching takes time proportional to the lengths of page and pattern.
+- `Coefficients.coefficient` never waits for the database.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-import structlog
 from pydantic import Field, StringConstraints
 
 from models.base.database import Database, Document
@@ -21,38 +22,37 @@ from models.concurrency.periodic import run_every
 COLLECTION = "page_coefficients"
 DEFAULT = 1.0
 ANY = "*"
+"""The wildcard of patterns."""
 MAX_PATTERNS = 1000
-MAX_REMEMBERED = 20_000
+MAX_CACHED_PAGES = 20_000
 REFRESH_S = 30.0
 ANSWER_WITHIN_S = 5.0
 
-log = structlog.get_logger(__name__)
-
-# A control character could be stored, and never be deleted by a query string.
+# A pattern with control characters could be stored, but not be named in a query string.
 Pattern = Annotated[PageName, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class PageCoefficient(WireModel):
-    """The coefficient of all pages that match `pattern`: `*` is any run of characters."""
+    """The coefficient of all pages that match `pattern`; `*` stands for any characters."""
 
     pattern: Pattern
     coefficient: Annotated[float, Field(ge=0.1, le=100)]
 
 
 class PageCoefficientView(PageCoefficient):
-    """The same, and when it was set."""
+    """A coefficient, and when it was set."""
 
     updated_at: UtcDatetime
 
 
 class PatternQuery(WireModel):
-    """Which coefficient is meant."""
+    """The pattern whose coefficient is to be deleted."""
 
     pattern: Pattern
 
 
 def matches(pattern: str, page: str) -> bool:
-    """Whether the whole page name is of this pattern."""
+    """Return whether a pattern matches a whole page name."""
     first, *rest = pattern.split(ANY)
     if not rest:
         return pattern == page
@@ -69,7 +69,7 @@ def matches(pattern: str, page: str) -> bool:
 
 
 def coefficient_of(page: str, by_pattern: Mapping[str, float]) -> float:
-    """That of the longest pattern that matches; of equally long ones, the first by name."""
+    """Return the coefficient of the longest matching pattern; of equally long ones, the first."""
     matching = [pattern for pattern in by_pattern if matches(pattern, page)]
     if not matching:
         return DEFAULT
@@ -77,8 +77,10 @@ def coefficient_of(page: str, by_pattern: Mapping[str, float]) -> float:
 
 
 class Coefficients:
-    """The coefficients as this process knows them: at once what is changed here, and after
-    `REFRESH_S` at most what is changed elsewhere."""
+    """The coefficients, as this process has read them.
+
+    Changes by this process apply at once, those by other processes within `REFRESH_S`.
+    """
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -86,23 +88,28 @@ class Coefficients:
         self._by_page: dict[str, float] = {}
 
     def coefficient(self, page: str) -> float:
-        known = self._by_page.get(page)
-        if known is None:
-            if len(self._by_page) >= MAX_REMEMBERED:
+        """Return the coefficient of a page."""
+        cached = self._by_page.get(page)
+        if cached is None:
+            if len(self._by_page) >= MAX_CACHED_PAGES:
                 self._by_page.clear()
-            known = self._by_page[page] = coefficient_of(page, self._by_pattern)
-        return known
+            cached = self._by_page[page] = coefficient_of(page, self._by_pattern)
+        return cached
 
     async def all(self) -> list[PageCoefficientView]:
-        """All that are set, by pattern."""
+        """Return all stored coefficients, in order of pattern."""
         found = [_view(each) for each in await self._read()]
         return sorted(found, key=lambda each: each.pattern)
 
     async def put(self, body: PageCoefficient, now: datetime) -> PageCoefficientView:
-        """Set one, new or not. Raises Conflict when there are too many."""
-        known = {page_name(document["_id"]) for document in await self._read()}
-        if body.pattern not in known and len(known) >= MAX_PATTERNS:
-            raise Conflict("too_many_patterns", f"There are {MAX_PATTERNS} patterns already.")
+        """Set the coefficient of a pattern.
+
+        Raises:
+            Conflict: "too_many_patterns".
+        """
+        patterns = {page_name(document["_id"]) for document in await self._read()}
+        if body.pattern not in patterns and len(patterns) >= MAX_PATTERNS:
+            raise Conflict("too_many_patterns", f"The limit of {MAX_PATTERNS} patterns is reached.")
         values = {"coefficient": body.coefficient, "updatedAt": now}
         wanted = {"_id": body.pattern}
         await self._db[COLLECTION].update_one(wanted, {"$set": values}, upsert=True)
@@ -113,15 +120,19 @@ class Coefficients:
         return PageCoefficientView(**body.model_dump(by_alias=False), updated_at=now)
 
     async def delete(self, pattern: str) -> None:
-        """Raises NotFound."""
+        """Delete the coefficient of a pattern.
+
+        Raises:
+            NotFound: "coefficient_not_found".
+        """
         wanted = {"_id": {"$in": await self._ids(pattern)}}
         result = await self._db[COLLECTION].delete_many(wanted)
         await self._read()
         if not result.deleted_count:
-            raise NotFound("coefficient_not_found", "There is no coefficient of this pattern.")
+            raise NotFound("coefficient_not_found", "This pattern has no coefficient.")
 
     async def run(self) -> None:
-        """Read what other servers change, for as long as the task lives."""
+        """Read changes by other processes, until the task is cancelled."""
         await run_every(REFRESH_S, self._refresh, name="page_coefficients")
 
     async def _refresh(self) -> None:
@@ -129,7 +140,7 @@ class Coefficients:
             await self._read()
 
     async def _ids(self, pattern: str) -> list[str]:
-        """The stored spellings of a pattern: earlier versions kept each."""
+        """Return the stored spellings of a pattern; earlier versions stored each one."""
         found = await self._db[COLLECTION].find({}, {"_id": 1}).to_list(None)
         return [each["_id"] for each in found if page_name(each["_id"]) == pattern]
 

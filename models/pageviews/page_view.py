@@ -1,8 +1,10 @@
-"""Page views: collection `page_views`, what is viewed, and the queries of those who write.
+"""Define and store page views (collection `page_views`) and page names (collection `pages`).
 
-What must always hold: `engagedSeconds <= visibleSeconds`; every write to counters or
-status is fenced (`models.base.compare_and_set`); a view that nobody tracks any more and that
-has no end was seen until its last booked second.
+Invariants:
+
+- `engagedSeconds <= visibleSeconds`.
+- Every write to counters or status is fenced (`models.base.compare_and_set`).
+- A view that no process tracks any more and that has no end, ended at its last booked second.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,28 +21,29 @@ from models.base.upserts import note_sightings
 
 COLLECTION = "page_views"
 BEACON_LIFE = timedelta(hours=12)
-"""The age at which a view that is reported by beacons takes no more of them."""
+"""The age of a view from which on its beacons are ignored."""
 PAGES = "pages"
 DUPLICATE_KEY = 11000
 ONE_DAY = timedelta(days=1)
 SEEN_ONCE_EXPIRES_AFTER = timedelta(days=2)
-"""The name of a page that was viewed on one day alone is forgotten so long after that."""
+"""How long the name of a page that was viewed on a single day is kept after that."""
 UNSEEN_EXPIRES_AFTER = timedelta(days=30)
+"""How long the name of any other page is kept after its last view."""
 DELETED_TOGETHER = 250
 MAX_BYTES = 2_048
-"""Parameters and title of a view together, as UTF-8."""
+"""Most bytes of parameters and title of a view together, as UTF-8."""
 INDEXES = (
-    # An instant that never changes, unlike a counter, costs a tick nothing. Ids are no
-    # order: those of beacons are hashes.
+    # `startedAt` never changes, so a tick updates no index. Ids give no order by time: those of
+    # beacons are hashes.
     IndexSpec(
         keys=(("visitorId", 1), ("startedAt", -1)), query="one visitor's views, newest first"
     ),
-    IndexSpec(keys=(("userId", 1), ("startedAt", -1)), query="one user's views: export, leaving"),
-    IndexSpec(keys=(("startedAt", 1),), query="page_days: the views of a stretch of time"),
+    IndexSpec(keys=(("userId", 1), ("startedAt", -1)), query="one user's views: export, deletion"),
+    IndexSpec(keys=(("startedAt", 1),), query="read_started: the views of a span"),
 )
-NAMELESS_VIEW: Document = {"userId": None, "title": None, "params": {}, "hadUser": True}
-"""What is left of a view whose user has left: where, when and how long. Later users of the
-same browser do not see it."""
+ANONYMOUS_VIEW: Document = {"userId": None, "title": None, "params": {}, "hadUser": True}
+"""What replaces personal fields of a view whose user deleted their account. `hadUser` hides it
+from later users of the same browser."""
 COUNTERS = ("visibleSeconds", "engagedSeconds")
 
 Source = Literal["socket", "beacon"]
@@ -59,18 +62,22 @@ ParamValue = Annotated[
 
 
 def details_size(params: Mapping[str, Any], title: str | None) -> int:
-    """Return how many bytes parameters and title take together."""
+    """Return the bytes of parameters and title together."""
     texts = [title or "", *params, *(str(value) for value in params.values())]
     return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
 
 
 def _within_bytes(params: dict[str, Any]) -> dict[str, Any]:
-    refuse_large(params, None)
+    check_details_size(params, None)
     return params
 
 
-def refuse_large(params: Mapping[str, Any], title: str | None) -> None:
-    """Raises ValueError where parameters and title are too large together."""
+def check_details_size(params: Mapping[str, Any], title: str | None) -> None:
+    """Check the size of parameters and title.
+
+    Raises:
+        ValueError: They have more than `MAX_BYTES` together.
+    """
     if details_size(params, title) > MAX_BYTES:
         raise ValueError(f"params and title should have at most {MAX_BYTES} bytes together")
 
@@ -79,20 +86,21 @@ Params = Annotated[
     dict[ParamName, ParamValue],
     Field(
         max_length=20,
-        # What Pydantic itself leaves out of the schema.
+        # Pydantic omits these constraints of keys from the schema.
         json_schema_extra={"additionalProperties": False, "propertyNames": {"maxLength": 50}},
     ),
     AfterValidator(_within_bytes),
 ]
-"""What tells views of one page apart, such as an article's number."""
+"""What distinguishes views of one page, such as the number of an article."""
 
 
 def size_of(page: str, params: Mapping[str, Any], title: str | None) -> int:
-    """Return how many bytes a client's words for a view take."""
+    """Return the bytes of all texts that a client has sent for a view."""
     return len(page.encode("utf-8", "surrogatepass")) + details_size(params, title)
 
 
 def page_views(db: Database) -> Collection:
+    """Return the collection."""
     return db[COLLECTION]
 
 
@@ -113,7 +121,7 @@ def new_view(
     owner: str | None,
     now: datetime,
 ) -> Document:
-    """The document of a view that begins."""
+    """Return the document of a view that starts."""
     return {
         "_id": view_id,
         "visitorId": visitor_id,
@@ -131,7 +139,7 @@ def new_view(
         "startedAt": now,
         "endedAt": None,
         "updatedAt": now,
-        # internal, never shown:
+        # internal, never sent to clients:
         "lastBookedAt": None,
         "stamp": stamp,
         "owner": owner,
@@ -139,8 +147,11 @@ def new_view(
 
 
 async def insert_views(db: Database, documents: Sequence[Document]) -> set[ObjectId]:
-    """Store views that begin; one that is there already stays as it is. Gives the ids that
-    the database refuses."""
+    """Store views that start; views that are stored already stay unchanged.
+
+    Returns:
+        The ids of views that the database refused.
+    """
     try:
         await page_views(db).insert_many(documents, ordered=False)
     except BulkWriteError as error:
@@ -150,12 +161,12 @@ async def insert_views(db: Database, documents: Sequence[Document]) -> set[Objec
 
 
 async def read_page_names(db: Database) -> list[Document]:
-    """Return the row of each page that is known."""
+    """Return the documents of all page names."""
     return await db[PAGES].find().to_list(None)
 
 
 async def store_page_names(db: Database, names: Iterable[str], now: datetime) -> None:
-    """Note that these pages are viewed now; each may be known already."""
+    """Record that pages are viewed now, new or not."""
     await note_sightings(
         db[PAGES],
         dict.fromkeys(names),
@@ -165,7 +176,7 @@ async def store_page_names(db: Database, names: Iterable[str], now: datetime) ->
 
 
 def is_rarely_seen(row: Mapping[str, Any], now: datetime) -> bool:
-    """Return whether the name of a page expires: it is viewed no more, or hardly ever was."""
+    """Return whether a page name has expired, because it was not viewed for long enough."""
     last_seen_at: datetime = row.get("lastSeenAt") or row["firstSeenAt"]
     unseen = now - last_seen_at
     seen_once = last_seen_at - row["firstSeenAt"] < ONE_DAY and "lastSeenAt" in row
@@ -173,7 +184,7 @@ def is_rarely_seen(row: Mapping[str, Any], now: datetime) -> bool:
 
 
 async def delete_page_names(db: Database, names: Sequence[str]) -> int:
-    """Remove these names; views that have them keep them. Return how many there were."""
+    """Remove page names, and return how many were stored. Page views keep their names."""
     deleted = 0
     for start in range(0, len(names), DELETED_TOGETHER):
         part = list(names[start : start + DELETED_TOGETHER])
@@ -182,25 +193,25 @@ async def delete_page_names(db: Database, names: Sequence[str]) -> int:
     return deleted
 
 
-class NotedPages:
-    """Notes each page once a day when it is viewed, and not at each view."""
+class PageNameRecorder:
+    """Records viewed pages, each once a day, to save writes."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._day: date | None = None
-        self._noted: set[str] = set()
+        self._recorded: set[str] = set()
 
-    async def note(self, pages: Iterable[str], now: datetime) -> None:
-        """Raises what the driver raises."""
+    async def record(self, pages: Iterable[str], now: datetime) -> None:
+        """Record that pages are viewed now. Errors of the driver pass through."""
         if now.date() != self._day:
-            self._day, self._noted = now.date(), set()
-        fresh = set(pages) - self._noted
+            self._day, self._recorded = now.date(), set()
+        fresh = set(pages) - self._recorded
         if fresh:
             await store_page_names(self._db, sorted(fresh), now)
-            self._noted |= fresh
+            self._recorded |= fresh
 
 
-def seen_until(view: Mapping[str, Any]) -> datetime:
-    """When a view that nobody tracks ended."""
-    until: datetime = view["endedAt"] or view["lastBookedAt"] or view["startedAt"]
-    return until
+def untracked_end(view: Mapping[str, Any]) -> datetime:
+    """Return when a view ended that no process tracks."""
+    ended_at: datetime = view["endedAt"] or view["lastBookedAt"] or view["startedAt"]
+    return ended_at

@@ -1,10 +1,15 @@
-"""Visitors: browsers, each known by an id that we gave it, and their browser sessions.
+"""Store visitors and their browser sessions: collections `visitors` and `browser_sessions`.
 
-What must always hold: an id is random, never a fingerprint; it travels with a signature
-(its *key*), so that nobody can make one up or take another's; a visitor's views with no
-gap over `GAP` belong to one browser session, which has one user at most; a visitor is joined
-to a user once a valid token has come along, and stays joined when later calls carry none,
-until the token of another user comes.
+A visitor is a browser, identified by an id that the server has issued.
+
+Invariants:
+
+- An id is random, not a fingerprint. Clients send it with a signature (together: the *key*), so
+  that it can neither be invented nor guessed.
+- Views of a visitor without a gap of more than `GAP` belong to one browser session, which has at
+  most one user.
+- A visitor is joined to the user of the last valid access token that was sent with a view;
+  requests without a token do not change that.
 """
 
 import hashlib
@@ -20,16 +25,17 @@ from models.base.compare_and_set import PerDocument, expression_of
 from models.base.database import Database, Document
 from models.base.driver_errors import answered_within
 from models.base.indexes import IndexSpec
-from models.pageviews.page_view import page_views, seen_until
+from models.pageviews.page_view import page_views, untracked_end
 
 VISITORS = "visitors"
 BROWSER_SESSIONS = "browser_sessions"
 GAP = timedelta(minutes=30)
+"""The longest time between two views of a browser session."""
 MAX_USER_AGENT_CHARS = 512
-NOTED_TOGETHER = 50
+UPDATED_TOGETHER = 50
 READ_TOGETHER = 250
 LATEST_SESSIONS_READ = 1_000
-"""Browser sessions in which a former user of a visitor is looked for."""
+"""Browser sessions of a visitor that are searched for a former user."""
 ANSWER_WITHIN_S = 8.0
 ID_CHARS, SIGNATURE_CHARS = 32, 32
 INDEXES = {
@@ -37,27 +43,29 @@ INDEXES = {
         IndexSpec(
             keys=(("visitorId", 1), ("_id", -1)), query="one visitor's sessions, newest first"
         ),
-        IndexSpec(keys=(("userId", 1), ("_id", -1)), query="one user's sessions: export, leaving"),
+        IndexSpec(keys=(("userId", 1), ("_id", -1)), query="one user's sessions: export, deletion"),
     ),
     VISITORS: (IndexSpec(keys=(("userId", 1), ("_id", 1)), query="visitors_of: one user's"),),
 }
 
 
 class VisitorKeys:
-    """Makes and reads keys, `id.signature`, with a secret of the server."""
+    """Issues and checks keys, `id.signature` (HMAC-SHA-256), with a secret of the server."""
 
     def __init__(self, secret: str) -> None:
         self._key = hmac.digest(secret.encode(), b"focusup visitor", "sha256")
 
     def new(self) -> str:
+        """Return the key of a new visitor."""
         return self.key_of(secrets.token_hex(ID_CHARS // 2))
 
     def key_of(self, visitor_id: str) -> str:
+        """Return the key of a visitor."""
         signature = hmac.new(self._key, visitor_id.encode(), hashlib.sha256).hexdigest()
         return f"{visitor_id}.{signature[:SIGNATURE_CHARS]}"
 
     def read(self, key: str | None) -> str | None:
-        """The visitor's id; None for no key, and for one that is not ours."""
+        """Return the visitor's id; None for no key, or one that this server has not issued."""
         if key is None or len(key) != ID_CHARS + 1 + SIGNATURE_CHARS or not key.isascii():
             return None
         visitor_id = key[:ID_CHARS]
@@ -65,7 +73,7 @@ class VisitorKeys:
 
 
 class Arrival(NamedTuple):
-    """A visitor who begins to view, and what was before."""
+    """A visitor that starts a view, with the browser session that the view belongs to."""
 
     visitor_id: str
     user_id: str | None
@@ -75,11 +83,12 @@ class Arrival(NamedTuple):
 
 
 async def find_visitor(db: Database, visitor_id: str) -> Document | None:
+    """Return the document of a visitor."""
     return await db[VISITORS].find_one({"_id": visitor_id})
 
 
 async def visitors_of(db: Database, user_id: str) -> AsyncIterator[list[Document]]:
-    """Those joined to this user, a few at a time, in the order of their ids."""
+    """Yield the visitors that are joined to a user in batches, in order of their ids."""
     after = ""
     while True:
         wanted = {"userId": user_id, "_id": {"$gt": after}}
@@ -102,9 +111,15 @@ async def arrive(
     is_open: Callable[[Document], bool],
     now: datetime,
 ) -> Arrival:
-    """Note that the visitor begins to view, in its browser session or in a new one.
+    """Record that a visitor starts a view, in its last browser session or in a new one.
 
-    `is_open` tells whether somebody still tracks a view that has no end.
+    Args:
+        db: The database.
+        visitor_id: The visitor, new or not.
+        user_id: The user of the request, if it carried an access token.
+        user_agent: That of the request.
+        is_open: Returns whether a process tracks a view.
+        now: The present.
     """
     visitor = await find_visitor(db, visitor_id)
     session_id = last_view_id = None
@@ -115,7 +130,7 @@ async def arrive(
         if last_view_id is not None:
             view = await page_views(db).find_one({"_id": last_view_id})
             if view is not None:
-                seen_at = max(seen_at, now if is_open(view) else seen_until(view))
+                seen_at = max(seen_at, now if is_open(view) else untracked_end(view))
         if now - seen_at <= GAP:
             session_id = await _session_for(db, visitor["browserSessionId"], user_id)
     if session_id is None:
@@ -138,41 +153,47 @@ async def arrive(
 
 
 async def _session_for(db: Database, session_id: ObjectId, user_id: str | None) -> ObjectId | None:
-    """Return the id of this browser session if this user may continue it, else None.
+    """Return the id of a browser session if a user may continue it, else None.
 
-    A session without a user becomes that of `user_id`.
+    A browser session without a user is joined to `user_id`.
     """
     session = await db[BROWSER_SESSIONS].find_one({"_id": session_id})
     if session is None or session["userId"] == user_id:
         return None if session is None else session_id
-    if session["userId"] is not None or is_nameless(session):
+    if session["userId"] is not None or had_deleted_user(session):
         return None
-    await _take_session(db, session_id, user_id)
+    await _join_session(db, session_id, user_id)
     return session_id
 
 
-async def _take_session(db: Database, session_id: ObjectId, user_id: str | None) -> None:
-    """Set the user of a browser session that has none. The condition is part of the update."""
+async def _join_session(db: Database, session_id: ObjectId, user_id: str | None) -> None:
+    """Join a browser session to a user, unless it has one."""
+    # The condition is part of the update, since the embedded database scans for a filter that
+    # names more than `_id`.
     has_none = {"$eq": ["$userId", None]}
-    taken = {"userId": {"$cond": [has_none, {"$literal": user_id}, "$userId"]}}
-    await db[BROWSER_SESSIONS].update_one({"_id": session_id}, [{"$set": taken}])
+    values = {"userId": {"$cond": [has_none, {"$literal": user_id}, "$userId"]}}
+    await db[BROWSER_SESSIONS].update_one({"_id": session_id}, [{"$set": values}])
 
 
-def is_nameless(document: Mapping[str, Any]) -> bool:
-    """Return whether a view or browser session had a user who has left."""
+def had_deleted_user(document: Mapping[str, Any]) -> bool:
+    """Return whether the user of a view or browser session has deleted their account."""
     return bool(document.get("hadUser"))
 
 
 class LatestView(NamedTuple):
+    """The latest view of a visitor, and its browser session."""
+
     view_id: ObjectId
     browser_session_id: ObjectId
 
 
-async def note_views(db: Database, latest: Mapping[str, LatestView], now: datetime) -> None:
-    """Remember the latest view of each of these visitors, by their ids."""
+async def record_latest_views(
+    db: Database, latest: Mapping[str, LatestView], now: datetime
+) -> None:
+    """Record the latest views of visitors, by the visitors' ids."""
     ids = list(latest)
-    for at in range(0, len(ids), NOTED_TOGETHER):
-        part = ids[at : at + NOTED_TOGETHER]
+    for at in range(0, len(ids), UPDATED_TOGETHER):
+        part = ids[at : at + UPDATED_TOGETHER]
         values = {
             "lastViewId": PerDocument((id_, latest[id_].view_id) for id_ in part),
             "browserSessionId": PerDocument((id_, latest[id_].browser_session_id) for id_ in part),
@@ -183,12 +204,12 @@ async def note_views(db: Database, latest: Mapping[str, LatestView], now: dateti
 
 
 async def join_user(db: Database, visitor_id: str, session_id: ObjectId, user_id: str) -> None:
-    """Join the visitor to this user, and its browser session unless that has another user."""
+    """Join a visitor to a user, and its browser session unless that has a user."""
     await db[VISITORS].update_one({"_id": visitor_id}, {"$set": {"userId": user_id}})
-    await _take_session(db, session_id, user_id)
+    await _join_session(db, session_id, user_id)
 
 
 async def latest_sessions(db: Database, visitor_id: str) -> list[Document]:
-    """Return the newest browser sessions of a visitor, a bounded number of them."""
+    """Return the newest browser sessions of a visitor, at most `LATEST_SESSIONS_READ`."""
     found = db[BROWSER_SESSIONS].find({"visitorId": visitor_id}).sort("_id", -1)
     return await found.limit(LATEST_SESSIONS_READ).to_list(None)

@@ -23,7 +23,7 @@ from models.base.driver_errors import answered_within
 from models.base.paging import BY_ID, BY_START, Key, newest_first
 from models.cluster import processes
 from models.page_statistics.visitor_tallies import remove_tallies
-from models.pageviews.page_view import NAMELESS_VIEW, page_views
+from models.pageviews.page_view import ANONYMOUS_VIEW, page_views
 from models.pageviews.visitors import BROWSER_SESSIONS, VISITORS, visitors_of
 from models.sessions import started_sessions
 from models.sessions.queries import sessions
@@ -76,14 +76,14 @@ async def _anonymize_browsers(db: Database, user_id: str, now: datetime) -> None
     fields = {"_id": 1, "startedAt": 1, "visitorId": 1}
     async for found in newest_first(views, {"userId": user_id}, BY_START, now=now, fields=fields):
         await remove_tallies(db, sorted({view["visitorId"] for view in found}))
-    await _set(views, _ids(views, {"userId": user_id}, BY_START, now), NAMELESS_VIEW)
+    await _set(views, _ids(views, {"userId": user_id}, BY_START, now), ANONYMOUS_VIEW)
     ids_of_user = _ids(browsers, {"userId": user_id}, BY_ID, now)
     await _set(browsers, ids_of_user, ANONYMOUS_BROWSER_SESSION)
     async for visitors in visitors_of(db, user_id):
         ids = [visitor["_id"] for visitor in visitors]
         for id_ in ids:  # views and browser sessions from before the user signed in
             before = _ids(views, {"visitorId": id_}, BY_START, now, without_user=True)
-            await _set(views, before, NAMELESS_VIEW)
+            await _set(views, before, ANONYMOUS_VIEW)
             before = _ids(browsers, {"visitorId": id_}, BY_ID, now, without_user=True)
             await _set(browsers, before, ANONYMOUS_BROWSER_SESSION)
         await _set(db[VISITORS], _single(ids), {"userId": None})

@@ -27,7 +27,7 @@ from models.base.driver_errors import answered_within
 from models.base.errors import Busy
 from models.base.paging import BY_ID, BY_START, newest_first
 from models.pageviews.page_view import page_views
-from models.pageviews.visitors import BROWSER_SESSIONS, is_nameless, visitors_of
+from models.pageviews.visitors import BROWSER_SESSIONS, had_deleted_user, visitors_of
 from models.privacy.export_csv import HEADER, csv_row
 from models.privacy.export_rows import (
     LISTS,
@@ -248,7 +248,7 @@ def _owned(found: Iterable[Document], *, without_user: bool) -> Iterable[Documen
     return [
         each
         for each in found
-        if not (without_user and (each["userId"] is not None or is_nameless(each)))
+        if not (without_user and (each["userId"] is not None or had_deleted_user(each)))
     ]
 
 

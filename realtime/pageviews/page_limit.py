@@ -9,7 +9,7 @@ Invariants:
 
 from collections.abc import Iterable
 
-from models.pageviews.storage_budgets import a_day
+from models.pageviews.storage_budgets import daily_allowances
 
 OVERFLOW = "(other pages)"
 SETTLES_AFTER_S = 600.0
@@ -25,9 +25,9 @@ class PageLimit:
         self._stored: set[str] = set()
         self._new: dict[str, float] = {}
         """Names that were not read from the database yet, and when they were first viewed."""
-        # Half of a day's allowance is there at once (see `a_day`).
-        self._of_visitor = a_day(2 * most_of_visitor)
-        self._of_address = a_day(2 * most_of_address)
+        # Half of a day's allowance is there at once (see `daily_allowances`).
+        self._of_visitor = daily_allowances(2 * most_of_visitor)
+        self._of_address = daily_allowances(2 * most_of_address)
 
     def __len__(self) -> int:
         return len(self._stored) + len(self._new)

@@ -8,7 +8,7 @@ bad one does no harm to what is counted.
 from dataclasses import dataclass
 
 from models.base.errors import DomainError, NotFound
-from models.pageviews.storage_budgets import socket_views
+from models.pageviews.storage_budgets import socket_allowances
 from models.pageviews.visitors import GAP, Arrival
 from models.tokens.access_tokens import Identity
 from realtime.engine.tracked import Tracked
@@ -71,7 +71,7 @@ class PageSocket(SocketConnection[TrackedView]):
         self._identity = visiting.identity
         self._user_id = None if visiting.identity is None else visiting.identity.user_id
         self._arrival: Arrival | None = None
-        self._views = socket_views()
+        self._views = socket_allowances()
         self._previous: TrackedView | None = None
         """What was viewed last on this connection."""
 

@@ -8,8 +8,8 @@ from bson import ObjectId
 from models.base.bulk_writes import read_fields, write_fenced
 from models.base.database import Database, Document
 from models.base.driver_errors import answered_within
-from models.pageviews.page_view import COUNTERS, NotedPages, insert_views, page_views
-from models.pageviews.visitors import LatestView, note_views
+from models.pageviews.page_view import COUNTERS, PageNameRecorder, insert_views, page_views
+from models.pageviews.visitors import LatestView, record_latest_views
 from realtime.engine.clock import Clock
 from realtime.engine.meter import Meter
 from realtime.engine.tracked import PAUSED, RUNNING, Tracked
@@ -48,7 +48,7 @@ class PageViewStore:
         self._db = db
         self._clock = clock
         self._process = process
-        self._pages = NotedPages(db)
+        self._pages = PageNameRecorder(db)
 
     async def insert(self, batch: Sequence[TrackedView], /) -> set[Any]:
         now = self._clock.wall(self._clock.now_us())
@@ -57,9 +57,9 @@ class PageViewStore:
             view["visitorId"]: LatestView(view["_id"], view["browserSessionId"]) for view in views
         }
         async with answered_within(ANSWER_WITHIN_S):
-            await self._pages.note((view["page"] for view in views), now)
+            await self._pages.record((view["page"] for view in views), now)
             refused = await insert_views(self._db, views)
-            await note_views(self._db, latest, now)
+            await record_latest_views(self._db, latest, now)
         return set(refused)
 
     async def write(self, ids: list[ObjectId], pipeline: list[dict[str, Any]]) -> int:

@@ -18,7 +18,7 @@ from models.base.driver_errors import answered_within
 from models.base.errors import Busy
 from models.concurrency.periodic import run_every
 from models.pageviews.page_view import (
-    NAMELESS_VIEW,
+    ANONYMOUS_VIEW,
     delete_page_names,
     is_rarely_seen,
     new_view,
@@ -220,7 +220,7 @@ class PageViewTracking:
         for tracked in self.engine.all_tracked.values():
             if tracked.user_id == user_id:
                 tracked.user_id = None
-                tracked.begun.update(NAMELESS_VIEW)
+                tracked.begun.update(ANONYMOUS_VIEW)
         self.registry.close_of(user_id, CloseCode.DELETED, "the user has left")
 
     # --- private ------------------------------------------------------------------------

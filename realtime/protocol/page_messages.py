@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationInfo, field_validator
 
 from models.base.schema_types import PageName, UtcDatetime, or_default
-from models.pageviews.page_view import PageTitle, Params, refuse_large
+from models.pageviews.page_view import PageTitle, Params, check_details_size
 from realtime.protocol.client_messages import Activity, Auth, ClientMessage, Dialect, Ping
 from realtime.protocol.server_messages import (
     Authenticated,
@@ -38,7 +38,7 @@ class View(ClientMessage):
     @field_validator("title")
     @classmethod
     def small_with_params(cls, value: str | None, info: ValidationInfo) -> str | None:
-        refuse_large(info.data.get("params") or {}, value)
+        check_details_size(info.data.get("params") or {}, value)
         return value
 
 

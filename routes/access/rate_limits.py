@@ -18,7 +18,7 @@ from quart_rate_limiter.store import RateLimiterStoreABC
 
 from models.base.driver_errors import translated
 from models.base.errors import Unauthorized, Unavailable
-from models.pageviews.storage_budgets import OF_AN_ACCOUNT, Kind
+from models.pageviews.storage_budgets import ACCOUNT_BYTES, Kind
 from routes.access.authentication import known_identity
 from routes.http.client_address import network_of
 from routes.http.services import services
@@ -98,7 +98,7 @@ async def one_guess(account: str) -> AsyncIterator[None]:
 async def one_signup() -> None:
     """Make an account after it; raises TooMany."""
     await services().access.login_throttle.sign_up(network(), services().now())
-    charge("accounts", OF_AN_ACCOUNT)
+    charge("accounts", ACCOUNT_BYTES)
 
 
 def charge(kind: Kind, cost: int, user_id: str | None = None) -> None:

@@ -43,7 +43,7 @@ async def track_engagement() -> Response:
     presented = presented_visitor(request, keys, body.visitor)
     key = keys.new() if presented is None else presented.key
     who = await identity_if_any()
-    stored = await services().page_views.beacons.take(
+    stored = await services().page_views.beacons.store(
         body,
         visitor_id=key.partition(".")[0],
         user_id=None if who is None else who.user_id,

@@ -6,7 +6,7 @@ from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_request, document_response, tag_blueprint
 
 from models.base.schema_types import WireModel
-from models.pageviews.storage_budgets import OF_A_SESSION
+from models.pageviews.storage_budgets import SESSION_BYTES
 from models.sessions.list_query import DatedQuery
 from models.sessions.manual_edits import Reassignment
 from models.sessions.session import EndSession, NewSession, SessionChange, SessionView
@@ -67,7 +67,7 @@ class SessionPage(WireModel):
 async def create_session() -> Response:
     """Create a session"""
     body = await read_body(NewSession)
-    charge("sessions", OF_A_SESSION + len(body.model_dump_json()), identity().user_id)
+    charge("sessions", SESSION_BYTES + len(body.model_dump_json()), identity().user_id)
     session = await services().sessions.service.create(identity().user_id, body, reserved_id())
     location = f"{request.root_path}/api/sessions/{session.id}"
     return answer(SessionBody(session=session), 201, {"Location": location, **etag(session)})

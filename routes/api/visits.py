@@ -9,7 +9,7 @@ from quart_schema import document_request, document_response, security_scheme, t
 from models.activity.events import Event, TrackEvent
 from models.activity.visits import TrackVisit
 from models.base.schema_types import WireModel
-from models.pageviews.storage_budgets import OF_A_VISIT, OF_AN_EVENT
+from models.pageviews.storage_budgets import EVENT_BYTES, VISIT_BYTES
 from routes.access.authentication import SCHEME, authenticated, identity, identity_if_any
 from routes.access.idempotency import repeatable, reserved_id
 from routes.access.rate_limits import charge
@@ -41,7 +41,7 @@ async def track_visit() -> Response:
     reporting = services().reporting
     address = reporting.proxies.client_of(request)
     if body.session_id not in reporting.known_visits:
-        charge("visits", OF_A_VISIT)
+        charge("visits", VISIT_BYTES)
         reporting.known_visits.add(body.session_id)
     visitor = reporting.hashes.visitor(address, request.headers.get("User-Agent", ""))
     await reporting.reports.visit(body.session_id, visitor)
@@ -73,7 +73,7 @@ async def track_event() -> Response:
     """
     body = await read_body(TrackEvent)
     who = await identity_if_any()
-    charge("events", OF_AN_EVENT, None if who is None else who.user_id)
+    charge("events", EVENT_BYTES, None if who is None else who.user_id)
     event = Event(body.type, body.action_name, None if who is None else who.user_id)
     await services().reporting.reports.event(event, reserved_id())
     return no_content()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from models.activity.visits import VisitorHashes
-from models.pageviews.storage_budgets import Known
+from models.pageviews.storage_budgets import RecentIds
 from realtime.ingest.reports import Reports
 from routes.http.client_address import TrustedProxies
 
@@ -17,5 +17,5 @@ class Reporting:
     proxies: TrustedProxies
     visit_every_s: int
     heartbeat_every_s: int
-    known_visits: Known = field(default_factory=Known)
+    known_visits: RecentIds = field(default_factory=RecentIds)
     """Visits that were stored of late, hence cost nothing more."""

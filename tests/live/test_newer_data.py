@@ -12,7 +12,7 @@ from tests.support.commands import focusup
 from tests.support.live_server import LiveServer, running_server
 from tests.support.requirements import mongodb_test_uri
 
-NEWER = "this data was written by a newer FocusUp (schema version 99; this one knows "
+NEWER = "this data was written by a newer FocusUp (schema version 99; this one supports "
 
 
 def refused(server: LiveServer) -> None:
@@ -32,7 +32,7 @@ def test_the_server_and_the_commands_refuse_it(
             meta.update_one({"_id": "schema"}, {"$set": {"version": 99}})
             doctor = focusup(server, "doctor", "--port", "0", check=False)
             assert "written by a newer FocusUp" in doctor
-            assert "install that one" in doctor
+            assert "upgrade FocusUp" in doctor
             server.stop()
         refused(server)
         monkeypatch.setenv("DATA_DIR", str(server.data_dir))

@@ -18,7 +18,7 @@ def test_all_views_together_get_no_more_than_the_clock(
     claimed: list[tuple[float, int, int]],
 ) -> None:
     attention = Attention()
-    attention.begins("v", NOW)
+    attention.start_view("v", NOW)
     visible = engaged = 0
     for after_s, of_visible, of_engaged in sorted(claimed):
         now = NOW + timedelta(seconds=after_s)
@@ -31,7 +31,7 @@ def test_all_views_together_get_no_more_than_the_clock(
 def test_four_hundred_views_that_claim_the_most_get_the_time_that_passed() -> None:
     attention = Attention()
     for _ in range(400):
-        attention.begins("v", NOW)
+        attention.start_view("v", NOW)
     later = NOW + timedelta(seconds=35)
     granted = [attention.grant("v", 35, 35, began_at=NOW, now=later) for _ in range(400)]
     assert sum(engaged for _, engaged in granted) == 35
@@ -40,8 +40,8 @@ def test_four_hundred_views_that_claim_the_most_get_the_time_that_passed() -> No
 
 def test_tabs_that_were_read_in_turn_get_all_of_it_in_any_order() -> None:
     attention, half = Attention(), timedelta(minutes=30)
-    attention.begins("v", NOW)
-    attention.begins("v", NOW + half)
+    attention.start_view("v", NOW)
+    attention.start_view("v", NOW + half)
     end = NOW + 2 * half
     assert attention.grant("v", 1800, 1800, began_at=NOW + half, now=end) == (1800, 1800)
     assert attention.grant("v", 3600, 1800, began_at=NOW, now=end) == (3600, 1800)
@@ -50,5 +50,5 @@ def test_tabs_that_were_read_in_turn_get_all_of_it_in_any_order() -> None:
 def test_memory_is_bounded() -> None:
     attention = Attention(most=3)
     for number in range(10):
-        attention.begins(str(number), NOW)
+        attention.start_view(str(number), NOW)
     assert len(attention._granted) == 3

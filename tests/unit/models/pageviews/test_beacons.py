@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from models.base.errors import Conflict, TooMany
-from models.pageviews.beacons import Beacons, Engagement, StoredEngagement, taken_in, view_id_of
+from models.pageviews.beacons import (
+    Beacons,
+    Engagement,
+    StoredEngagement,
+    accepted_changes,
+    view_id_of,
+)
 from models.pageviews.page_view import BEACON_LIFE, PAGES, page_views
 from models.pageviews.visitors import VISITORS, Arrival, arrive
 from tests.support.embedded import embedded_database
@@ -62,7 +68,7 @@ def said(sequence: int, visible: int, engaged: int, view: str = "v1") -> Engagem
 async def take(
     beacons: Beacons, engagement: Engagement, after_s: float = 0, visitor: str = ADA
 ) -> StoredEngagement:
-    return await beacons.take(
+    return await beacons.store(
         engagement,
         visitor_id=visitor,
         user_id=None,
@@ -164,7 +170,7 @@ def test_no_more_is_believed_than_time_has_passed(
     for sequence, visible, engaged, passed_s in calls:
         now += timedelta(seconds=passed_s)
         before = view
-        view = view | taken_in(view, said(sequence, visible, engaged), now)
+        view = view | accepted_changes(view, said(sequence, visible, engaged), now)
         assert 0 <= view["engagedSeconds"] <= view["visibleSeconds"]
         assert view["visibleSeconds"] <= (now - NOW) // SECOND
         assert view["sequence"] >= before["sequence"]

@@ -83,7 +83,7 @@ async def test_a_change_elsewhere_is_read(db: Database, monkeypatch: pytest.Monk
 
 async def test_there_are_only_so_many(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coefficients, "MAX_PATTERNS", 2)
-    monkeypatch.setattr(coefficients, "MAX_REMEMBERED", 2)
+    monkeypatch.setattr(coefficients, "MAX_CACHED_PAGES", 2)
     known = Coefficients(db)
     for pattern in ("/a", "/b", "/a"):
         await known.put(PageCoefficient(pattern=pattern, coefficient=2), NOW)

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from models.base.errors import TooMany
 from models.pageviews.storage_budgets import (
     DAY_S,
-    RESERVED,
+    RESERVED_SHARE,
     Allowances,
-    Known,
+    RecentIds,
     StorageBudget,
-    a_day,
-    socket_views,
+    daily_allowances,
+    socket_allowances,
 )
 
 OF_ADDRESS, IN_ALL = 1_000.0, 10_000.0
@@ -79,7 +79,7 @@ def test_who_has_used_little_is_served_when_others_have_used_the_rest() -> None:
     for address in range(9):
         while charged(budget, 50, 0, f"greedy {address}"):
             pass
-    assert 1 - RESERVED - 0.02 <= budget.used(0) <= 1 - RESERVED + 0.02
+    assert 1 - RESERVED_SHARE - 0.02 <= budget.used(0) <= 1 - RESERVED_SHARE + 0.02
     assert not charged(budget, 50, 0, "greedy 0")
     assert charged(budget, 50, 0, "modest")
 
@@ -101,7 +101,7 @@ def test_switched_off_it_counts_and_refuses_nothing() -> None:
 
 
 def test_a_connection_begins_ten_views_at_once_and_one_a_second() -> None:
-    views = socket_views()
+    views = socket_allowances()
     budget = StorageBudget(
         bytes_of_address=1e9, bytes_in_all=1e9, views_per_minute=1e9, clock_s=lambda: 0.0
     )
@@ -148,13 +148,13 @@ def test_a_bucket_never_gives_more_than_it_holds_and_grows(
 
 
 def test_a_clock_that_is_set_back_gives_nothing() -> None:
-    bucket = a_day(100)
+    bucket = daily_allowances(100)
     assert bucket.take("a", 50, 1_000)
     assert not bucket.take("a", 1, 0)
 
 
 def test_memory_is_bounded() -> None:
-    bucket, known = Allowances(1, 1, most=10), Known(most=10)
+    bucket, known = Allowances(1, 1, most=10), RecentIds(most=10)
     for number in range(100):
         bucket.spend(str(number), 1, 0)
         known.add(number)

@@ -84,7 +84,7 @@ async def view(db: Database, arrival: Arrival, *, ended_after: timedelta | None)
         document["endedAt"] = NOW + ended_after
     await page_views(db).insert_one(document)
     latest = {"v": LatestView(id_, arrival.browser_session_id)}
-    await visitors.note_views(db, latest, NOW)
+    await visitors.record_latest_views(db, latest, NOW)
     return id_
 
 
