@@ -1,0 +1,57 @@
+"""The documents name files, headings and registries as they are."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
+)
+TOP = "focusup|routes|realtime|models|scoring|tests|scripts|benchmarks|deploy|examples|docs"
+PATHS = re.compile(rf"(?<![\w/.-])((?:{TOP})/[\w/.-]*\w)")
+LINKS = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
+HEADINGS = re.compile(r"^#+ (.*)$", re.MULTILINE)
+REGISTRIES = re.compile(r"pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)")
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors of all headings, as they are derived from their words."""
+    found = (re.sub(r"[^\w\s-]", "", heading.lower()) for heading in HEADINGS.findall(text))
+    return {heading.replace(" ", "-") for heading in found}
+
+
+def broken_links(document: Path) -> Iterator[str]:
+    for path, anchor in LINKS.findall(document.read_text()):
+        if "://" in path:
+            continue
+        target = document.parent / path if path else document
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+            yield f"{path}#{anchor}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_headings_that_a_document_names_exist(document: Path) -> None:
+    named = set(PATHS.findall(document.read_text()))
+    missing = {
+        path for path in named if not any((ROOT / f"{path}{end}").exists() for end in ("", ".py"))
+    }
+    assert not missing
+    assert not list(broken_links(document))
+
+
+def test_every_document_is_linked_from_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    missing = [
+        path.name for path in (ROOT / "docs").glob("*.md") if f"docs/{path.name}" not in readme
+    ]
+    assert missing == []
+
+
+def test_no_registry_is_named() -> None:
+    """Which registry packages come from is set where they are installed."""
+    files = [*DOCUMENTS, ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / "scripts/npm_readme.md"]
+    assert [str(path) for path in files if REGISTRIES.search(path.read_text())] == []
