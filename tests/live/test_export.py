@@ -3,12 +3,10 @@
 import asyncio
 import csv
 import io
-import json
 import socket
 import time
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,40 +15,15 @@ import pymongo
 import pytest
 
 from focusup.asgi.request_handling import TAKEN_WITHIN_S
-from models.sessions.queries import new_id
-from models.sessions.session import NewSession, ended_fields, new_document
-from scoring.timeline import Kind, Run, pack
 from tests.live.test_leaving import Person, a_server
 from tests.support.live_server import LiveServer
+from tests.support.many_sessions import fill
 from tests.support.page_client import NAME, page_server
 from tests.support.peer_watch import MEGABYTE, memory_mb, neighbours
 
 EXPORT = "/api/me/export"
-SECOND_US = 1_000_000
-YEARS = timedelta(days=3 * 365)
 GROWTH_MB = 8.0
 LATEST_TICK_S = 1.5
-
-
-def fill(db: Any, user: str, count: int) -> None:
-    """So many sessions of some size, over three years, half of them within one day."""
-    now = datetime.now(UTC)
-    half = count // 2
-    steps = [now - YEARS + YEARS / half * number for number in range(half)]
-    steps += [now - YEARS / 2 + timedelta(days=1) / half * number for number in range(half)]
-    runs = [Run(Kind(n % 2), n * 60 * SECOND_US, 60 * SECOND_US, n % 2) for n in range(10)]
-    counted = {"activeSeconds": 300, "idleSeconds": 300, "elapsedSeconds": 600, "tabSwitches": 5}
-    rows = []
-    for number, at in enumerate(steps):
-        body = NewSession(title=f"Chapter {number}", notes="notes " * 20, tags=["a", "b"])
-        document = {**new_document(user, body, stamp="test.1", now=at), **counted}
-        document |= ended_fields(document, "completed", at + timedelta(minutes=10))
-        rows.append({**document, "_id": new_id(at), "timeline": pack(runs)})
-        if len(rows) == 2000:
-            db["sessions"].insert_many(rows)
-            rows = []
-    if rows:
-        db["sessions"].insert_many(rows)
 
 
 def mongo_of(server: LiveServer) -> pymongo.MongoClient[dict[str, Any]]:
@@ -282,20 +255,6 @@ def test_a_client_that_takes_nothing_is_cut_off(
         assert rest.get(EXPORT).status_code == 503
         time.sleep(15)
         assert rest.head(EXPORT).status_code == 200
-
-
-@pytest.mark.timeout(TAKEN_WITHIN_S + 60)
-def test_no_time_limit_ends_an_export(
-    live_server: LiveServer, filled: Callable[[int], str]
-) -> None:
-    with live_server.rest(filled(20_000)) as rest, rest.stream("GET", EXPORT) as answer:
-        pieces = []
-        for number, piece in enumerate(answer.iter_bytes(64 * 1024)):
-            pieces.append(piece)
-            if number in (0, 200):
-                time.sleep(TAKEN_WITHIN_S / 2 + 5)
-    assert len(pieces) > 300
-    assert len(json.loads(b"".join(pieces))["sessions"]) == 20_000
 
 
 def test_an_export_that_breaks_off_is_seen_to_be_incomplete(tmp_path: Path) -> None:
