@@ -84,7 +84,7 @@ class DayTally:
     away: int = 0
     tab_switches: int = 0
     manual: int = 0
-    """Those of the focused seconds that were entered by hand."""
+    """Focused seconds that were entered by hand."""
     ended: Counter[str] = field(default_factory=Counter)
     """Number of sessions with at least one second, by final status."""
     empty: Counter[str] = field(default_factory=Counter)

@@ -17,7 +17,7 @@ import hmac
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, NotRequired, TypedDict, cast
 
 from pydantic import StringConstraints
 
@@ -58,6 +58,19 @@ class Visitor(NamedTuple):
     ua_hash: str
 
 
+class VisitDocument(TypedDict):
+    """A document of `visitor_sessions`; its id was made by the client."""
+
+    _id: str
+    first_seen_at: datetime
+    last_seen_at: datetime
+    day_seen_at: datetime
+    ip_hash: str
+    ua_hash: str
+    demo: NotRequired[str]
+    """The tag of the demonstration that added it."""
+
+
 class VisitorHashes:
     """Makes keyed hashes: without the secret, addresses cannot be found by trying all of them."""
 
@@ -83,13 +96,15 @@ async def record_visits(db: Database, seen: Mapping[str, Visitor], now: datetime
     }
 
     def first(id_: str, visitor: Visitor) -> Document:
-        return {
+        visit: VisitDocument = {
             "_id": id_,
             "first_seen_at": now,
             "last_seen_at": now,
             "day_seen_at": now,
-            **visitor._asdict(),
+            "ip_hash": visitor.ip_hash,
+            "ua_hash": visitor.ua_hash,
         }
+        return cast("Document", visit)
 
     await note_sightings(db[COLLECTION], seen, again=[{"$set": again}], first=first)
 

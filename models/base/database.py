@@ -3,7 +3,8 @@
 Everything else in `models` and `realtime` takes a `Database` or a `Collection` of this module.
 """
 
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any, TypeAlias, TypeVar
 
 from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
@@ -13,6 +14,7 @@ __all__ = [
     "BulkWriteError",
     "Client",
     "Collection",
+    "CollectionOf",
     "Database",
     "Document",
     "DuplicateKeyError",
@@ -25,3 +27,7 @@ Document: TypeAlias = dict[str, Any]
 Client: TypeAlias = AsyncIOMotorClient[Document]
 Database: TypeAlias = AsyncIOMotorDatabase[Document]
 Collection: TypeAlias = AsyncIOMotorCollection[Document]
+
+D = TypeVar("D", bound=Mapping[str, Any])
+CollectionOf: TypeAlias = AsyncIOMotorCollection[D]
+"""A collection whose documents have a `TypedDict`."""

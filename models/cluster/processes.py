@@ -9,11 +9,11 @@ the owner would notice by itself.
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, cast
 
 from bson import ObjectId
 
-from models.base.database import Database, DuplicateKeyError
+from models.base.database import CollectionOf, Database, DuplicateKeyError
 from models.base.indexes import IndexSpec
 
 SERVERS = "servers"
@@ -33,12 +33,41 @@ NoticeKind = Literal["look", "end", "pause", "resume", "retarget"]
 of a session that the receiver tracks; `Notice.value` is the final status or the new target."""
 
 
+class ServerDocument(TypedDict):
+    """A document of `servers`; its id is the name of the process."""
+
+    _id: str
+    seenAt: datetime
+    tracked: int
+
+
+class NoticeDocument(TypedDict):
+    """A document of `notices`."""
+
+    _id: NotRequired[ObjectId]
+    to: str
+    sessionId: ObjectId
+    what: NoticeKind
+    value: Any
+    at: datetime
+
+
 class Notice(NamedTuple):
     """A message to the process that owns a session."""
 
     session_id: ObjectId
     what: NoticeKind
     value: Any = None
+
+
+def servers(db: Database) -> CollectionOf[ServerDocument]:
+    """Return the collection of processes."""
+    return cast("CollectionOf[ServerDocument]", db[SERVERS])
+
+
+def notices(db: Database) -> CollectionOf[NoticeDocument]:
+    """Return the collection of notices."""
+    return cast("CollectionOf[NoticeDocument]", db[NOTICES])
 
 
 async def write_heartbeat(db: Database, process: str, now: datetime, *, tracked: int = 0) -> None:
@@ -50,40 +79,40 @@ async def write_heartbeat(db: Database, process: str, now: datetime, *, tracked:
         now: By its own clock.
         tracked: How many sessions it tracks.
     """
-    heartbeat = {"seenAt": now, "tracked": tracked}
-    result = await db[SERVERS].update_one({"_id": process}, {"$set": heartbeat})
+    values = {"seenAt": now, "tracked": tracked}
+    result = await servers(db).update_one({"_id": process}, {"$set": values})
     if not result.matched_count:
         try:
-            await db[SERVERS].insert_one({"_id": process, **heartbeat})
+            await servers(db).insert_one({"_id": process, "seenAt": now, "tracked": tracked})
         except DuplicateKeyError:  # an earlier insert whose answer was lost
             return
 
 
 async def remove_all(db: Database) -> None:
     """Remove all processes and notices, of a database that no other process can be using."""
-    await db[SERVERS].delete_many({})
-    await db[NOTICES].delete_many({})
+    await servers(db).delete_many({})
+    await notices(db).delete_many({})
 
 
 async def remove_process(db: Database, process: str) -> None:
     """Remove a process that stops, with the notices to it."""
-    await db[SERVERS].delete_one({"_id": process})
-    await db[NOTICES].delete_many({"to": process})
+    await servers(db).delete_one({"_id": process})
+    await notices(db).delete_many({"to": process})
 
 
 async def read_heartbeats(db: Database) -> dict[str, datetime]:
     """Return the last heartbeat of each process, by that process's own clock."""
-    return {document["_id"]: document["seenAt"] async for document in db[SERVERS].find()}
+    return {document["_id"]: document["seenAt"] async for document in servers(db).find()}
 
 
 async def read_tracked_counts(db: Database) -> dict[str, int]:
     """Return how many sessions each process tracked at its last heartbeat."""
-    return {document["_id"]: document["tracked"] async for document in db[SERVERS].find()}
+    return {document["_id"]: document["tracked"] async for document in servers(db).find()}
 
 
 async def send_notice(db: Database, to: str, notice: Notice, now: datetime) -> None:
     """Store a notice to the process `to`."""
-    await db[NOTICES].insert_one(
+    await notices(db).insert_one(
         {
             "to": to,
             "sessionId": notice.session_id,
@@ -96,7 +125,7 @@ async def send_notice(db: Database, to: str, notice: Notice, now: datetime) -> N
 
 async def receive_notices(db: Database, process: str) -> list[Notice]:
     """Return the notices to a process, oldest first, and remove them."""
-    found = await db[NOTICES].find({"to": process}).sort("_id", 1).to_list(None)
+    found = await notices(db).find({"to": process}).sort("_id", 1).to_list(None)
     await _remove(db, (document["_id"] for document in found))
     return [Notice(each["sessionId"], each["what"], each["value"]) for each in found]
 
@@ -104,4 +133,4 @@ async def receive_notices(db: Database, process: str) -> list[Notice]:
 async def _remove(db: Database, ids: Iterable[ObjectId]) -> None:
     received = list(ids)
     if received:
-        await db[NOTICES].delete_many({"_id": {"$in": received}})
+        await notices(db).delete_many({"_id": {"$in": received}})

@@ -12,11 +12,16 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from models.base.database import Document
 from models.base.errors import FieldError, Invalid
 from models.base.schema_types import Day, UtcDatetime, WireModel
 from models.page_statistics.day_tally import DAY
-from models.page_statistics.rollups import day_id, month_id, next_month
+from models.page_statistics.rollups import (
+    HourSummary,
+    RollupDocument,
+    day_id,
+    month_id,
+    next_month,
+)
 from scoring.tallies import Tally, ViewCounts
 
 DEFAULT_DAYS = 30
@@ -179,7 +184,7 @@ def stats_of(tally: Tally) -> dict[str, Any]:
     )
 
 
-def stats_of_summary(summary: Document) -> dict[str, Any]:
+def stats_of_summary(summary: RollupDocument | HourSummary) -> dict[str, Any]:
     """Return the fields of `ViewStats` for the stored summary of a day or hour."""
     counts = ViewCounts(summary["counts"])
     medians = summary["visibleMedian"], summary["engagedMedian"]

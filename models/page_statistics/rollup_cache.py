@@ -9,7 +9,7 @@ Invariants:
 from collections.abc import Iterable, Sequence
 
 from models.base.database import Database, Document
-from models.page_statistics.rollups import page_counts, read_pages, read_periods
+from models.page_statistics.rollups import RollupDocument, page_counts, read_pages, read_periods
 from scoring.sketches import DistinctSketch
 from scoring.tallies import Tally, ViewCounts
 
@@ -24,7 +24,7 @@ _FIELDS = (
 class CachedPeriods:
     """The sums of some closed periods."""
 
-    def __init__(self, db: Database, periods: Iterable[Document]) -> None:
+    def __init__(self, db: Database, periods: Iterable[RollupDocument]) -> None:
         self._db = db
         self.counts: dict[str, ViewCounts] = {}
         """The counts of each page; not to be changed."""

@@ -18,7 +18,7 @@ Invariants:
 import secrets
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from models.base.compare_and_set import Stamps, fenced
 from models.base.database import Collection, Database, Document, DuplicateKeyError
@@ -35,6 +35,40 @@ CHUNK = 250
 """Documents that one statement reads, inserts or deletes."""
 SUMMARY = ("counts", "visitorCount", "visibleMedian", "engagedMedian")
 _STAMPS = Stamps()
+
+
+class HourSummary(TypedDict):
+    """The sums of the views that started in one hour of a day."""
+
+    hour: int
+    counts: list[int]
+    visitorCount: int
+    visibleMedian: float | None
+    engagedMedian: float | None
+
+
+class RollupDocument(TypedDict, total=False):
+    """A document of a period. A reopened period has only `_id` and `stamp`.
+
+    Lists of counts are in the order of `ViewCounts`; bytes are packed sketches.
+    """
+
+    _id: str
+    stamp: str
+    build: str
+    closedAt: datetime
+    counts: list[int]
+    visitorCount: int
+    visibleMedian: float | None
+    engagedMedian: float | None
+    visible: bytes
+    engaged: bytes
+    visitors: bytes
+    users: bytes
+    hours: list[HourSummary]
+    pages: list[str]
+    """Names in order; the number of a page's row is its index."""
+    pageCounts: list[list[int]]
 
 
 def rollups(db: Database) -> Collection:
@@ -198,13 +232,14 @@ async def read_breakdown(db: Database, period: str) -> Breakdown | None:
 
 async def read_periods(
     db: Database, periods: Iterable[str], fields: Iterable[str]
-) -> dict[str, Document]:
+) -> dict[str, RollupDocument]:
     """Return some fields of those periods that are closed, by their ids."""
     found = await _by_id(db, list(periods), dict.fromkeys(("build", *fields), 1))
-    return {document["_id"]: document for document in found if "build" in document}
+    closed = (cast("RollupDocument", document) for document in found if "build" in document)
+    return {document["_id"]: document for document in closed}
 
 
-def page_counts(period: Mapping[str, Any]) -> Iterable[tuple[str, ViewCounts]]:
+def page_counts(period: RollupDocument) -> Iterable[tuple[str, ViewCounts]]:
     """Return the pages of a period's document, each with its counts."""
     return zip(period["pages"], map(ViewCounts, period["pageCounts"]), strict=True)
 

@@ -25,7 +25,13 @@ from models.base.schema_types import DocumentId, UtcDatetime, WireModel
 from models.page_statistics.day_tally import IsAlive
 from models.page_statistics.visitor_tallies import WITHOUT_USER, Sums, Tally, tally_of, user_key
 from models.pageviews.page_view import Source, page_views, untracked_end
-from models.pageviews.visitors import find_visitor, had_deleted_user, latest_sessions
+from models.pageviews.visitors import (
+    BrowserSessionDocument,
+    VisitorDocument,
+    find_visitor,
+    had_deleted_user,
+    latest_sessions,
+)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
@@ -203,7 +209,7 @@ def _not_found() -> NotFound:
     return NotFound("visitor_not_found", "Visitor not found.")
 
 
-def _has_used_browser(reader: Reader, sessions: Iterable[Document]) -> bool:
+def _has_used_browser(reader: Reader, sessions: Iterable[BrowserSessionDocument]) -> bool:
     """Return whether the reader's user has used this browser."""
     user_id = reader.user_id
     return user_id is not None and any(each["userId"] == user_id for each in sessions)
@@ -224,7 +230,7 @@ def _totals(tally: Tally, visitor_id: str, reader: Reader) -> VisitorTotals:
 
 
 async def _page_of_views(
-    db: Database, visitor: Document, query: VisitorQuery, reader: Reader, now: datetime
+    db: Database, visitor: VisitorDocument, query: VisitorQuery, reader: Reader, now: datetime
 ) -> tuple[list[Document], str | None]:
     """Return a page of the views that the reader may see, and the cursor of the next page.
 
@@ -250,7 +256,7 @@ async def _page_of_views(
 
 
 async def _newest_first(
-    db: Database, visitor: Document, before: datetime | None, now: datetime
+    db: Database, visitor: VisitorDocument, before: datetime | None, now: datetime
 ) -> AsyncIterator[Document]:
     """Yield the visitor's views, those of one millisecond in the order of their ids."""
     of_one_instant: list[Document] = []

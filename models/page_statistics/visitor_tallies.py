@@ -14,9 +14,9 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, cast
 
-from models.base.database import Database
+from models.base.database import CollectionOf, Database
 from models.base.driver_errors import answered_within
 from models.base.indexes import IndexSpec
 from models.base.paging import BY_START, OLDEST, newest_first
@@ -54,6 +54,28 @@ class Sums(NamedTuple):
     def plus(self, other: "Sums") -> "Sums":
         """Return the sums of both."""
         return Sums(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+class OwnerTally(TypedDict):
+    """The stored sums of the views of one owner."""
+
+    key: str
+    sums: list[int]
+
+
+class VisitorTallyDocument(TypedDict):
+    """A document of `visitor_tallies`; its id is the visitor's id."""
+
+    _id: str
+    until: datetime
+    """Views that started before it are included."""
+    tallies: list[OwnerTally]
+    countedAt: datetime
+
+
+def visitor_tallies(db: Database) -> CollectionOf[VisitorTallyDocument]:
+    """Return the collection."""
+    return cast("CollectionOf[VisitorTallyDocument]", db[COLLECTION])
 
 
 Tally = dict[str, Sums]
@@ -138,7 +160,7 @@ async def tally_of(
         StatementRefused: The database refused a statement.
     """
     async with answered_within(ANSWER_WITHIN_S):
-        stored = await db[COLLECTION].find_one({"_id": visitor_id})
+        stored = await visitor_tallies(db).find_one({"_id": visitor_id})
     tally: Tally = {}
     since = max(_hour_of(first_seen - SEGMENT), OLDEST)
     if stored is not None:
@@ -196,7 +218,7 @@ async def _store(
         "countedAt": now,
     }
     async with answered_within(ANSWER_WITHIN_S):
-        await db[COLLECTION].update_one({"_id": visitor_id}, {"$set": values}, upsert=True)
+        await visitor_tallies(db).update_one({"_id": visitor_id}, {"$set": values}, upsert=True)
 
 
 async def remove_tallies(db: Database, visitor_ids: list[str]) -> None:
@@ -204,8 +226,8 @@ async def remove_tallies(db: Database, visitor_ids: list[str]) -> None:
     async with answered_within(ANSWER_WITHIN_S):
         # The embedded database fails to delete from a collection that never had a document.
         wanted = {"_id": {"$in": visitor_ids}}
-        if await db[COLLECTION].find_one(wanted, {"_id": 1}) is not None:
-            await db[COLLECTION].delete_many(wanted)
+        if await visitor_tallies(db).find_one(wanted, {"_id": 1}) is not None:
+            await visitor_tallies(db).delete_many(wanted)
 
 
 def _hour_of(instant: datetime) -> datetime:

@@ -9,7 +9,7 @@ Invariants:
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired, TypedDict, cast
 
 from bson import ObjectId
 from pydantic import AfterValidator, Field, StrictBool, StrictFloat, StrictInt, StringConstraints
@@ -99,6 +99,39 @@ def size_of(page: str, params: Mapping[str, Any], title: str | None) -> int:
     return len(page.encode("utf-8", "surrogatepass")) + details_size(params, title)
 
 
+class PageViewDocument(TypedDict):
+    """A document of `page_views`."""
+
+    _id: ObjectId
+    visitorId: str
+    userId: str | None
+    browserSessionId: ObjectId
+    page: str
+    params: dict[str, Any]
+    title: str | None
+    previousViewId: ObjectId | None
+    """The view before it in the same browser session."""
+    source: Source
+    attentionCoefficient: float
+    status: str
+    visibleSeconds: int
+    engagedSeconds: int
+    startedAt: datetime
+    endedAt: datetime | None
+    updatedAt: datetime
+    lastBookedAt: datetime | None
+    """When its last second was counted."""
+    stamp: str
+    owner: str | None
+    """The process that tracks it; None for views by beacon."""
+    sequence: NotRequired[int]
+    """By beacon: the number of the last accepted beacon."""
+    calledAt: NotRequired[datetime]
+    """By beacon: the instant up to which seconds were granted."""
+    hadUser: NotRequired[bool]
+    """True if the user has deleted their account."""
+
+
 def page_views(db: Database) -> Collection:
     """Return the collection."""
     return db[COLLECTION]
@@ -122,7 +155,7 @@ def new_view(
     now: datetime,
 ) -> Document:
     """Return the document of a view that starts."""
-    return {
+    view: PageViewDocument = {
         "_id": view_id,
         "visitorId": visitor_id,
         "userId": user_id,
@@ -144,6 +177,7 @@ def new_view(
         "stamp": stamp,
         "owner": owner,
     }
+    return cast("Document", view)
 
 
 async def insert_views(db: Database, documents: Sequence[Document]) -> set[ObjectId]:

@@ -17,12 +17,12 @@ import hmac
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict, cast
 
 from bson import ObjectId
 
 from models.base.compare_and_set import PerDocument, expression_of
-from models.base.database import Database, Document
+from models.base.database import CollectionOf, Database, Document
 from models.base.driver_errors import answered_within
 from models.base.indexes import IndexSpec
 from models.pageviews.page_view import page_views, untracked_end
@@ -47,6 +47,39 @@ INDEXES = {
     ),
     VISITORS: (IndexSpec(keys=(("userId", 1), ("_id", 1)), query="visitors_of: one user's"),),
 }
+
+
+class VisitorDocument(TypedDict):
+    """A document of `visitors`."""
+
+    _id: str
+    userId: str | None
+    firstSeenAt: datetime
+    lastSeenAt: datetime
+    browserSessionId: ObjectId
+    lastViewId: ObjectId | None
+
+
+class BrowserSessionDocument(TypedDict):
+    """A document of `browser_sessions`."""
+
+    _id: ObjectId
+    visitorId: str
+    userId: str | None
+    userAgent: str
+    startedAt: datetime
+    hadUser: NotRequired[bool]
+    """True if the user has deleted their account."""
+
+
+def visitors(db: Database) -> CollectionOf[VisitorDocument]:
+    """Return the collection of visitors."""
+    return cast("CollectionOf[VisitorDocument]", db[VISITORS])
+
+
+def browser_sessions(db: Database) -> CollectionOf[BrowserSessionDocument]:
+    """Return the collection of browser sessions."""
+    return cast("CollectionOf[BrowserSessionDocument]", db[BROWSER_SESSIONS])
 
 
 class VisitorKeys:
@@ -82,19 +115,19 @@ class Arrival(NamedTuple):
     """The last view of the same browser session."""
 
 
-async def find_visitor(db: Database, visitor_id: str) -> Document | None:
+async def find_visitor(db: Database, visitor_id: str) -> VisitorDocument | None:
     """Return the document of a visitor."""
-    return await db[VISITORS].find_one({"_id": visitor_id})
+    return await visitors(db).find_one({"_id": visitor_id})
 
 
-async def visitors_of(db: Database, user_id: str) -> AsyncIterator[list[Document]]:
+async def visitors_of(db: Database, user_id: str) -> AsyncIterator[list[VisitorDocument]]:
     """Yield the visitors that are joined to a user in batches, in order of their ids."""
     after = ""
     while True:
         wanted = {"userId": user_id, "_id": {"$gt": after}}
         async with answered_within(ANSWER_WITHIN_S):
             found = (
-                await db[VISITORS].find(wanted).sort("_id", 1).limit(READ_TOGETHER).to_list(None)
+                await visitors(db).find(wanted).sort("_id", 1).limit(READ_TOGETHER).to_list(None)
             )
         if not found:
             return
@@ -135,7 +168,7 @@ async def arrive(
             session_id = await _session_for(db, visitor["browserSessionId"], user_id)
     if session_id is None:
         session_id, last_view_id = ObjectId(), None
-        await db[BROWSER_SESSIONS].insert_one(
+        await browser_sessions(db).insert_one(
             {
                 "_id": session_id,
                 "visitorId": visitor_id,
@@ -146,7 +179,7 @@ async def arrive(
         )
     values: dict[str, Any] = {"lastSeenAt": now, "browserSessionId": session_id, "userId": user_id}
     fresh = {"firstSeenAt": now, "lastViewId": None}
-    await db[VISITORS].update_one(
+    await visitors(db).update_one(
         {"_id": visitor_id}, {"$set": values, "$setOnInsert": fresh}, upsert=True
     )
     return Arrival(visitor_id, user_id, session_id, last_view_id)
@@ -157,7 +190,7 @@ async def _session_for(db: Database, session_id: ObjectId, user_id: str | None) 
 
     A browser session without a user is joined to `user_id`.
     """
-    session = await db[BROWSER_SESSIONS].find_one({"_id": session_id})
+    session = await browser_sessions(db).find_one({"_id": session_id})
     if session is None or session["userId"] == user_id:
         return None if session is None else session_id
     if session["userId"] is not None or had_deleted_user(session):
@@ -172,7 +205,7 @@ async def _join_session(db: Database, session_id: ObjectId, user_id: str | None)
     # names more than `_id`.
     has_none = {"$eq": ["$userId", None]}
     values = {"userId": {"$cond": [has_none, {"$literal": user_id}, "$userId"]}}
-    await db[BROWSER_SESSIONS].update_one({"_id": session_id}, [{"$set": values}])
+    await browser_sessions(db).update_one({"_id": session_id}, [{"$set": values}])
 
 
 def had_deleted_user(document: Mapping[str, Any]) -> bool:
@@ -200,16 +233,16 @@ async def record_latest_views(
             "lastSeenAt": now,
         }
         pipeline = [{"$set": {name: expression_of(value) for name, value in values.items()}}]
-        await db[VISITORS].update_many({"_id": {"$in": part}}, pipeline)
+        await visitors(db).update_many({"_id": {"$in": part}}, pipeline)
 
 
 async def join_user(db: Database, visitor_id: str, session_id: ObjectId, user_id: str) -> None:
     """Join a visitor to a user, and its browser session unless that has a user."""
-    await db[VISITORS].update_one({"_id": visitor_id}, {"$set": {"userId": user_id}})
+    await visitors(db).update_one({"_id": visitor_id}, {"$set": {"userId": user_id}})
     await _join_session(db, session_id, user_id)
 
 
-async def latest_sessions(db: Database, visitor_id: str) -> list[Document]:
+async def latest_sessions(db: Database, visitor_id: str) -> list[BrowserSessionDocument]:
     """Return the newest browser sessions of a visitor, at most `LATEST_SESSIONS_READ`."""
-    found = db[BROWSER_SESSIONS].find({"visitorId": visitor_id}).sort("_id", -1)
+    found = browser_sessions(db).find({"visitorId": visitor_id}).sort("_id", -1)
     return await found.limit(LATEST_SESSIONS_READ).to_list(None)

@@ -17,11 +17,10 @@ Invariants:
 
 import hashlib
 import hmac
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict, cast
 
-from models.base.database import Database
+from models.base.database import CollectionOf, Database
 from models.base.indexes import IndexSpec
 from models.base.schema_types import milliseconds
 from models.tokens.access_tokens import EARLY_S, LEEWAY_S, Identity
@@ -42,6 +41,24 @@ within seconds, and a request may take ten."""
 EARLY = timedelta(seconds=EARLY_S)
 """How far the clock of an issuer of tokens may be ahead."""
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+
+
+class DeletionDocument(TypedDict):
+    """A document of `departures`; its id is the keyed hash of the user's id."""
+
+    _id: str
+    userId: str | None
+    hadAccount: bool
+    leftAt: datetime
+    tokensUntil: datetime
+    """When all access tokens from before the deletion have expired."""
+    expiresAt: datetime | None
+    """When the database removes the document; None until the second pass is complete."""
+
+
+def deletion_documents(db: Database) -> CollectionOf[DeletionDocument]:
+    """Return the collection."""
+    return cast("CollectionOf[DeletionDocument]", db[COLLECTION])
 
 
 class Deletion(NamedTuple):
@@ -105,16 +122,16 @@ class Deletions:
             until = max(until, signed_out.expires_at)
         if (before := self._known.get(key)) is not None:
             until = max(until, before.expires_at)
-        row = {
-            "userId": identity.user_id,
+        deletion = Deletion(key, identity.user_id, had_account, milliseconds(now), until)
+        values = {
+            "userId": deletion.user_id,
             "hadAccount": had_account,
-            "leftAt": milliseconds(now),
-            # Not yet known to the database's expiry: the document must outlive the second pass.
-            "expiresAt": None,
+            "leftAt": deletion.deleted_at,
+            "expiresAt": None,  # the document must outlive the second pass
         }
-        changes = {"$set": row, "$max": {"tokensUntil": until}}
-        await self._db[COLLECTION].update_one({"_id": key}, changes, upsert=True)
-        self._known[key] = _deletion_in({"_id": key, **row, "tokensUntil": until})
+        changes = {"$set": values, "$max": {"tokensUntil": until}}
+        await deletion_documents(self._db).update_one({"_id": key}, changes, upsert=True)
+        self._known[key] = deletion
 
     async def read_new(self, now: datetime) -> list[str]:
         """Read deletions that other processes started or completed.
@@ -124,10 +141,12 @@ class Deletions:
         """
         since = self._read_at
         wanted = {} if since is None else {"leftAt": {"$gt": since - OVERLAP}}
-        rows = await self._db[COLLECTION].find(wanted).to_list(None)
+        rows = await deletion_documents(self._db).find(wanted).to_list(None)
         known_open = [each.key for each in self._known.values() if each.user_id is not None]
         if known_open:
-            rows += await self._db[COLLECTION].find({"_id": {"$in": known_open}}).to_list(None)
+            rows += (
+                await deletion_documents(self._db).find({"_id": {"$in": known_open}}).to_list(None)
+            )
         new: dict[str, None] = {}
         for deletion in map(_deletion_in, rows):
             before = self._known.get(deletion.key)
@@ -146,18 +165,18 @@ class Deletions:
     async def complete(self, deletion: Deletion) -> None:
         """Remove the id of a user whose second pass is complete."""
         changes = {"userId": None, "expiresAt": deletion.expires_at}
-        await self._db[COLLECTION].update_one({"_id": deletion.key}, {"$set": changes})
+        await deletion_documents(self._db).update_one({"_id": deletion.key}, {"$set": changes})
         self._known[deletion.key] = deletion._replace(user_id=None)
 
     def _hash(self, user_id: str) -> str:
         return hmac.new(self._key, user_id.encode(), hashlib.sha256).hexdigest()
 
 
-def _deletion_in(row: Mapping[str, Any]) -> Deletion:
+def _deletion_in(document: DeletionDocument) -> Deletion:
     return Deletion(
-        key=row["_id"],
-        user_id=row["userId"],
-        had_account=row["hadAccount"],
-        deleted_at=row["leftAt"],
-        expires_at=row["tokensUntil"],
+        key=document["_id"],
+        user_id=document["userId"],
+        had_account=document["hadAccount"],
+        deleted_at=document["leftAt"],
+        expires_at=document["tokensUntil"],
     )
