@@ -12,7 +12,7 @@ Invariants:
 import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from bson import ObjectId
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
@@ -72,6 +72,16 @@ class StoredEngagement(WireModel):
     engaged_seconds: int
 
 
+class Sender(NamedTuple):
+    """The client that sent a beacon."""
+
+    visitor_id: str
+    user_id: str | None
+    """The user of the access token, if one was sent."""
+    user_agent: str
+    address: str
+
+
 class Beacons:
     """Stores beacons."""
 
@@ -100,16 +110,7 @@ class Beacons:
         self._pages = PageNameRecorder(db)
         self._attention = Attention()
 
-    async def store(
-        self,
-        beacon: Engagement,
-        *,
-        visitor_id: str,
-        user_id: str | None,
-        user_agent: str,
-        address: str = "",
-        now: datetime,
-    ) -> StoredEngagement:
+    async def store(self, beacon: Engagement, sender: Sender, now: datetime) -> StoredEngagement:
         """Store a beacon, as far as its numbers are possible; return the stored counters.
 
         Raises:
@@ -117,24 +118,14 @@ class Beacons:
             TooMany: A budget for new views is used up.
             StorageUnavailable: "contended", or the database did not answer.
         """
-        view_id = view_id_of(visitor_id, beacon.view)
+        view_id = view_id_of(sender.visitor_id, beacon.view)
         for _ in range(CONTENDED_TRIES):
             stored = await page_views(self._db).find_one({"_id": view_id})
             if stored is None:
-                await self._begin(
-                    beacon,
-                    view_id,
-                    visitor_id=visitor_id,
-                    user_id=user_id,
-                    user_agent=user_agent,
-                    address=address,
-                    now=now,
-                )
+                await self._start_view(beacon, view_id, sender, now)
                 continue
             if stored["source"] != "beacon":
-                raise Conflict(
-                    "not_a_beacon", "This view is tracked over a WebSocket, not by beacons."
-                )
+                raise Conflict("not_a_beacon", "This view is tracked over a WebSocket.")
             values = accepted_changes(stored, beacon, now)
             if values:
                 values |= self._limited(stored, values, now)
@@ -166,19 +157,12 @@ class Beacons:
         engaged += stored["engagedSeconds"]
         return {"visibleSeconds": visible, "engagedSeconds": min(engaged, visible)}
 
-    async def _begin(
-        self,
-        beacon: Engagement,
-        view_id: ObjectId,
-        *,
-        visitor_id: str,
-        user_id: str | None,
-        user_agent: str,
-        address: str,
-        now: datetime,
+    async def _start_view(
+        self, beacon: Engagement, view_id: ObjectId, sender: Sender, now: datetime
     ) -> None:
-        page = self._admit(beacon, visitor_id, address, user_id)
-        arrival = await self._arrive(visitor_id, user_id, user_agent)
+        visitor_id = sender.visitor_id
+        page = self._admit(beacon, visitor_id, sender.address, sender.user_id)
+        arrival = await self._arrive(visitor_id, sender.user_id, sender.user_agent)
         await self._pages.record([page], now)
         self._attention.start_view(visitor_id, now)
         view = new_view(

@@ -158,13 +158,8 @@ async def arrive(
     session_id = last_view_id = None
     if visitor is not None:
         user_id = user_id or visitor["userId"]
-        seen_at: datetime = visitor["lastSeenAt"]
         last_view_id = visitor["lastViewId"]
-        if last_view_id is not None:
-            view = await page_views(db).find_one({"_id": last_view_id})
-            if view is not None:
-                seen_at = max(seen_at, now if is_open(view) else untracked_end(view))
-        if now - seen_at <= GAP:
+        if now - await _last_seen_at(db, visitor, is_open, now) <= GAP:
             session_id = await _session_for(db, visitor["browserSessionId"], user_id)
     if session_id is None:
         session_id, last_view_id = ObjectId(), None
@@ -183,6 +178,19 @@ async def arrive(
         {"_id": visitor_id}, {"$set": values, "$setOnInsert": fresh}, upsert=True
     )
     return Arrival(visitor_id, user_id, session_id, last_view_id)
+
+
+async def _last_seen_at(
+    db: Database, visitor: VisitorDocument, is_open: Callable[[Document], bool], now: datetime
+) -> datetime:
+    """Return when a visitor was last seen, also by its last view."""
+    seen_at = visitor["lastSeenAt"]
+    if visitor["lastViewId"] is None:
+        return seen_at
+    view = await page_views(db).find_one({"_id": visitor["lastViewId"]})
+    if view is None:
+        return seen_at
+    return max(seen_at, now if is_open(view) else untracked_end(view))
 
 
 async def _session_for(db: Database, session_id: ObjectId, user_id: str | None) -> ObjectId | None:

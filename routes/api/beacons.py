@@ -4,7 +4,7 @@ from quart import Blueprint, Response, request
 from quart_schema import document_request, document_response, security_scheme, tag_blueprint
 
 from models.base.schema_types import WireModel
-from models.pageviews.beacons import Engagement, StoredEngagement
+from models.pageviews.beacons import Engagement, Sender, StoredEngagement
 from routes.access.authentication import SCHEME, identity_if_any
 from routes.access.rate_limits import network
 from routes.access.visitor_cookie import presented_visitor, visitor_cookie
@@ -43,14 +43,13 @@ async def track_engagement() -> Response:
     presented = presented_visitor(request, keys, body.visitor)
     key = keys.new() if presented is None else presented.key
     who = await identity_if_any()
-    stored = await services().page_views.beacons.store(
-        body,
+    sender = Sender(
         visitor_id=key.partition(".")[0],
         user_id=None if who is None else who.user_id,
         user_agent=request.headers.get("User-Agent", ""),
         address=network(),
-        now=services().now(),
     )
+    stored = await services().page_views.beacons.store(body, sender, services().now())
     by_cookie = presented is not None and presented.by_cookie
     headers = {} if by_cookie else {"Set-Cookie": visitor_cookie(request, key)}
     return answer(EngagementBody(view=stored, visitor=None if by_cookie else key), headers=headers)

@@ -15,6 +15,7 @@ from models.base.errors import Conflict, TooMany
 from models.pageviews.beacons import (
     Beacons,
     Engagement,
+    Sender,
     StoredEngagement,
     accepted_changes,
     view_id_of,
@@ -70,10 +71,8 @@ async def take(
 ) -> StoredEngagement:
     return await beacons.store(
         engagement,
-        visitor_id=visitor,
-        user_id=None,
-        user_agent="Browser/1",
-        now=NOW + timedelta(seconds=after_s),
+        Sender(visitor, user_id=None, user_agent="Browser/1", address=""),
+        NOW + timedelta(seconds=after_s),
     )
 
 
