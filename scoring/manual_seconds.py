@@ -41,13 +41,13 @@ def total_of(entries: Iterable[Entry]) -> Counts:
 
 
 def set_counters(
-    counted: Counted, wanted: Counts, at_us: int, zone: str, *, may_join: Callable[[Entry], bool]
+    counted: Counted, target: Counts, at_us: int, zone: str, *, may_join: Callable[[Entry], bool]
 ) -> Counted:
     """Return the counted time of a session after its counters were set by hand.
 
     Args:
         counted: The counted time so far.
-        wanted: The new values of all counters.
+        target: The new values of all counters.
         at_us: The instant for which added seconds are entered, in microseconds since 1970.
         zone: The time zone of the entry.
         may_join: Whether added seconds may be merged into an earlier entry.
@@ -55,15 +55,15 @@ def set_counters(
     runs, entries = list(counted.runs), list(counted.entries)
     have = _plus(counts_of(runs), total_of(entries))
     # Less of one kind and more of the other: these seconds change their kind in place.
-    converted = min(have.active - wanted.active, wanted.idle - have.idle)
+    converted = min(have.active - target.active, target.idle - have.idle)
     if converted > 0:
         runs, entries = _convert(runs, entries, Kind.ACTIVE, converted)
-    converted = min(wanted.active - have.active, have.idle - wanted.idle)
+    converted = min(target.active - have.active, have.idle - target.idle)
     if converted > 0:
         runs, entries = _convert(runs, entries, Kind.IDLE, converted)
     have = _plus(counts_of(runs), total_of(entries))
-    more = Counts(*(max(w - h, 0) for w, h in zip(wanted, have, strict=True)))
-    less = Counts(*(max(h - w, 0) for w, h in zip(wanted, have, strict=True)))
+    more = Counts(*(max(w - h, 0) for w, h in zip(target, have, strict=True)))
+    less = Counts(*(max(h - w, 0) for w, h in zip(target, have, strict=True)))
     if any(less):
         entries, remaining = _remove_from_entries(entries, less)
         runs = _remove_from_runs(runs, remaining)

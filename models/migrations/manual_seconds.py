@@ -194,13 +194,13 @@ def _limit_to_a_day(document: Document, counted: Counted) -> Document:
         tab_switches,
     )
     tracked = counts_of(counted.runs)
-    wanted = Counts(tracked.active + kept.active, tracked.idle + kept.idle, document["tabSwitches"])
-    fewer = set_counters(counted, wanted, 0, UTC_NAME, may_join=lambda _: True)
+    target = Counts(tracked.active + kept.active, tracked.idle + kept.idle, document["tabSwitches"])
+    fewer = set_counters(counted, target, 0, UTC_NAME, may_join=lambda _: True)
     changes: Document = {
         **_stored(fewer),
-        "activeSeconds": wanted.active,
-        "idleSeconds": wanted.idle,
-        "elapsedSeconds": wanted.elapsed,
+        "activeSeconds": target.active,
+        "idleSeconds": target.idle,
+        "elapsedSeconds": target.elapsed,
     }
     if document["status"] in FINAL:
         changes |= score_fields({**document, **changes})

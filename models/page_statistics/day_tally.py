@@ -58,8 +58,8 @@ def is_over(view: Mapping[str, Any], *, is_alive: IsAlive, now: datetime) -> boo
 
 async def read_started(db: Database, since: datetime, until: datetime) -> list[Document]:
     """Return the views that started from `since` to `until` (excluded)."""
-    wanted = {"startedAt": {"$gte": since, "$lt": until}}
-    return await page_views(db).find(wanted, FIELDS).to_list(None)
+    filter_ = {"startedAt": {"$gte": since, "$lt": until}}
+    return await page_views(db).find(filter_, FIELDS).to_list(None)
 
 
 async def read_views(db: Database, ids: Iterable[Any]) -> list[Document]:
@@ -96,6 +96,6 @@ def _user(visitor_id: str, user_id: str | None) -> str:
 async def _by_id(collection: Any, ids: list[Any], fields: Mapping[str, int]) -> list[Document]:
     found: list[Document] = []
     for start in range(0, len(ids), CHUNK):
-        wanted = {"_id": {"$in": ids[start : start + CHUNK]}}
-        found += await collection.find(wanted, fields).to_list(None)
+        filter_ = {"_id": {"$in": ids[start : start + CHUNK]}}
+        found += await collection.find(filter_, fields).to_list(None)
     return found

@@ -161,10 +161,10 @@ class ClosedPeriods:
     async def _close(
         self, period: str, breakdown: Breakdown, now: datetime, stamp: str | None
     ) -> bool:
-        known = self._reopen_stamp  # `refresh` may run while this waits
+        before = self._reopen_stamp  # `refresh` may run while this waits
         async with answered_within(ANSWER_WITHIN_S):
             done = await close_period(self._db, period, breakdown, now, stamp=stamp)
-        if done and known == self._reopen_stamp:
+        if done and before == self._reopen_stamp:
             self._closed.add(period)
         return done
 

@@ -93,9 +93,9 @@ def next_month(day: date) -> date:
 
 async def first_day(db: Database) -> date | None:
     """Return the day of the first view ever; None if there is none."""
-    known = await rollups(db).find_one({"_id": FIRST})
-    if known is not None:
-        return date.fromisoformat(known["day"])
+    stored = await rollups(db).find_one({"_id": FIRST})
+    if stored is not None:
+        return date.fromisoformat(stored["day"])
     # The embedded database reads all views to sort them, so the result is stored.
     views = page_views(db).find({}, {"startedAt": 1}).sort("startedAt", 1)
     oldest = await views.limit(1).to_list(None)
@@ -111,8 +111,8 @@ async def first_day(db: Database) -> date | None:
 
 async def lower_first_day(db: Database, day: date) -> None:
     """Record that views of a day were added, which may be before the first view so far."""
-    known = await first_day(db)
-    if known is None or day < known:
+    first = await first_day(db)
+    if first is None or day < first:
         await rollups(db).update_one(
             {"_id": FIRST}, {"$set": {"day": day.isoformat()}}, upsert=True
         )
@@ -288,6 +288,6 @@ def _rows_of(prefix: str) -> dict[str, Any]:
 async def _by_id(db: Database, ids: list[str], fields: Mapping[str, int] | None) -> list[Document]:
     found: list[Document] = []
     for start in range(0, len(ids), CHUNK):
-        wanted = {"_id": {"$in": ids[start : start + CHUNK]}}
-        found += await rollups(db).find(wanted, fields).to_list(None)
+        filter_ = {"_id": {"$in": ids[start : start + CHUNK]}}
+        found += await rollups(db).find(filter_, fields).to_list(None)
     return found

@@ -225,9 +225,9 @@ async def remove_tallies(db: Database, visitor_ids: list[str]) -> None:
     """Remove the tallies of some visitors; the next request computes them again."""
     async with answered_within(ANSWER_WITHIN_S):
         # The embedded database fails to delete from a collection that never had a document.
-        wanted = {"_id": {"$in": visitor_ids}}
-        if await visitor_tallies(db).find_one(wanted, {"_id": 1}) is not None:
-            await visitor_tallies(db).delete_many(wanted)
+        filter_ = {"_id": {"$in": visitor_ids}}
+        if await visitor_tallies(db).find_one(filter_, {"_id": 1}) is not None:
+            await visitor_tallies(db).delete_many(filter_)
 
 
 def _hour_of(instant: datetime) -> datetime:

@@ -111,8 +111,8 @@ class Coefficients:
         if body.pattern not in patterns and len(patterns) >= MAX_PATTERNS:
             raise Conflict("too_many_patterns", f"The limit of {MAX_PATTERNS} patterns is reached.")
         values = {"coefficient": body.coefficient, "updatedAt": now}
-        wanted = {"_id": body.pattern}
-        await self._db[COLLECTION].update_one(wanted, {"$set": values}, upsert=True)
+        filter_ = {"_id": body.pattern}
+        await self._db[COLLECTION].update_one(filter_, {"$set": values}, upsert=True)
         for id_ in await self._ids(body.pattern):
             if id_ != body.pattern:
                 await self._db[COLLECTION].delete_one({"_id": id_})
@@ -125,8 +125,8 @@ class Coefficients:
         Raises:
             NotFound: "coefficient_not_found".
         """
-        wanted = {"_id": {"$in": await self._ids(pattern)}}
-        result = await self._db[COLLECTION].delete_many(wanted)
+        filter_ = {"_id": {"$in": await self._ids(pattern)}}
+        result = await self._db[COLLECTION].delete_many(filter_)
         await self._read()
         if not result.deleted_count:
             raise NotFound("coefficient_not_found", "This pattern has no coefficient.")

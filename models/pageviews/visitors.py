@@ -124,10 +124,10 @@ async def visitors_of(db: Database, user_id: str) -> AsyncIterator[list[VisitorD
     """Yield the visitors that are joined to a user in batches, in order of their ids."""
     after = ""
     while True:
-        wanted = {"userId": user_id, "_id": {"$gt": after}}
+        filter_ = {"userId": user_id, "_id": {"$gt": after}}
         async with answered_within(ANSWER_WITHIN_S):
             found = (
-                await visitors(db).find(wanted).sort("_id", 1).limit(READ_TOGETHER).to_list(None)
+                await visitors(db).find(filter_).sort("_id", 1).limit(READ_TOGETHER).to_list(None)
             )
         if not found:
             return

@@ -88,22 +88,24 @@ class Deletions:
         """Return whether an access token is refused because its user was deleted."""
         if not self._known:
             return False
-        known = self._known.get(self._hash(identity.user_id))
-        if known is None:
+        deletion = self._known.get(self._hash(identity.user_id))
+        if deletion is None:
             return False
-        return known.had_account or known.user_id is not None or self._is_old(identity, known)
+        return (
+            deletion.had_account or deletion.user_id is not None or self._is_old(identity, deletion)
+        )
 
-    def _is_old(self, identity: Identity, known: Deletion) -> bool:
+    def _is_old(self, identity: Identity, deletion: Deletion) -> bool:
         """Return whether a token was issued before the deletion, by a clock that may be ahead."""
-        if identity.issued_at is None or identity.issued_at <= known.deleted_at:
+        if identity.issued_at is None or identity.issued_at <= deletion.deleted_at:
             return True
-        expires_by_then = identity.expires_at <= known.expires_at - self._ttl
-        return identity.issued_at < known.deleted_at + EARLY and expires_by_then
+        expires_by_then = identity.expires_at <= deletion.expires_at - self._ttl
+        return identity.issued_at < deletion.deleted_at + EARLY and expires_by_then
 
     def is_pending(self, identity: Identity) -> bool:
         """Return whether the second pass of this user's deletion is still to be done."""
-        known = self._known.get(self._hash(identity.user_id))
-        return known is not None and known.user_id is not None
+        deletion = self._known.get(self._hash(identity.user_id))
+        return deletion is not None and deletion.user_id is not None
 
     def due_for_second_pass(self, now: datetime) -> list[Deletion]:
         """Return deletions whose second pass is due."""
@@ -140,8 +142,8 @@ class Deletions:
             The ids of users whose deletion this process did not know.
         """
         since = self._read_at
-        wanted = {} if since is None else {"leftAt": {"$gt": since - OVERLAP}}
-        rows = await deletion_documents(self._db).find(wanted).to_list(None)
+        filter_ = {} if since is None else {"leftAt": {"$gt": since - OVERLAP}}
+        rows = await deletion_documents(self._db).find(filter_).to_list(None)
         known_open = [each.key for each in self._known.values() if each.user_id is not None]
         if known_open:
             rows += (

@@ -91,7 +91,7 @@ async def _anonymize_browsers(db: Database, user_id: str, now: datetime) -> None
 
 async def _ids(
     collection: Collection,
-    wanted: Mapping[str, Any],
+    filter_: Mapping[str, Any],
     key: Key,
     now: datetime,
     *,
@@ -101,7 +101,7 @@ async def _ids(
     # `without_user` is no part of the filter: with it, databases choose the index by user, whose
     # range of documents without a user is the largest.
     fields = {"_id": 1, key.field: 1, "userId": 1}
-    async for found in newest_first(collection, wanted, key, now=now, fields=fields):
+    async for found in newest_first(collection, filter_, key, now=now, fields=fields):
         yield [each["_id"] for each in found if not (without_user and each["userId"] is not None)]
 
 
@@ -117,8 +117,8 @@ async def _set(collection: Collection, ids: Ids, values: Mapping[str, Any]) -> N
         await asyncio.sleep(0)
 
 
-async def _delete(collection: Collection, wanted: Mapping[str, Any]) -> None:
+async def _delete(collection: Collection, filter_: Mapping[str, Any]) -> None:
     async with answered_within(ANSWER_WITHIN_S):
         # The embedded database fails to delete from a collection that never had a document.
-        if await collection.find_one(wanted, {"_id": 1}) is not None:
-            await collection.delete_many(wanted)
+        if await collection.find_one(filter_, {"_id": 1}) is not None:
+            await collection.delete_many(filter_)

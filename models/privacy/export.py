@@ -181,9 +181,9 @@ class Exports:
                 yield exported_session(each, view, now)
 
     async def _sessions(self, user_id: str, now: datetime) -> AsyncIterator[Document]:
-        wanted = {"userId": user_id}
+        filter_ = {"userId": user_id}
         async for documents in newest_first(
-            sessions(self._db), wanted, BY_ID, now=now, most=READ_TOGETHER
+            sessions(self._db), filter_, BY_ID, now=now, most=READ_TOGETHER
         ):
             for document in documents:
                 yield document
@@ -198,8 +198,8 @@ class Exports:
             yield exported_row(ExportedLogin, document)
 
     async def _events(self, user_id: str, now: datetime) -> AsyncIterator[Document]:
-        collection, wanted = self._db[events.COLLECTION], {"user_id": user_id}
-        async for found in newest_first(collection, wanted, BY_ID, now=now, most=READ_TOGETHER):
+        collection, filter_ = self._db[events.COLLECTION], {"user_id": user_id}
+        async for found in newest_first(collection, filter_, BY_ID, now=now, most=READ_TOGETHER):
             for row in found:
                 yield exported_row(
                     ExportedEvent,
@@ -217,16 +217,18 @@ class Exports:
 
     async def _browser_sessions(self, user_id: str, now: datetime) -> AsyncIterator[Document]:
         collection = self._db[BROWSER_SESSIONS]
-        async for wanted, without_user in self._browser_filters(user_id):
-            async for found in newest_first(collection, wanted, BY_ID, now=now, most=READ_TOGETHER):
+        async for filter_, without_user in self._browser_filters(user_id):
+            async for found in newest_first(
+                collection, filter_, BY_ID, now=now, most=READ_TOGETHER
+            ):
                 for row in _owned(found, without_user=without_user):
                     yield exported_row(ExportedBrowserSession, row)
 
     async def _page_views(self, user_id: str, now: datetime) -> AsyncIterator[Document]:
         collection = page_views(self._db)
-        async for wanted, without_user in self._browser_filters(user_id):
+        async for filter_, without_user in self._browser_filters(user_id):
             async for found in newest_first(
-                collection, wanted, BY_START, now=now, most=READ_TOGETHER
+                collection, filter_, BY_START, now=now, most=READ_TOGETHER
             ):
                 for row in _owned(found, without_user=without_user):
                     yield exported_row(ExportedPageView, row)
