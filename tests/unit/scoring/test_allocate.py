@@ -1,4 +1,4 @@
-"""What is told of a session: whole seconds that come to its totals; what may become active."""
+"""Test that whole seconds add up to the totals of a session, and which can be marked active."""
 
 from itertools import pairwise
 

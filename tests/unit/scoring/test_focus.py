@@ -1,4 +1,4 @@
-"""The score against JavaScript's arithmetic, and against exact arithmetic."""
+"""Test the score against JavaScript's arithmetic and against exact arithmetic."""
 
 import json
 import math

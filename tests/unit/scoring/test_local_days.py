@@ -1,4 +1,4 @@
-"""Local days: every second has one, and they are as long as the zone's rules make them."""
+"""Test that every second has a local day, and that days are as long as the zone's rules say."""
 
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo

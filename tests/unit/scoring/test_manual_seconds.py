@@ -1,4 +1,4 @@
-"""Seconds by hand: counters come out as they were set, tracked seconds stay where they were."""
+"""Test that counters come out as set by hand, and that tracked seconds stay in place."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Summaries that can be added up: exact where they say so, close where they say how close."""
+"""Test that sketches merge, are exact for small inputs, and keep their stated error."""
 
 from statistics import median
 

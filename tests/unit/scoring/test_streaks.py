@@ -1,4 +1,4 @@
-"""Streaks as people tell them."""
+"""Test streaks against examples and a plain count."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta

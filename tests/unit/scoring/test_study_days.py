@@ -1,4 +1,4 @@
-"""Study days: every second once, on its date; sums that add up however they are made."""
+"""Test that every second counts once, on its date, in whatever order sessions are tallied."""
 
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Tallies of views: merged in any order, they are the tally of all."""
+"""Test that tallies of views, merged in any order, are the tally of all views."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Names have one spelling, and a search finds them however they are typed."""
+"""Test that names are stored in one spelling, and found however they are typed."""
 
 import json
 import unicodedata

@@ -1,4 +1,4 @@
-"""Timelines: packed and unpacked without a difference, never overlapping, bounded."""
+"""Test that timelines are packed without loss, never overlap, and are bounded."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Visits and presence: one row each, whose last sighting never goes back."""
+"""Test that visits and presence have one document each, whose last instant never goes back."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Every row of the dashboard, with rows at and just across each boundary."""
+"""Test every figure of the dashboard, with documents at and just across each boundary."""
 
 import random
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Focus sessions by day and content, counted from what is stored at the moment."""
+"""Test the sums of focus sessions by day and content."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Signs of life and notices: each read by whom it is for, once."""
+"""Test heartbeats, and that each notice is received once, by its receiver."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

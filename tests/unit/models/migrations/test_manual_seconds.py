@@ -1,4 +1,4 @@
-"""Sessions as version 1 stored them, brought to the rules of seconds by hand."""
+"""Test the conversion of sessions that schema version 1 has stored."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The version of the data: newer is left alone, older is brought up, whoever does it."""
+"""Test that newer data is refused, and that older data is migrated by any process."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Days that are not closed, read on: failures in the middle lose and double nothing."""
+"""Test that a failure in the middle of a read neither loses nor doubles a view."""
 
 import random
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What closed periods say together: remembered, and of a few ranges only."""
+"""Test that a few ranges of closed periods are cached, and give the right sums."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime

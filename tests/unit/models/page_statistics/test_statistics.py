@@ -1,4 +1,4 @@
-"""Statistics of page views: rolled up or read, they are those of a plain walk."""
+"""Test that statistics, from rollups or views, equal a plain walk over all views."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""What one visitor has viewed: every view once, whatever the pages."""
+"""Test that the pages of a visitor list every visible view once."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Sums of a visitor's views: whenever they are asked for, each view counts once."""
+"""Test that each view counts once in a visitor's sums, whenever they are requested."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta

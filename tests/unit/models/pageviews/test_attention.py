@@ -1,4 +1,4 @@
-"""Seconds that beacons claim: a browser pays no more attention than time passes."""
+"""Test that the seconds of one browser grow no faster than time passes."""
 
 from datetime import UTC, datetime, timedelta
 

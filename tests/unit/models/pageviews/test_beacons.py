@@ -1,4 +1,4 @@
-"""Views by beacon: what a client says, believed as far as the clock went on."""
+"""Test that numbers of beacons are accepted only as far as time has passed."""
 
 import asyncio
 from collections.abc import AsyncIterator

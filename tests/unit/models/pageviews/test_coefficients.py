@@ -1,4 +1,4 @@
-"""Attention coefficients: which pattern decides, and who knows of a change when."""
+"""Test which pattern decides, and when processes read changed coefficients."""
 
 import asyncio
 import re

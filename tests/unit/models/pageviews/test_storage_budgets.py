@@ -1,4 +1,4 @@
-"""Budgets of what strangers make the server store: bounded in any day, never spent for good."""
+"""Test that budgets are bounded in any day, and refilled."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Keys of visitors, and which views make one browser session."""
+"""Test keys of visitors, and which views belong to one browser session."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

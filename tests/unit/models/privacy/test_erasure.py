@@ -1,4 +1,4 @@
-"""A removal that is cut off anywhere is finished by the next one."""
+"""Test that a deletion that is interrupted anywhere is completed by the next attempt."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

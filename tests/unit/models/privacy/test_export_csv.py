@@ -1,4 +1,4 @@
-"""A row of CSV says which tags a session has, and is no formula."""
+"""Test that a CSV row keeps tags apart, and that no cell is a formula."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""One export of a user at a time: reserved when it is admitted, free again in every case."""
+"""Test that a user has one export at a time, and that each reservation ends."""
 
 import asyncio
 import gc
