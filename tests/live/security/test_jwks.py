@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -321,7 +322,7 @@ def test_a_key_that_cannot_be_used_stops_the_start_and_is_not_repeated(tmp_path:
     for given in (private, pem("RS256", "short"), str(tmp_path / "latin"), "c2VjcmV0", "x" * 5000):
         settings = Settings(_env_file=None, jwt_public_key=given)
         with pytest.raises(SecretError, match="JWT_PUBLIC_KEY") as caught:
-            create_app(settings, object(), "s" * 32)  # type: ignore[arg-type]
+            create_app(settings, SimpleNamespace(db=None), "s" * 32)
         assert given not in str(caught.value)
         assert "c2VjcmV0" not in str(caught.value)
 

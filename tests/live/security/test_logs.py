@@ -101,16 +101,18 @@ def test_the_rest_of_a_log_stays_readable(text: str) -> None:
 )
 @pytest.mark.parametrize("end", ["", ".", ".x", ".abcdef"])
 def test_the_time_grows_with_the_text_and_no_faster(piece: str, end: str) -> None:
-    """Anybody can ask for a long path, and have it logged. For 64 times the text, 512 times as
-    long leaves room for a machine that is busy; the square would be 4096."""
+    """Any client can ask for a long path, and have it logged.
+
+    The ratio is 8 where the time is linear, and 64 where it is quadratic. It is measured anew where
+    other work on the machine may have slowed down the longer text alone.
+    """
 
     def fastest_s(count: int) -> float:
         text = piece * count + end
         # The time of this thread alone, whatever else the machine does.
-        times = timeit.repeat(lambda: redact(text), time.thread_time, number=1, repeat=3)
-        return min(times)
+        return min(timeit.repeat(lambda: redact(text), time.thread_time, number=1, repeat=3))
 
-    assert fastest_s(32_000) < 512 * fastest_s(500)
+    assert any(fastest_s(64_000) < 32 * fastest_s(8_000) for _ in range(5))
 
 
 class Odd:
@@ -274,7 +276,7 @@ async def me(self, identity):
 def offered_identity(socket):
     raise RuntimeError(f"broken at {socket.url} by {dict(socket.headers)}")
 
-models.accounts.service.Accounts.me = me
+models.accounts.service.AccountService.me = me
 routes.api.sockets.offered_identity = offered_identity
 """
 
