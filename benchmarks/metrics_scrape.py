@@ -96,7 +96,7 @@ def asked_for_everything() -> RequestMetrics:
     figures = RequestMetrics()
     for number in range(ROUTES):
         for status in STATUSES:
-            figures.note("GET", f"/api/resource{number}/<thing_id>", status, 1000 * number)
+            figures.record("GET", f"/api/resource{number}/<thing_id>", status, 1000 * number)
     return figures
 
 
@@ -152,7 +152,7 @@ def noting_us(times: int = 100_000) -> dict[str, float]:
     ways: dict[str, Callable[[], object]] = {
         "a turn of the wheel, a flush": lambda: histogram.observe(3),
         "a session-second": lambda: figures.stored(before, now),
-        "a request": lambda: requests.note("GET", "/api/sessions", 200, 3000),
+        "a request": lambda: requests.record("GET", "/api/sessions", 200, 3000),
     }
     taken = {}
     for name, way in ways.items():

@@ -1,1 +1,1 @@
-"""The doors: REST routes."""
+"""Serve HTTP: the REST API, the handshakes of sockets, the API documents and the metrics."""

@@ -1,1 +1,1 @@
-"""Who may make a request, how often, and whether it is a repeat."""
+"""Authenticate requests, limit their rate, and recognise repeated ones."""

@@ -1,7 +1,7 @@
-"""Who asks: the bearer token of a request.
+"""Authenticate requests by their bearer token.
 
-What must always hold: a handler behind `authenticated` runs only for a verified token,
-and says in the OpenAPI document that it needs one.
+Invariant: a handler behind `authenticated` runs only with a verified token, and the OpenAPI
+document says that it needs one.
 """
 
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ R = TypeVar("R")
 
 
 def authenticated(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """Verify the bearer token first; the handler finds its owner in `identity()`."""
+    """Verify the bearer token before the handler runs; `identity()` returns its owner."""
 
     @wraps(handler)
     async def checked(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -34,19 +34,19 @@ def authenticated(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R
 
 
 def admin_only(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """Let admins alone in: those whose token says `role: admin`."""
+    """Require a token with the claim `role: admin`."""
 
     @wraps(handler)
     async def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         if identity().role != ADMIN:
-            raise Forbidden("admin_only", "Only an admin may do this.")
+            raise Forbidden("admin_only", "Admin access is required.")
         return await handler(*args, **kwargs)
 
     return document_problems("admin_only")(authenticated(checked))
 
 
-def leaving(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """`authenticated`, and those who have left are let in as well."""
+def authenticated_or_deleted(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """Verify the bearer token; the token of a deleted account passes too."""
 
     @wraps(handler)
     async def checked(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -57,28 +57,39 @@ def leaving(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
 
 
 def identity() -> Identity:
-    """Whose token the request carries; only behind `authenticated`."""
+    """Return the owner of the request's token, behind `authenticated`."""
     return cast(Identity, g.identity)
 
 
 async def verified_identity(*, may_be_gone: bool = False, may_be_revoked: bool = False) -> Identity:
-    """Verify the bearer token of the request; raises Unauthorized."""
+    """Verify the bearer token, after fetching its issuer's key if that is unknown.
+
+    Args:
+        may_be_gone: Whether the token of a deleted account passes.
+        may_be_revoked: Whether a token that was signed out passes.
+
+    Raises:
+        Unauthorized: The token is missing, invalid, expired or revoked.
+    """
     await services().access.tokens.learn_key(bearer_token())
     return known_identity(may_be_gone=may_be_gone, may_be_revoked=may_be_revoked)
 
 
 def known_identity(*, may_be_gone: bool = False, may_be_revoked: bool = False) -> Identity:
-    """The same, without a look for a key that is not known yet. The signature is verified once
-    in a request: ours takes 30 µs, and who asks is needed for the limits too."""
+    """Verify the bearer token with the keys known so far; see `verified_identity`.
+
+    The signature is verified once per request, which takes 30 µs: the rate limits need the owner
+    before the handler does.
+    """
     tokens = services().access.tokens
     if "signed" not in g:
         g.signed = tokens.read(bearer_token(), services().now())
-    found = cast(Identity, g.signed)
-    return tokens.standing(found, may_be_gone=may_be_gone, may_be_revoked=may_be_revoked)
+    signed = cast(Identity, g.signed)
+    return tokens.standing(signed, may_be_gone=may_be_gone, may_be_revoked=may_be_revoked)
 
 
 async def identity_if_any() -> Identity | None:
-    """The same where a token is optional; a bad one counts as none."""
+    """Return the owner of the token; None if it is missing or invalid."""
     try:
         return await verified_identity()
     except Unauthorized:
@@ -86,6 +97,6 @@ async def identity_if_any() -> Identity | None:
 
 
 def bearer_token() -> str | None:
-    """The token in `Authorization: Bearer`, unverified."""
+    """Return the unverified token of `Authorization: Bearer`, if any."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None

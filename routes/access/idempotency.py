@@ -1,10 +1,10 @@
-"""The header `Idempotency-Key`: a request that may be sent again, and is carried out once.
+"""Support `Idempotency-Key`: a request that is sent again takes effect once.
 
 Invariants:
 
-- without the header nothing is different, and nothing is stored;
-- an answer that holds a secret (a token, the key of a visitor) is never remembered: handlers
-  that give one are not `repeatable`.
+- A request without the header behaves as usual, and nothing is stored for it.
+- An answer with a secret (a token, a visitor's key) is not stored: handlers that return one are
+  not `repeatable`.
 """
 
 import asyncio
@@ -35,32 +35,34 @@ PARAMETER: dict[str, Any] = {
     "in": "header",
     "required": False,
     "description": (
-        "Makes the request safe to send again: within 24 hours the same key, path and body get "
-        "the answer of the first success, marked `Idempotent-Replayed: true`. Use a new random "
-        "key for each thing to make."
+        "Makes the request safe to retry: for 24 hours the same key, path and body return the "
+        "response of the first success, marked `Idempotent-Replayed: true`. Use a new random key "
+        "for each new request."
     ),
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]{1,255}$"},
 }
 REPEATABLE = "focusup_repeatable"
 PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-"""Between looks for the answer of a request that is under way elsewhere."""
+"""Pauses between checks whether another request with the same key has finished."""
 
 P = ParamSpec("P")
 Handler = Callable[P, Awaitable[Response]]
 
 
 def repeatable(handler: Handler[P]) -> Handler[P]:
-    """Carry requests with the same key out once. The handler makes what it makes under the
-    id `reserved_id()`."""
+    """Run the handler once for all requests with the same key.
+
+    The handler stores what it creates under the id `reserved_id()`.
+    """
 
     @wraps(handler)
     async def once(*args: P.args, **kwargs: P.kwargs) -> Response:
-        key = _key()
+        key = _requested_key()
         if key is None:
             return await handler(*args, **kwargs)
-        claimed = await _claimed(await _asked(key))
+        claimed = await _claim(await _request_of(key))
         if isinstance(claimed, Answer):
-            return _replayed(claimed)
+            return _replay(claimed)
         g.reserved_id = claimed.makes
         try:
             response = await handler(*args, **kwargs)
@@ -79,52 +81,53 @@ def repeatable(handler: Handler[P]) -> Handler[P]:
 
 
 def reserved_id() -> ObjectId | None:
-    """The id of what this request makes; None where it came without a key."""
-    found: ObjectId | None = g.get("reserved_id")
-    return found
+    """Return the id for what this request creates; None without a key."""
+    reserved: ObjectId | None = g.get("reserved_id")
+    return reserved
 
 
-def _key() -> str | None:
-    given = request.headers.getlist(HEADER)
-    if not given:
+def _requested_key() -> str | None:
+    values = request.headers.getlist(HEADER)
+    if not values:
         return None
-    if len(given) > 1 or not KEY.fullmatch(given[0]):
-        message = f"{HEADER} must be 1 to 255 visible ASCII characters, given once."
+    if len(values) > 1 or not KEY.fullmatch(values[0]):
+        message = f"{HEADER} must be 1 to 255 visible ASCII characters, sent once."
         raise Invalid("invalid_header", message, [FieldError(field=HEADER, message=message)])
-    return given[0]
+    return values[0]
 
 
-async def _asked(key: str) -> Request:
-    who = g.get("identity") or await identity_if_any()
-    if who is None:
+async def _request_of(key: str) -> Request:
+    user = g.get("identity") or await identity_if_any()
+    if user is None:
         scope = f"address {network_of(services().reporting.proxies.client_of(request))}"
     else:
-        scope = f"user {who.user_id}"
-    asked = fingerprint(request.method, request.full_path, await read_bytes())
-    return Request(scope, None if who is None else who.user_id, key, asked)
+        scope = f"user {user.user_id}"
+    content = fingerprint(request.method, request.full_path, await read_bytes())
+    return Request(scope, None if user is None else user.user_id, key, content)
 
 
-async def _claimed(asked: Request) -> Claimed | Answer:
+async def _claim(asked: Request) -> Claimed | Answer:
     for pause_s in (*PAUSES_S, None):
-        found = await services().access.idempotency_keys.claim(asked, services().now())
-        if found is not None:
-            return found
+        claimed = await services().access.idempotency_keys.claim(asked, services().now())
+        if claimed is not None:
+            return claimed
         if pause_s is not None:
             await asyncio.sleep(pause_s)
     raise Conflict(
-        "idempotency_in_progress", "The request with this key is under way; try again shortly."
+        "idempotency_in_progress",
+        "A request with this Idempotency-Key is still in progress. Try again in a moment.",
     )
 
 
 async def _remember(claimed: Claimed, response: Response) -> None:
     body = (await response.get_data(as_text=False)).decode()
     answer = Answer(response.status_code, body, response.headers.get("Location"))
-    # If that fails, what was made is found by its id when the request comes again.
+    # If this fails, a retry finds what was created by its reserved id.
     with suppress(StorageUnavailable, StatementRefused), translated():
         await services().access.idempotency_keys.remember(claimed, answer, services().now())
 
 
-def _replayed(answer: Answer) -> Response:
+def _replay(answer: Answer) -> Response:
     response = Response(answer.body, answer.status, content_type="application/json")
     if not answer.body:
         response.headers.clear()
@@ -135,7 +138,7 @@ def _replayed(answer: Answer) -> Response:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether nothing was done, and would not be if the same came again."""
+    """Return whether the request had no effect, and would have none if it were sent again."""
     if isinstance(error, HTTPException):
         return error.code is not None and error.code < 500
     return isinstance(error, DomainError) and not isinstance(error, Unavailable)

@@ -1,11 +1,14 @@
-"""How often somebody may ask: each user, each address without a good token, and each address
-with all its users together.
+"""Limit the requests of each user, of each anonymous address, and of all users of an address.
 
-What must always hold: memory stays bounded however many ask; an allowance is of one who
-asks, whatever is asked for; what cheap pages, probes and scrapers get is not counted
-(`rate_exempt`). This is kept by each process for itself: a statement of the database would
-cost more than most requests do, so with three servers one may ask three times as often.
-Attempts at passwords are another matter, and shared: `one_guess` and `one_signup`.
+Invariants:
+
+- Memory is bounded, however many callers there are.
+- A caller has one allowance for all routes. Static pages, probes and metrics are exempt
+  (`rate_exempt`).
+
+Each process counts for itself, since a database statement would cost more than most requests do:
+with three servers a caller may send three times as many requests. Attempts at passwords are counted
+in the database, for all servers together: `one_guess` and `one_signup`.
 """
 
 from collections.abc import AsyncIterator
@@ -31,44 +34,53 @@ ADDRESS = "caller_address"
 
 
 class RateLimitStore(RateLimiterStoreABC):
-    """When each caller's allowance is whole again; those unheard of for longest are forgotten."""
+    """The instant at which each caller's allowance is full again.
+
+    At most `most` callers are kept; the caller whose last request is the oldest goes first.
+    """
 
     def __init__(self, most: int = MAX_CALLERS) -> None:
         self._whole_at: dict[str, datetime] = {}
         self._most = most
 
     async def get(self, key: str, default: datetime) -> datetime:
-        """`default` is now. What no clock of today can have set is forgotten: a clock that
-        is set back would keep everybody out for as long."""
+        """Return the instant for the caller in `key`, or `default`, which is now.
+
+        A value more than a period ahead was set before the clock was set back. It is ignored, or
+        callers would be refused until then.
+        """
         whole_at = self._whole_at.get(_caller_in(key), default)
         return default if whole_at > default + PERIOD else whole_at
 
     async def set(self, key: str, tat: datetime) -> None:
+        """Store the instant for the caller in `key`."""
         caller = _caller_in(key)
-        self._whole_at.pop(caller, None)  # so that it becomes the last
+        self._whole_at.pop(caller, None)  # reinserted below as the newest
         self._whole_at[caller] = tat
         if len(self._whole_at) > self._most:
             del self._whole_at[next(iter(self._whole_at))]
 
     async def before_serving(self) -> None:
-        """Nothing is kept over a restart."""
+        """Do nothing: the allowances are not kept over a restart."""
 
     async def after_serving(self) -> None:
-        """Nothing is kept over a restart."""
+        """Do nothing: the allowances are not kept over a restart."""
 
 
 def install_rate_limits(
     app: Quart, *, per_minute: int, of_address_per_minute: int, enabled: bool
 ) -> None:
-    """Let each caller of `app` ask so often, and all callers of one address together; 429 with
-    Retry-After beyond that. Accounts are free, so a limit by user alone bounds nobody."""
+    """Refuse further requests of a caller, or of an address, with 429 and Retry-After.
+
+    Anyone can create accounts, so a limit per user alone would bound nothing.
+    """
     RateLimiter(
         app,
-        key_function=_caller,
+        key_function=_caller_key,
         store=RateLimitStore(),
         default_limits=[
-            RateLimit(per_minute, PERIOD),  # the first of a period is told in `RateLimit-…`
-            RateLimit(of_address_per_minute, PERIOD, key_function=_all_of_address),
+            RateLimit(per_minute, PERIOD),  # the headers `RateLimit-…` report the first limit
+            RateLimit(of_address_per_minute, PERIOD, key_function=_address_key),
         ],
         enabled=enabled,
         skip_function=_is_preflight,
@@ -76,14 +88,20 @@ def install_rate_limits(
 
 
 async def _is_preflight() -> bool:
-    """It carries no token, and without its answer a browser never sends the request itself."""
+    """Return whether to skip the limits: a preflight has no token, and browsers depend on it."""
     return request.method == "OPTIONS"
 
 
 @asynccontextmanager
 async def one_guess(account: str) -> AsyncIterator[None]:
-    """Compare a password of this account within it; raises TooMany. A guess is wrong unless
-    the end is reached, and none where the database did not answer."""
+    """Count one guess at the password of an account.
+
+    The guess counts as wrong unless the block ends without an exception, and does not count when
+    the database is unavailable.
+
+    Raises:
+        TooMany: Too many guesses at this account or from this network were wrong.
+    """
     attempts, now = services().access.login_throttle, services().now()
     guess = await attempts.guess(network(), account, now)
     try:
@@ -96,30 +114,38 @@ async def one_guess(account: str) -> AsyncIterator[None]:
 
 
 async def one_signup() -> None:
-    """Make an account after it; raises TooMany."""
+    """Count one signup of this network.
+
+    Raises:
+        TooMany: The limit is reached.
+    """
     await services().access.login_throttle.sign_up(network(), services().now())
     charge("accounts", ACCOUNT_BYTES)
 
 
 def charge(kind: Kind, cost: int, user_id: str | None = None) -> None:
-    """Spend what a request stores from the budgets of its address and user; raises TooMany."""
+    """Charge what a request stores, in bytes, to the budgets of its address and user.
+
+    Raises:
+        TooMany: A budget is used up.
+    """
     budget = services().page_views.budget
     budget.charge(kind, cost, address=network(), user_id=user_id, now_s=budget.clock_s())
 
 
 def network() -> str:
-    """The address that asks, or the network of one customer."""
+    """Return the client's IPv4 address, or the /64 network of its IPv6 address."""
     return network_of(services().reporting.proxies.client_of(request))
 
 
-async def _caller() -> str:
-    """The user of a good token, else the address: a made-up token gains nobody anything."""
-    if CALLER not in g:  # asked for three times by the library
+async def _caller_key() -> str:
+    """Return the user of a valid token, else the address, so made-up tokens gain no allowance."""
+    if CALLER not in g:  # the library calls this three times per request
         setattr(g, CALLER, _SEPARATOR + _user_or_address())
     return str(getattr(g, CALLER))
 
 
-async def _all_of_address() -> str:
+async def _address_key() -> str:
     if ADDRESS not in g:
         setattr(g, ADDRESS, f"{_SEPARATOR}all of {network()}")
     return str(getattr(g, ADDRESS))
@@ -127,12 +153,12 @@ async def _all_of_address() -> str:
 
 def _user_or_address() -> str:
     try:
-        who = known_identity(may_be_gone=True)
+        user = known_identity(may_be_gone=True)
     except Unauthorized:
         return f"address {network()}"
-    return f"user {who.user_id}"
+    return f"user {user.user_id}"
 
 
 def _caller_in(key: str) -> str:
-    """The library names the endpoint in front."""
+    """Strip the endpoint that the library puts in front."""
     return key.partition(_SEPARATOR)[2]

@@ -1,7 +1,9 @@
-"""Which visitor asks: by our cookie, or by the key that a front end keeps itself.
+"""Identify the visitor of a request by the cookie, or by a key that the front end keeps.
 
-What must always hold: a key that is not ours counts as none, so nobody views as somebody
-else; scripts of the page can't read the cookie, and over https it never leaves it.
+Invariants:
+
+- A key that this server did not sign is ignored, so no client can pose as another visitor.
+- Scripts of the page cannot read the cookie; one set over https is never sent over http.
 """
 
 from typing import NamedTuple
@@ -15,11 +17,11 @@ COOKIE = "focusup_visitor"
 HOST_PREFIX = "__Host-"
 SECURE_PREFIX = "__Secure-"
 MAX_AGE_S = 400 * 86_400
-"""As long as browsers keep a cookie at most (RFC 6265bis, section 4.1.2.2)."""
+"""The longest lifetime that browsers accept (RFC 6265bis, section 4.1.2.2)."""
 
 
 class Presented(NamedTuple):
-    """The visitor of a request: its key, and whether its browser keeps that for it."""
+    """The visitor of a request; `by_cookie` tells whether the key came in the cookie."""
 
     visitor_id: str
     key: str
@@ -27,11 +29,11 @@ class Presented(NamedTuple):
 
 
 def presented_visitor(
-    asked: Request | Websocket, keys: VisitorKeys, given: str | None = None
+    asked: Request | Websocket, keys: VisitorKeys, from_client: str | None = None
 ) -> Presented | None:
-    """Who asks, by the cookie, else by the key `given` beside it; None for nobody known."""
+    """Return the visitor of the cookie, else of the key `from_client`; None if neither is valid."""
     cookie = asked.cookies.get(_name(asked, secure=_is_secure(asked)))
-    for key, by_cookie in ((cookie, True), (given, False)):
+    for key, by_cookie in ((cookie, True), (from_client, False)):
         visitor_id = keys.read(key)
         if key is not None and visitor_id is not None:
             return Presented(visitor_id, key, by_cookie)
@@ -39,7 +41,7 @@ def presented_visitor(
 
 
 def visitor_cookie(asked: Request | Websocket, key: str, *, max_age_s: int = MAX_AGE_S) -> str:
-    """The value of `Set-Cookie` that makes the browser keep this key."""
+    """Return the value of `Set-Cookie` that stores this key."""
     secure = _is_secure(asked)
     return dump_cookie(
         _name(asked, secure=secure),
@@ -53,14 +55,16 @@ def visitor_cookie(asked: Request | Websocket, key: str, *, max_age_s: int = MAX
 
 
 def _is_secure(asked: Request | Websocket) -> bool:
-    forwarded = asked.headers.get("X-Forwarded-Proto", "")  # believed: it only makes it stricter
+    forwarded = asked.headers.get(
+        "X-Forwarded-Proto", ""
+    )  # any client may set it: it can only make the cookie stricter
     return asked.scheme in ("https", "wss") or forwarded in ("https", "wss")
 
 
 def _name(asked: Request | Websocket, *, secure: bool) -> str:
-    """Over https no other host, not even a subdomain, can set a cookie of this name.
+    """Return the name; with its prefix, no other host can set the cookie over https.
 
-    Below a base path it is a cookie of that path, for which browsers have the weaker prefix.
+    `__Host-` requires the path `/`, so below a base path the name has the weaker `__Secure-`.
     """
     if not secure:
         return COOKIE
@@ -68,9 +72,8 @@ def _name(asked: Request | Websocket, *, secure: bool) -> str:
 
 
 def without_visitor(asked: Request) -> dict[str, str]:
-    """Return the headers that make the browser forget its visitor.
+    """Return the headers that delete the visitor cookie.
 
-    Who signs out leaves the browser to somebody else: in a school to the next pupil, whose
-    page views are those of a new visitor.
+    After signing out, the next user of a shared browser is a new visitor.
     """
     return {"Set-Cookie": visitor_cookie(asked, "", max_age_s=0)}

@@ -1,1 +1,1 @@
-"""The REST routes and the handshakes of both sockets."""
+"""Serve the REST routes and the handshakes of both sockets."""

@@ -1,7 +1,7 @@
-"""`/api/admin`: what admins see of everybody."""
+"""Serve `/api/admin`: statistics, users and their sessions, for admins."""
 
-from quart import Blueprint, Response
-from quart_schema import document_querystring, document_response, tag_blueprint
+from quart import Blueprint
+from quart_schema import tag_blueprint
 
 from models.accounts.user_directory import UsersQuery, UserTotals
 from models.admin.dashboard import Metrics
@@ -10,7 +10,7 @@ from models.base.schema_types import WireModel
 from models.sessions.list_query import DatedQuery
 from routes.access.authentication import admin_only
 from routes.api.sessions import SessionPage
-from routes.http.bodies import answer, read_query
+from routes.http.operations import accepts_query, returns
 from routes.http.services import services
 
 blueprint = Blueprint("admin", __name__, url_prefix="/api/admin")
@@ -18,7 +18,7 @@ tag_blueprint(blueprint, ["Administration"])
 
 
 class UserPage(WireModel):
-    """Users, those first seen last; `nextCursor` is null on the last page."""
+    """Users, most recently joined first. `nextCursor` is null on the last page."""
 
     users: list[UserTotals]
     next_cursor: str | None
@@ -26,43 +26,42 @@ class UserPage(WireModel):
 
 @blueprint.get("/metrics")
 @admin_only
-@document_response(Metrics)
-async def get_metrics() -> Response:
-    """Count visits, users and activity"""
-    return answer(await services().dashboard.read(services().now()))
+@returns(Metrics)
+async def get_metrics() -> Metrics:
+    """Get visits, users and activity."""
+    return await services().dashboard.read(services().now())
 
 
 @blueprint.get("/metrics/sessions")
 @admin_only
-@document_response(FocusMetrics)
-async def get_focus_metrics() -> Response:
-    """Count focus sessions
+@returns(FocusMetrics)
+async def get_focus_metrics() -> FocusMetrics:
+    """Get focus session statistics.
 
-    A session belongs to the UTC day of its end.
+    Sessions count on the UTC day they end.
     """
-    return answer(await services().dashboard.focus(services().now()))
+    return await services().dashboard.focus(services().now())
 
 
 @blueprint.get("/users")
 @admin_only
-@document_querystring(UsersQuery)
-@document_response(UserPage)
-async def list_users() -> Response:
-    """List users with their totals
+@accepts_query(UsersQuery)
+@returns(UserPage)
+async def list_users(query: UsersQuery) -> UserPage:
+    """List users and their totals.
 
-    Everybody who signed up, made a session or sent a heartbeat, with an account here or
-    with another issuer.
+    Includes every user who signed up, created a session or sent a heartbeat, with an account on
+    this server or with another issuer.
     """
-    query = read_query(UsersQuery)
     users, cursor = await services().dashboard.users(query, services().now())
-    return answer(UserPage(users=users, next_cursor=cursor))
+    return UserPage(users=users, next_cursor=cursor)
 
 
 @blueprint.get("/users/<path:user>/sessions")
 @admin_only
-@document_querystring(DatedQuery)
-@document_response(SessionPage)
-async def list_user_sessions(user: str) -> Response:
-    """List one user's sessions, newest first"""
-    page, cursor = await services().sessions.service.page(user, read_query(DatedQuery))
-    return answer(SessionPage(sessions=page, next_cursor=cursor))
+@accepts_query(DatedQuery)
+@returns(SessionPage)
+async def list_user_sessions(query: DatedQuery, user: str) -> SessionPage:
+    """List a user's sessions, newest first."""
+    page, cursor = await services().sessions.service.page(user, query)
+    return SessionPage(sessions=page, next_cursor=cursor)

@@ -1,14 +1,14 @@
-"""`/api/stats/me`, `/api/goals`, `/api/me/settings`: what a learner sees and sets."""
+"""Serve `/api/stats/me`, `/api/goals` and `/api/me/settings`: a learner's figures and settings."""
 
-from quart import Blueprint, Response
-from quart_schema import document_querystring, document_request, document_response, tag_blueprint
+from quart import Blueprint
+from quart_schema import tag_blueprint
 
 from models.accounts.settings import GoalsBody, GoalsChange, LearnerSettings, SettingsChange
 from models.base.schema_types import WireModel
 from models.study.statistics import CalendarQuery, CalendarYear, Series, SeriesQuery, UserStats
 from routes.access.authentication import authenticated, identity
-from routes.http.bodies import answer, read_body, read_query
 from routes.http.error_codes import document_problems
+from routes.http.operations import Headers, accepts, accepts_query, returns
 from routes.http.preconditions import conditional, etag, expected
 from routes.http.services import services
 
@@ -17,119 +17,114 @@ tag_blueprint(blueprint, ["Learners"])
 
 
 class UserStatsBody(WireModel):
-    """One's own statistics."""
+    """Your totals, streaks and goal progress."""
 
     stats: UserStats
 
 
 class SeriesBody(WireModel):
-    """One's own days, or what they are made of."""
+    """Your time over a range of dates."""
 
     series: Series
 
 
 class CalendarBody(WireModel):
-    """One's own year."""
+    """Your calendar of a year."""
 
     calendar: CalendarYear
 
 
 class GoalsAnswer(WireModel):
-    """The goals that hold now."""
+    """Your current goals."""
 
     goals: GoalsBody
 
 
 class SettingsBody(WireModel):
-    """The settings."""
+    """Your settings."""
 
     settings: LearnerSettings
 
 
 @blueprint.get("/stats/me")
 @authenticated
-@document_response(UserStatsBody)
-async def get_my_stats() -> Response:
-    """Tell what one's sessions come to, streaks, and today against the goals"""
-    stats = await services().study.stats(identity().user_id, services().now())
-    return answer(UserStatsBody(stats=stats))
+@returns(UserStatsBody)
+async def get_my_stats() -> UserStatsBody:
+    """Get your totals, streaks and goal progress."""
+    return UserStatsBody(stats=await services().study.stats(identity().user_id, services().now()))
 
 
 @blueprint.get("/stats/me/series")
 @authenticated
-@document_querystring(SeriesQuery)
-@document_response(SeriesBody)
-async def get_my_series() -> Response:
-    """Tell one's days, weeks or months, hours of the week, contents or tags
+@accepts_query(SeriesQuery)
+@returns(SeriesBody)
+async def get_my_series(query: SeriesQuery) -> SeriesBody:
+    """Get your time by day, week, month, hour, subject or tag.
 
-    Of 400 days at most; dates without a session are there as zeros. A second belongs to the
-    date and hour in which it began, by the clock where the session was lived.
+    Covers at most 400 days; dates without a session are zeros. Each second counts on the date and
+    hour it started, in the time zone of its session.
     """
-    query = read_query(SeriesQuery)
     series = await services().study.series(identity().user_id, query, services().now())
-    return answer(SeriesBody(series=series))
+    return SeriesBody(series=series)
 
 
 @blueprint.get("/stats/me/calendar")
 @authenticated
-@document_querystring(CalendarQuery)
-@document_response(CalendarBody)
-async def get_my_calendar() -> Response:
-    """Tell each date of a year"""
-    year = read_query(CalendarQuery).year
-    calendar = await services().study.calendar(identity().user_id, year, services().now())
-    return answer(CalendarBody(calendar=calendar))
+@accepts_query(CalendarQuery)
+@returns(CalendarBody)
+async def get_my_calendar(query: CalendarQuery) -> CalendarBody:
+    """Get a year's calendar."""
+    calendar = await services().study.calendar(identity().user_id, query.year, services().now())
+    return CalendarBody(calendar=calendar)
 
 
 @blueprint.get("/goals")
 @authenticated
-@document_response(GoalsAnswer)
-async def get_goals() -> Response:
-    """Tell one's goals"""
+@returns(GoalsAnswer)
+async def get_goals() -> tuple[GoalsAnswer, Headers]:
+    """Get your goals."""
     goals = await services().study.goals(identity().user_id)
-    return answer(GoalsAnswer(goals=goals), headers=etag(goals))
+    return GoalsAnswer(goals=goals), etag(goals)
 
 
 @blueprint.put("/goals")
 @authenticated
 @conditional
-@document_request(GoalsChange)
-@document_response(GoalsAnswer)
+@accepts(GoalsChange)
+@returns(GoalsAnswer)
 @document_problems("too_many_changes", "contended")
-async def put_goals() -> Response:
-    """Set one's goals, from today on
+async def put_goals(body: GoalsChange) -> tuple[GoalsAnswer, Headers]:
+    """Set your goals.
 
-    Only the given goals change; null takes one back. What was reached on earlier dates stays
-    reached.
+    Changes apply from today. Omitted goals stay as they are; null removes a goal. Goals that were
+    reached on earlier dates stay reached.
     """
-    body = await read_body(GoalsChange)
     user_id = identity().user_id
     goals = await services().study.set_goals(user_id, body, services().now(), expected())
     services().sessions.tracking.goals.look(user_id)
-    return answer(GoalsAnswer(goals=goals), headers=etag(goals))
+    return GoalsAnswer(goals=goals), etag(goals)
 
 
 @blueprint.get("/me/settings")
 @authenticated
-@document_response(SettingsBody)
-async def get_settings() -> Response:
-    """Tell one's settings"""
+@returns(SettingsBody)
+async def get_settings() -> tuple[SettingsBody, Headers]:
+    """Get your settings."""
     settings = await services().study.settings(identity().user_id)
-    return answer(SettingsBody(settings=settings), headers=etag(settings))
+    return SettingsBody(settings=settings), etag(settings)
 
 
 @blueprint.put("/me/settings")
 @authenticated
 @conditional
-@document_request(SettingsChange)
-@document_response(SettingsBody)
+@accepts(SettingsChange)
+@returns(SettingsBody)
 @document_problems("contended")
-async def put_settings() -> Response:
-    """Set one's time zone, and when weeks and days begin
+async def put_settings(body: SettingsChange) -> tuple[SettingsBody, Headers]:
+    """Change your time zone, and when your weeks and days start.
 
-    Only the given fields change. Sessions that there are keep the zone that they were lived in;
-    `weekStartsOn` and `dayStartsAt` hold for past days too.
+    Omitted fields stay as they are. Existing sessions keep their time zone; `weekStartsOn` and
+    `dayStartsAt` apply to past days too.
     """
-    body = await read_body(SettingsChange)
     settings = await services().study.set_settings(identity().user_id, body, expected())
-    return answer(SettingsBody(settings=settings), headers=etag(settings))
+    return SettingsBody(settings=settings), etag(settings)

@@ -1,7 +1,7 @@
-"""`/api/stats`: what is known of page views."""
+"""Serve `/api/stats`: statistics of page views."""
 
-from quart import Blueprint, Response, request
-from quart_schema import document_querystring, document_response, security_scheme, tag_blueprint
+from quart import Blueprint, request
+from quart_schema import security_scheme, tag_blueprint
 
 from models.base.schema_types import WireModel
 from models.page_statistics.reports import PagesQuery, PagesReport, StatsRange, UsersReport
@@ -15,8 +15,8 @@ from routes.access.authentication import (
     verified_identity,
 )
 from routes.access.visitor_cookie import presented_visitor
-from routes.http.bodies import answer, read_query
 from routes.http.error_codes import OF_A_TOKEN, document_problems
+from routes.http.operations import accepts_query, returns
 from routes.http.services import services
 
 blueprint = Blueprint("stats", __name__, url_prefix="/api/stats")
@@ -24,72 +24,66 @@ tag_blueprint(blueprint, ["Statistics"])
 
 
 class StatsBody(WireModel):
-    """The average time spent by one user, and what it is made of."""
+    """The average time per user, with the figures behind it."""
 
     stats: UsersReport
 
 
 class VisitorBody(WireModel):
-    """What one visitor has viewed."""
+    """The page views of a visitor."""
 
     visitor: VisitorReport
 
 
 @blueprint.get("")
 @admin_only
-@document_querystring(StatsRange)
-@document_response(StatsBody)
-async def get_stats() -> Response:
-    """Tell the average time spent by one user
+@accepts_query(StatsRange)
+@returns(StatsBody)
+async def get_stats(query: StatsRange) -> StatsBody:
+    """Get the average time per user.
 
-    Visible and engaged seconds of all page views that began in the range, divided by the
-    number of users. Who is joined to no user counts by the visitor.
+    Divides the visible and engaged seconds of all page views started in the range by the number
+    of users. Signed-out visitors count once per browser.
     """
-    query = read_query(StatsRange)
-    return answer(
-        StatsBody(stats=await services().page_views.statistics.users(query, services().now()))
-    )
+    return StatsBody(stats=await services().page_views.statistics.users(query, services().now()))
 
 
 @blueprint.get("/pages")
 @admin_only
-@document_querystring(PagesQuery)
-@document_response(PagesReport)
-async def get_page_stats() -> Response:
-    """Tell views, visitors and seconds of each page
+@accepts_query(PagesQuery)
+@returns(PagesReport)
+async def get_page_stats(query: PagesQuery) -> PagesReport:
+    """Get views, visitors and time per page.
 
-    A view belongs to the UTC day in which it began. `by=hour` needs a range of 31 days at
-    most.
+    Views count on the UTC day they start. `by=hour` allows at most 31 days.
     """
-    query = read_query(PagesQuery)
-    return answer(await services().page_views.statistics.pages(query, services().now()))
+    return await services().page_views.statistics.pages(query, services().now())
 
 
 @blueprint.get("/visitors/<visitor>")
 @security_scheme([{}, {SCHEME: []}])
-@document_querystring(VisitorQuery)
-@document_response(VisitorBody)
+@accepts_query(VisitorQuery)
+@returns(VisitorBody)
 @document_problems("visitor_not_found", "too_busy", *OF_A_TOKEN)
-async def get_visitor_stats(visitor: str) -> Response:
-    """Tell what one visitor has viewed
+async def get_visitor_stats(query: VisitorQuery, visitor: str) -> VisitorBody:
+    """Get a visitor's page views.
 
-    To admins: everything. To the user of a token who has used this browser: their own views,
-    and those without a user. To the visitor itself (by its cookie or `?visitor=`), without a
-    token: those without a user alone.
+    Admins see all views. A signed-in user of this browser sees their own views and the anonymous
+    ones. The visitor itself (by its cookie or `?visitor=`) sees only the anonymous ones without a
+    token.
     """
-    query = read_query(VisitorQuery)
     presented = presented_visitor(request, services().page_views.visitor_keys, query.visitor)
     has_key = presented is not None and presented.visitor_id == visitor
     if has_key or (bearer_token() is None and presented is not None):
-        who = await identity_if_any()  # a bad token counts as none
+        user = await identity_if_any()  # an invalid token is ignored
     else:
-        who = await verified_identity()
+        user = await verified_identity()
     reader = Reader(
         has_key=has_key,
-        user_id=None if who is None else who.user_id,
-        is_admin=who is not None and who.role == ADMIN,
+        user_id=None if user is None else user.user_id,
+        is_admin=user is not None and user.role == ADMIN,
     )
-    report = await services().page_views.visitor_statistics(
-        visitor, query, reader, services().now()
+    now = services().now()
+    return VisitorBody(
+        visitor=await services().page_views.visitor_statistics(visitor, query, reader, now)
     )
-    return answer(VisitorBody(visitor=report))

@@ -1,9 +1,9 @@
-"""`/api/sessions`: focus sessions over REST."""
+"""Serve `/api/sessions`: focus sessions."""
 
 import asyncio
 
 from quart import Blueprint, Response, request
-from quart_schema import document_querystring, document_request, document_response, tag_blueprint
+from quart_schema import document_response, tag_blueprint
 
 from models.base.schema_types import WireModel
 from models.pageviews.storage_budgets import SESSION_BYTES
@@ -14,36 +14,42 @@ from models.sessions.timeline_view import TimelineView
 from routes.access.authentication import authenticated, identity
 from routes.access.idempotency import repeatable, reserved_id
 from routes.access.rate_limits import charge
-from routes.http.bodies import NoContent, answer, no_content, read_body, read_query
 from routes.http.error_codes import OF_A_BUDGET, document_problems
+from routes.http.operations import Headers, accepts, accepts_query, returns, returns_nothing
 from routes.http.preconditions import conditional, etag, expected
 from routes.http.services import services
 
 blueprint = Blueprint("sessions", __name__, url_prefix="/api/sessions")
 tag_blueprint(blueprint, ["Sessions"])
 
-
 NO_EDITS = "[]}}"
-"""How the JSON of a timeline without edits ends: they are its last field."""
+"""The end of a timeline's JSON without edits, which are its last field."""
 
 
 class SessionBody(WireModel):
-    """One session."""
+    """A session."""
 
     session: SessionView
 
 
 class TimelineBody(WireModel):
-    """What a session was made of."""
+    """The segments and edits of a session."""
 
     timeline: TimelineView
 
 
-def timeline_answer(timeline: TimelineView) -> Response:
-    """Return the JSON of a `TimelineBody`, made edit by edit.
+class SessionPage(WireModel):
+    """Sessions, newest first. `nextCursor` is null on the last page."""
 
-    Pydantic lets no other thread run, the event loop's neither, until all of a model is written:
-    half a second for 50 edits of 2,000 runs.
+    sessions: list[SessionView]
+    next_cursor: str | None
+
+
+def timeline_answer(timeline: TimelineView) -> Response:
+    """Return the JSON of a `TimelineBody`, encoded edit by edit.
+
+    Pydantic holds the interpreter lock while it encodes a model, so the event loop would stand
+    still: half a second for 50 edits of 2,000 runs.
     """
     edits = ",".join(edit.model_dump_json() for edit in timeline.edits)
     whole = TimelineBody(timeline=timeline.model_copy(update={"edits": []})).model_dump_json()
@@ -51,89 +57,77 @@ def timeline_answer(timeline: TimelineView) -> Response:
     return Response(body, content_type="application/json")
 
 
-class SessionPage(WireModel):
-    """Sessions, newest first; `nextCursor` is null on the last page."""
-
-    sessions: list[SessionView]
-    next_cursor: str | None
+def _tagged(session: SessionView) -> tuple[SessionBody, dict[str, str]]:
+    return SessionBody(session=session), etag(session)
 
 
 @blueprint.post("")
 @authenticated
 @repeatable
-@document_request(NewSession)
-@document_response(SessionBody, 201)
+@accepts(NewSession)
+@returns(SessionBody, 201)
 @document_problems(*OF_A_BUDGET)
-async def create_session() -> Response:
-    """Create a session"""
-    body = await read_body(NewSession)
+async def create_session(body: NewSession) -> tuple[SessionBody, Headers]:
+    """Create a session."""
     charge("sessions", SESSION_BYTES + len(body.model_dump_json()), identity().user_id)
     session = await services().sessions.service.create(identity().user_id, body, reserved_id())
-    location = f"{request.root_path}/api/sessions/{session.id}"
-    return answer(SessionBody(session=session), 201, {"Location": location, **etag(session)})
+    answer, headers = _tagged(session)
+    return answer, {"Location": f"{request.root_path}/api/sessions/{session.id}", **headers}
 
 
 @blueprint.get("")
 @authenticated
-@document_querystring(DatedQuery)
-@document_response(SessionPage)
-async def list_sessions() -> Response:
-    """List one's sessions, newest first"""
-    query = read_query(DatedQuery)
+@accepts_query(DatedQuery)
+@returns(SessionPage)
+async def list_sessions(query: DatedQuery) -> SessionPage:
+    """List your sessions, newest first."""
     page, cursor = await services().sessions.service.page(identity().user_id, query)
-    return answer(SessionPage(sessions=page, next_cursor=cursor))
+    return SessionPage(sessions=page, next_cursor=cursor)
 
 
 @blueprint.get("/<session_id>")
 @authenticated
-@document_response(SessionBody)
+@returns(SessionBody)
 @document_problems("session_not_found")
-async def get_session(session_id: str) -> Response:
-    """Get one session"""
-    session = await services().sessions.service.get(identity().user_id, session_id)
-    return answer(SessionBody(session=session), headers=etag(session))
+async def get_session(session_id: str) -> tuple[SessionBody, Headers]:
+    """Get a session."""
+    return _tagged(await services().sessions.service.get(identity().user_id, session_id))
 
 
 @blueprint.put("/<session_id>")
 @authenticated
 @conditional
-@document_request(SessionChange)
-@document_response(SessionBody)
+@accepts(SessionChange)
+@returns(SessionBody)
 @document_problems(
     *("session_not_found", "session_ended", "session_tracked", "superseded", "too_many_edits"),
     *("counters_inconsistent", "contended"),
 )
-async def update_session(session_id: str) -> Response:
-    """Change a session
+async def update_session(body: SessionChange, session_id: str) -> tuple[SessionBody, Headers]:
+    """Update a session.
 
-    Only the given fields change. Counters can be set by hand while no client tracks the
-    session, and then mark it as edited; status moves between active and paused only. What
-    changes counters, or the score of an ended session, is one of its 50 edits.
+    Omitted fields stay as they are. Counters can be set while no client tracks the session, which
+    marks it as edited. `status` changes only between active and paused. A change of the counters,
+    or of the score of an ended session, is kept as one of at most 50 edits.
     """
-    body = await read_body(SessionChange)
-    session = await services().sessions.service.update(
-        identity().user_id, session_id, body, expected()
-    )
-    return answer(SessionBody(session=session), headers=etag(session))
+    service = services().sessions.service
+    return _tagged(await service.update(identity().user_id, session_id, body, expected()))
 
 
 @blueprint.put("/<session_id>/end")
 @authenticated
 @conditional
-@document_request(EndSession)
-@document_response(SessionBody)
+@accepts(EndSession)
+@returns(SessionBody)
 @document_problems("session_not_found", "session_ended", "superseded", "contended")
-async def end_session(session_id: str) -> Response:
-    """End a session and score it
+async def end_session(body: EndSession, session_id: str) -> tuple[SessionBody, Headers]:
+    """End and score a session.
 
-    Works with or without a socket that tracks it. Ending it again the same way answers
-    the same; another final status is a conflict.
+    Works whether or not a socket tracks the session. Repeating the request with the same status
+    returns the same result; another status is a conflict.
     """
-    body = await read_body(EndSession)
-    session = await services().sessions.service.end(
-        identity().user_id, session_id, body.status, expected()
-    )
-    return answer(SessionBody(session=session), headers=etag(session))
+    service = services().sessions.service
+    return _tagged(await service.end(identity().user_id, session_id, body.status, expected()))
 
 
 @blueprint.get("/<session_id>/timeline")
@@ -141,47 +135,44 @@ async def end_session(session_id: str) -> Response:
 @document_response(TimelineBody)
 @document_problems("session_not_found")
 async def get_timeline(session_id: str) -> Response:
-    """Tell the runs of a session, and its edits
+    """Get a session's segments and edits.
 
-    Active, idle, paused and away seconds come to those of the session. Each edit tells how
-    the session was before it.
+    The active, idle, paused and away seconds add up to the session's counters. Each edit holds
+    the session's values before it.
     """
     timeline = await services().sessions.service.timeline(identity().user_id, session_id)
-    return await asyncio.to_thread(timeline_answer, timeline)  # it may be long
+    return await asyncio.to_thread(timeline_answer, timeline)  # encoding can take long
 
 
 @blueprint.post("/<session_id>/reassign")
 @authenticated
 @conditional
 @repeatable
-@document_request(Reassignment)
-@document_response(SessionBody)
+@accepts(Reassignment)
+@returns(SessionBody)
 @document_problems(
     *("session_not_found", "run_not_found", "run_not_reassignable", "session_not_ended"),
     *("too_many_edits", "contended"),
 )
-async def reassign_run(session_id: str) -> Response:
-    """Let an idle or away run of an ended session be active
+async def reassign_run(body: Reassignment, session_id: str) -> tuple[SessionBody, Headers]:
+    """Mark a segment as active.
 
-    The run is named by its start as the timeline shows it. The session is marked as edited,
-    its score follows, and what it was stays among its edits.
+    Identify an idle or away segment of an ended session by its start in the timeline. The session
+    is marked as edited and its score is recalculated. The original values stay in its edit
+    history.
     """
-    body = await read_body(Reassignment)
-    session = await services().sessions.service.reassign(
-        identity().user_id, session_id, body, expected()
-    )
-    return answer(SessionBody(session=session), headers=etag(session))
+    service = services().sessions.service
+    return _tagged(await service.reassign(identity().user_id, session_id, body, expected()))
 
 
 @blueprint.delete("/<session_id>")
 @authenticated
 @conditional
-@document_response(NoContent, 204)
+@returns_nothing
 @document_problems("session_not_found")
-async def delete_session(session_id: str) -> Response:
-    """Delete a session
+async def delete_session(session_id: str) -> None:
+    """Delete a session.
 
     A socket that tracks it is closed with 4404.
     """
     await services().sessions.service.delete(identity().user_id, session_id, expected())
-    return no_content()

@@ -1,8 +1,10 @@
-"""`/ws/sessions` and `/ws/pageviews`: their handshakes; what follows is `realtime`'s.
+"""Accept the handshakes of `/ws/sessions` and `/ws/pageviews`; `realtime` serves the sockets.
 
-What must always hold: a connection that is refused is accepted first and then closed with
-a code, because a browser can't read why a handshake failed; and the token never leaves
-this module.
+Invariants:
+
+- A refused connection is accepted first and then closed with a code, because a browser cannot read
+  why a handshake failed.
+- The token does not leave this module.
 """
 
 from contextlib import suppress
@@ -29,27 +31,28 @@ from routes.http.services import services
 
 PATHS = ("/ws/sessions", "/ws/pageviews")
 SUBPROTOCOL = "focusup.v1"
-TOKEN_PREFIX = "bearer."  # noqa: S105 - a prefix, no secret
+TOKEN_PREFIX = "bearer."  # noqa: S105 - a prefix, not a secret
 
 blueprint = Blueprint("sockets", __name__)
 log = structlog.get_logger(__name__)
 
 
 def offered_token(socket: Websocket) -> str | None:
-    """The token of the handshake: a header, a subprotocol `bearer.JWT`, or `?token=`."""
+    """Return the token of a header, of the subprotocol `bearer.JWT` or of `?token=`, if any."""
     scheme, _, token = socket.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return token.strip()
     for offered in socket.requested_subprotocols:
         if offered.startswith(TOKEN_PREFIX):
             return str(offered.removeprefix(TOKEN_PREFIX))
-    given: str | None = socket.args.get("token")
-    return given
+    in_query: str | None = socket.args.get("token")
+    return in_query
 
 
 @blueprint.websocket("/ws/sessions", strict_slashes=False)
 @cors_exempt
 async def session_socket() -> None:
+    """Open the socket of a focus session; without a valid token, close it with 4401."""
     socket: Websocket = websocket._get_current_object()  # type: ignore[attr-defined]
     await services().access.tokens.learn_key(offered_token(socket))
     wire = await accepted(socket, services().sessions.tracking.registry)
@@ -66,7 +69,7 @@ async def session_socket() -> None:
 @blueprint.websocket("/ws/pageviews", strict_slashes=False)
 @cors_exempt
 async def page_socket() -> None:
-    """A token is not needed, and a bad one counts as none."""
+    """Open the socket of page views; a token is optional, and an invalid one is ignored."""
     socket: Websocket = websocket._get_current_object()  # type: ignore[attr-defined]
     keys = services().page_views.visitor_keys
     presented = presented_visitor(socket, keys, socket.args.get("visitor"))
@@ -93,17 +96,19 @@ async def page_socket() -> None:
 async def accepted(
     socket: Websocket, registry: Registry, headers: dict[str, str] | None = None
 ) -> SocketTransport | None:
-    """The connection, ours from now on and one of this registry's; None if its origin may not
-    have it."""
+    """Accept the handshake and return the connection as one of this registry.
+
+    The connection is closed, and None returned, if its origin is not allowed.
+    """
     connection_id = id_for(socket.headers)
     bind_contextvars(connection=connection_id)
-    wanted = SUBPROTOCOL in socket.requested_subprotocols
+    is_offered = SUBPROTOCOL in socket.requested_subprotocols
     await socket.accept(
         headers={**(headers or {}), REQUEST_ID_HEADER: connection_id},
-        subprotocol=SUBPROTOCOL if wanted else None,
+        subprotocol=SUBPROTOCOL if is_offered else None,
     )
     wire = SocketTransport(connection_id, registry.figures, registry.reading)
-    services().take_over(wire)  # nothing may be awaited between the two
+    services().take_over(wire)  # no await may stand between accept() and this line
     log.debug("socket_opened", route=socket.path)
     if services().origins.admits(socket):
         return wire
@@ -112,23 +117,26 @@ async def accepted(
 
 
 def offered_identity(socket: Websocket) -> Identity:
-    """Whose token came with the handshake; raises Unauthorized."""
+    """Return the owner of the handshake's token.
+
+    Raises:
+        Unauthorized: The token is missing, invalid or expired.
+    """
     return services().access.tokens.verify(offered_token(socket), services().now())
 
 
 @blueprint.get("/ws/<path:other>")
 @hide
-async def no_socket(other: str) -> Response:  # noqa: ARG001 - the route gives it
-    """Answer a handshake, or a plain request, at an address that is no socket."""
-    return respond(404, "not_found", f"The sockets are {' and '.join(PATHS)}.")
+async def no_socket(other: str) -> Response:  # noqa: ARG001 - a part of the route
+    """Refuse a handshake or a plain request at an address without a socket."""
+    return respond(404, "not_found", f"No WebSocket at this address. Use {' or '.join(PATHS)}.")
 
 
 @blueprint.get("/ws/sessions")
 @blueprint.get("/ws/pageviews")
 @hide
 async def not_upgraded() -> Response:
-    """Answer a plain request to the address of a socket, or a handshake that is incomplete
-    or of another version."""
+    """Refuse a plain request, or an invalid handshake, at the address of a socket."""
     return respond(
         426,
         "upgrade_required",

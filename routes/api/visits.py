@@ -1,10 +1,10 @@
-"""`/api/track-visit`, `/api/heartbeat`, `/api/track-event`: what a study app reports."""
+"""Serve `/api/track-visit`, `/api/heartbeat` and `/api/track-event`: reports of study apps."""
 
 from typing import Annotated
 
 from pydantic import Field
-from quart import Blueprint, Response, request
-from quart_schema import document_request, document_response, security_scheme, tag_blueprint
+from quart import Blueprint, request
+from quart_schema import security_scheme, tag_blueprint
 
 from models.activity.events import Event, TrackEvent
 from models.activity.visits import TrackVisit
@@ -13,8 +13,8 @@ from models.pageviews.storage_budgets import EVENT_BYTES, VISIT_BYTES
 from routes.access.authentication import SCHEME, authenticated, identity, identity_if_any
 from routes.access.idempotency import repeatable, reserved_id
 from routes.access.rate_limits import charge
-from routes.http.bodies import NoContent, answer, no_content, read_body
 from routes.http.error_codes import OF_A_BUDGET, document_problems
+from routes.http.operations import accepts, returns, returns_nothing
 from routes.http.services import services
 
 blueprint = Blueprint("tracking", __name__, url_prefix="/api")
@@ -22,22 +22,21 @@ tag_blueprint(blueprint, ["Tracking"])
 
 
 class Cadence(WireModel):
-    """It is stored; call again after so many seconds."""
+    """The report is stored. Send the next one after `nextInSeconds`."""
 
     next_in_seconds: Annotated[int, Field(ge=1)]
 
 
 @blueprint.post("/track-visit")
 @repeatable
-@document_request(TrackVisit)
-@document_response(Cadence)
+@accepts(TrackVisit)
+@returns(Cadence)
 @document_problems("too_busy", *OF_A_BUDGET)
-async def track_visit() -> Response:
-    """Report that a visit goes on
+async def track_visit(body: TrackVisit) -> Cadence:
+    """Report a visit.
 
-    `sessionId` is made by the client and lasts as long as it likes. No token is needed.
+    The client chooses `sessionId` and how long to keep it. No token is needed.
     """
-    body = await read_body(TrackVisit)
     reporting = services().reporting
     address = reporting.proxies.client_of(request)
     if body.session_id not in reporting.known_visits:
@@ -45,35 +44,34 @@ async def track_visit() -> Response:
         reporting.known_visits.add(body.session_id)
     visitor = reporting.hashes.visitor(address, request.headers.get("User-Agent", ""))
     await reporting.reports.visit(body.session_id, visitor)
-    return answer(Cadence(next_in_seconds=reporting.visit_every_s))
+    return Cadence(next_in_seconds=reporting.visit_every_s)
 
 
 @blueprint.post("/heartbeat")
 @authenticated
-@document_response(Cadence)
+@returns(Cadence)
 @document_problems("too_busy")
-async def heartbeat() -> Response:
-    """Report that the user is there"""
+async def heartbeat() -> Cadence:
+    """Report that you're active."""
     reporting = services().reporting
     await reporting.reports.heartbeat(identity().user_id)
-    return answer(Cadence(next_in_seconds=reporting.heartbeat_every_s))
+    return Cadence(next_in_seconds=reporting.heartbeat_every_s)
 
 
 @blueprint.post("/track-event")
 @repeatable
-@document_request(TrackEvent)
+@accepts(TrackEvent)
 @security_scheme([{}, {SCHEME: []}])
-@document_response(NoContent, 204)
+@returns_nothing
 @document_problems("too_busy", *OF_A_BUDGET)
-async def track_event() -> Response:
-    """Report what a user did
+async def track_event(body: TrackEvent) -> None:
+    """Report an event.
 
-    It belongs to the user whose valid token came along, else to nobody. Signing up and in
-    here reports nothing by itself.
+    With a valid token the event belongs to its user, otherwise it is anonymous. Signing up and
+    signing in report no event by themselves.
     """
-    body = await read_body(TrackEvent)
-    who = await identity_if_any()
-    charge("events", EVENT_BYTES, None if who is None else who.user_id)
-    event = Event(body.type, body.action_name, None if who is None else who.user_id)
+    user = await identity_if_any()
+    user_id = None if user is None else user.user_id
+    charge("events", EVENT_BYTES, user_id)
+    event = Event(body.type, body.action_name, user_id)
     await services().reporting.reports.event(event, reserved_id())
-    return no_content()

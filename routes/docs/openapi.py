@@ -1,9 +1,11 @@
-"""The OpenAPI 3.1 document at `/openapi.json`, and the page at `/docs` that shows it.
+"""Build the OpenAPI 3.1 document at `/openapi.json` and serve the page at `/docs`.
 
-What must always hold: the document says what the server does, and tests hold the two
-together, by schema-driven requests and by recorded ones; problems are
-`application/problem+json`; the page loads nothing from elsewhere and runs no inline script,
-so it works without the internet.
+Invariants:
+
+- The document describes what the server does; tests compare them by generated and by recorded
+  requests.
+- Every problem is `application/problem+json`.
+- The page loads nothing from other hosts and runs no inline script, so it works offline.
 """
 
 import asyncio
@@ -32,9 +34,9 @@ from routes.http.error_codes import (
     OF_A_NEEDED_BODY,
     OF_A_PATH,
     OF_A_QUERY,
+    OF_A_RATE_LIMIT,
     OF_A_TOKEN,
     OF_EVERY,
-    OF_WHAT_IS_COUNTED,
     OF_WRITING,
     problems_of,
 )
@@ -45,8 +47,8 @@ from routes.http.problems import MEDIA_TYPE, Problem
 OPENAPI_PATH = "/openapi.json"
 REFERENCE = "#/components/schemas/{model}"
 DESCRIPTION = (
-    "FocusUp counts the seconds of a focus session on the server. "
-    "This is its REST interface; its sockets are described at `/docs/socket`."
+    "FocusUp counts the seconds of focus sessions on the server. "
+    "This is its REST API. The WebSocket API is documented at `/docs/socket`."
 )
 DOCUMENT_ID = {"type": "string", "pattern": "^[0-9a-f]{24}$"}
 
@@ -69,8 +71,14 @@ def install_openapi(
     examples: Mapping[type[WireModel], WireModel],
     base_path: str = "",
 ) -> None:
-    """Serve the document of all routes of `app`, and the page; `version` is the product's.
-    `examples` of bodies, by their model, are told where there are any."""
+    """Serve the document of all routes of `app`, and the page.
+
+    Args:
+        app: The application.
+        version: The version of the product.
+        examples: Examples of bodies by their model.
+        base_path: The path below which a proxy serves the application, such as `/focus`.
+    """
     app.extensions[EXAMPLES] = examples
     QuartSchema(
         app,
@@ -84,15 +92,15 @@ def install_openapi(
         openapi_provider_class=Document,
         servers=[Server(url=base_path)] if base_path else None,
     )
-    # Quart-Schema encodes the document for each request: 10 ms in which nothing is counted.
+    # Quart-Schema encodes the document on each request, which blocks the event loop for 10 ms.
     app.view_functions["openapi"] = hide(_send_openapi)
     if isinstance(app.json, DefaultJSONProvider):
-        app.json.sort_keys = False  # operations and fields in the order they were written
+        app.json.sort_keys = False  # keep operations and fields in source order
     install_docs_page(app, OPENAPI_PATH)
 
 
 async def _send_openapi() -> Response:
-    """Send the document, which is made and encoded once, in a thread."""
+    """Send the document, which is built and encoded once, in a thread."""
     provider = current_app.extensions["QUART_SCHEMA"].openapi_provider
     encoded = await asyncio.to_thread(provider.encoded)
     return Response(encoded, content_type="application/json")
@@ -110,7 +118,7 @@ class Document(OpenAPIProvider):
     _problem: Schema
 
     def schema(self) -> Schema:
-        """The document; made once, since the routes never change while serving."""
+        """Return the document, built once: the routes do not change while serving."""
         if self._cached is None:
             self._cached = self._build()
         return self._cached
@@ -132,37 +140,42 @@ class Document(OpenAPIProvider):
         return document
 
     def build_paths(self, rule: Rule) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Add problems, headers and the summary without its period to the operations."""
         paths, components = super().build_paths(rule)
         add_schemas(self._components, components)
-        # Its own way to find `<kind:name>` swallows a `<name>` before it.
+        # Quart-Schema replaces `<kind:name>` by a pattern that swallows a `<name>` before it.
         (path_item,) = paths.values()
         handler = self._app.view_functions[rule.endpoint]
         special = problems_of(handler)
         if not getattr(handler, QUART_RATE_LIMITER_EXEMPT_ATTRIBUTE, False):
-            special += OF_WHAT_IS_COUNTED
+            special += OF_A_RATE_LIMIT
         for method, operation in path_item.items():
             if getattr(handler, REPEATABLE, False):
                 operation["parameters"].append(PARAMETER)
             if getattr(handler, CONDITIONAL, False):
                 operation["parameters"].append(IF_MATCH)
+            # The docstring of a handler ends its first line with a period; a summary has none.
+            operation["summary"] = operation.get("summary", "").removesuffix(".")
             operation["tags"] = sorted(operation.get("tags", ()))
-            responses = {str(status): given for status, given in operation["responses"].items()}
+            responses = {str(status): answer for status, answer in operation["responses"].items()}
             responses |= self._problems(_codes_of(method, operation, special))
             operation["responses"] = dict(sorted(responses.items()))
         return {re.sub(r"<(?:[^:<>]*:)?([^<>]+)>", r"{\1}", rule.rule): path_item}, {}
 
     def operation_id(self, method: str, path: str, func: Callable[..., Any]) -> str | None:
-        # Quart-Schema puts the method in front; the names of our handlers say enough.
+        """Return the name of the handler, without the method that Quart-Schema puts in front."""
         prefixed = super().operation_id(method, path, func) or ""
         return prefixed.removeprefix(f"{method.lower()}_")
 
     def build_path_parameter(self, name: str, converter: BaseConverter) -> Schema:
+        """Describe the ids of documents by their pattern."""
         parameter: Schema = super().build_path_parameter(name, converter)
         if name.endswith("_id") and parameter["schema"] == {"type": "string"}:
             parameter["schema"] = dict(DOCUMENT_ID)
         return parameter
 
     def build_querystring_parameters(self, model: Any) -> tuple[list[Schema], Schema]:
+        """Mark required parameters, and drop null, which a query string cannot send."""
         parameters, components = super().build_querystring_parameters(model)
         needed = model.model_json_schema().get("required", ())
         for parameter in parameters:
@@ -173,16 +186,18 @@ class Document(OpenAPIProvider):
     def build_request_body(
         self,
         model: Any,
-        source: Any,  # noqa: ARG002 - JSON is the only one here
+        source: Any,  # noqa: ARG002 - every body is JSON
     ) -> tuple[Schema, Schema]:
+        """Describe a JSON body by reference, with its example."""
         content = {"application/json": self._described(model, "validation")}
         return {"content": content, "required": needs_body(model)}, {}
 
     def build_response_object(
         self,
         model: Any,
-        headers_model: Any,  # noqa: ARG002 - Quart-Schema puts headers where no reader looks
+        headers_model: Any,  # noqa: ARG002 - not used by the routes
     ) -> tuple[Schema, Schema]:
+        """Describe a response by reference, with its example and other content type."""
         description = inspect.getdoc(model) or ""
         if model is NoContent:
             return {"description": description}, {}
@@ -193,7 +208,7 @@ class Document(OpenAPIProvider):
         return {"description": description, "content": content}, {}
 
     def _problems(self, codes_by_status: Mapping[int, list[str]]) -> Schema:
-        """References to these problems, which join the components."""
+        """Add these problems to the components; return references to them."""
         references = {}
         for status, codes in codes_by_status.items():
             name = ".".join([f"Problem{status}", *codes])
@@ -202,17 +217,17 @@ class Document(OpenAPIProvider):
         return references
 
     def _described(self, model: type[WireModel], mode: Mode) -> Schema:
-        """A body of this model, with the example that there is of it."""
+        """Return the description of a body of this model, with its example if there is one."""
         described: Schema = {"schema": self._referenced(model, mode)}
         example = self._app.extensions[EXAMPLES].get(model)
         if example is not None:
-            # A client leaves out what has a default; the server does not.
+            # A client omits fields with defaults; the server sends all fields.
             unset = mode == "validation"
             described["example"] = example.model_dump(mode="json", exclude_unset=unset)
         return described
 
     def _referenced(self, model: type[WireModel], mode: Mode) -> Schema:
-        """A reference to the model's schema, which joins the components with its parts."""
+        """Add the model's schema and its parts to the components; return a reference."""
         schema = model.model_json_schema(mode=mode, ref_template=REFERENCE)
         add_schemas(self._components, schema.pop("$defs", {}))
         add_schemas(self._components, {model.__name__: schema})
@@ -220,7 +235,7 @@ class Document(OpenAPIProvider):
 
 
 def _codes_of(method: str, operation: Schema, special: Iterable[str]) -> dict[int, list[str]]:
-    """The codes of all problems that the operation can answer, by status."""
+    """Return the codes of all problems that the operation can answer, by status."""
     places = {parameter["in"] for parameter in operation["parameters"]}
     codes = set(OF_EVERY).union(special)
     if (body := operation.get("requestBody")) is not None:
@@ -235,7 +250,7 @@ def _codes_of(method: str, operation: Schema, special: Iterable[str]) -> dict[in
     for code in sorted(codes):
         status = CODES[code].status
         if status is None:
-            raise ValueError(f"{code} is no problem of HTTP")
+            raise ValueError(f"{code} is not an HTTP problem: only sockets send it")
         by_status.setdefault(status, []).append(code)
     return by_status
 
@@ -268,14 +283,18 @@ def _problem(status: int, code: str) -> Schema:
 
 
 def add_schemas(components: Schema, more: Schema) -> None:
-    """Let these join the components; raises ValueError when two differ under one name."""
+    """Add schemas to the components.
+
+    Raises:
+        ValueError: Two different schemas have the same name.
+    """
     for name, schema in more.items():
         if components.setdefault(name, schema) != schema:
-            raise ValueError(f"two different schemas are called {name}")
+            raise ValueError(f"two different schemas have the name {name}")
 
 
 def _without_null(schema: Schema) -> Schema:
-    """A parameter that is not sent has no value; there is no way to send null."""
+    """Return the schema of a query parameter without null, which cannot be sent."""
     kept = {key: value for key, value in schema.items() if (key, value) != ("default", None)}
     choices = [choice for choice in kept.pop("anyOf", ()) if choice != {"type": "null"}]
     if len(choices) == 1:

@@ -1,7 +1,9 @@
-"""The page at `/docs`: Swagger UI from the installed package, shown without the internet.
+"""Serve Swagger UI at `/docs` from the installed package, without access to the internet.
 
-What must always hold: only the files named here are served; the page may load nothing
-from elsewhere and run nothing inline, and no other site may frame it.
+Invariants:
+
+- Only the files in `FILES` are served.
+- The page may not load from other hosts or run inline scripts, and no other site may frame it.
 """
 
 from importlib.util import find_spec
@@ -11,7 +13,7 @@ from quart import Quart, Response, abort, send_from_directory
 from quart_rate_limiter import rate_exempt
 from quart_schema import hide
 
-PACKAGE = "flask_swagger_ui"  # only its files are used; it is never imported
+PACKAGE = "flask_swagger_ui"  # only its files are used; it is not imported
 FILES = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-16x16.png", "favicon-32x32.png")
 MAX_AGE_S = 3600
 
@@ -34,9 +36,10 @@ PAGE = """<!doctype html>
   <link rel="icon" type="image/png" href="docs/favicon-32x32.png" sizes="32x32">
 </head>
 <body>
-  <p class="wrapper">The sockets: <a href="docs/socket">docs/socket</a></p>
+  <p class="wrapper"><a href="docs/socket">WebSocket API →</a></p>
   <div id="swagger-ui"></div>
-  <noscript>This page needs JavaScript; the description itself is at openapi.json.</noscript>
+  <noscript>This page needs JavaScript. The API description is at
+    <a href="openapi.json">openapi.json</a>.</noscript>
   <script src="docs/swagger-ui-bundle.js"></script>
   <script src="docs/init.js"></script>
 </body>
@@ -54,7 +57,7 @@ INIT = """SwaggerUIBundle({
 
 
 def install_docs_page(app: Quart, openapi_path: str) -> None:
-    """Serve `/docs` and its files, showing the document at `openapi_path`."""
+    """Serve `/docs`, which shows the document at `openapi_path`, and its files."""
     directory = _directory()
 
     @hide
@@ -79,5 +82,5 @@ def install_docs_page(app: Quart, openapi_path: str) -> None:
 def _directory() -> Path:
     spec = find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise RuntimeError(f"the package {PACKAGE} is missing: install FocusUp's dependencies")
+        raise RuntimeError(f"{PACKAGE} is not installed: install FocusUp's dependencies")
     return Path(spec.submodule_search_locations[0]) / "dist"

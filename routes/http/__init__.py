@@ -1,1 +1,1 @@
-"""Bodies, errors, headers and origins of HTTP requests."""
+"""Handle bodies, errors, headers and origins of HTTP requests."""

@@ -1,8 +1,11 @@
-"""Which address a request comes from, behind proxies too.
+"""Find the address of a request's client, behind proxies too.
 
-What must always hold: `X-Forwarded-For` is believed only as far as hops that are trusted
-have written it. It is read from the right: what the last trusted hop saw is the client,
-whatever stands left of it; and without a trusted hop nothing of it counts.
+Invariants:
+
+- Only entries of `X-Forwarded-For` that trusted proxies wrote count. The header is read from the
+  right: the address that the outermost trusted proxy saw is the client's, whatever stands left
+  of it.
+- Without a trusted proxy the header is ignored.
 """
 
 import re
@@ -18,17 +21,30 @@ PORT_AT_END = re.compile(r":\d*\Z")
 
 
 class TrustedProxies:
+    """The proxies whose `X-Forwarded-…` headers are believed.
+
+    Args:
+        networks: Addresses and networks, such as `10.0.0.0/8`.
+
+    Raises:
+        ValueError: An entry is neither.
+    """
+
     def __init__(self, networks: Iterable[str] = ()) -> None:
-        """Addresses and networks, such as `10.0.0.0/8`; raises ValueError."""
         self._networks = tuple(ip_network(network) for network in networks)
 
     def client_of(self, asked: Request | Websocket) -> str:
-        """The address of whoever sent this request; empty where there is none."""
+        """Return the address of the client of this request; empty when it is unknown."""
         forwarded = ",".join(asked.headers.getlist("X-Forwarded-For"))
         return self.client(asked.remote_addr, forwarded)
 
     def client(self, peer: str | None, forwarded: str) -> str:
-        """The address, in one spelling, behind `peer` that sent this header."""
+        """Return the client's address in canonical spelling.
+
+        Args:
+            peer: The other end of the connection.
+            forwarded: The `X-Forwarded-For` header that came with the request.
+        """
         hop = parse_address(peer or "")
         if hop is None:
             return ""
@@ -36,35 +52,34 @@ class TrustedProxies:
             if not self._trusts(hop):
                 break
             before = parse_address(written)
-            if before is None:  # a trusted hop that hides who was before it
+            if before is None:  # a trusted proxy that hides its client, such as "unknown"
                 break
             hop = before
         return str(hop)
 
     def is_https(self, asked: Request) -> bool:
-        """Whether it came over https, to us or to the trusted proxy before us."""
+        """Return whether the client used https, to this server or to a trusted proxy."""
         hop = parse_address(asked.remote_addr or "")
         if hop is None or not self._trusts(hop):
             return asked.scheme == "https"
         nearest = asked.headers.get("X-Forwarded-Proto", asked.scheme).rpartition(",")[2]
         return nearest.strip() == "https"
 
-    def address_asked(self, asked: Request | Websocket) -> str:
-        """Scheme and host as the browser knows them: as it asked us, or the trusted proxy
-        before us."""
+    def base_url(self, asked: Request | Websocket) -> str:
+        """Return scheme and host as the browser knows them, such as `https://study.example`."""
         hop = parse_address(asked.remote_addr or "")
         scheme, host = asked.scheme, asked.headers.get("Host", "")
         if hop is not None and self._trusts(hop):
             scheme = _nearest(asked.headers.get("X-Forwarded-Proto")) or scheme
             host = _nearest(asked.headers.get("X-Forwarded-Host")) or host
             port = _nearest(asked.headers.get("X-Forwarded-Port"))
-            # 80 and 443 are left out of an origin, or tell of a hop that is not the browser's.
+            # An origin omits 80 and 443; with the other scheme they belong to an inner hop.
             if port.isdecimal() and port not in ("80", "443") and not PORT_AT_END.search(host):
                 host = f"{host}:{port}"
         return f"{'https' if scheme in ('https', 'wss') else 'http'}://{host}"
 
     def is_proxy(self, peer: str) -> bool:
-        """Whether this address of a connection is a trusted proxy's."""
+        """Return whether the peer with this address is a trusted proxy."""
         hop = parse_address(peer)
         return hop is not None and self._trusts(hop)
 
@@ -73,21 +88,26 @@ class TrustedProxies:
 
 
 def _nearest(header: str | None) -> str:
-    """Return what the proxy before us has written."""
+    """Return the value that the nearest proxy has written, the last of the header."""
     return (header or "").rpartition(",")[2].strip()
 
 
 def network_of(address: str) -> str:
-    """What is one customer of a provider: an IPv4 address, or an IPv6 network of 64 bits,
-    since whoever has one address of that has all of them."""
-    found = parse_address(address)
-    if isinstance(found, IPv6Address):
-        return str(ip_network((found, IPV6_PREFIX), strict=False))
+    """Return the IPv4 address, or the /64 network of an IPv6 address.
+
+    Providers assign a customer a whole /64, so one customer has all of its addresses.
+    """
+    parsed = parse_address(address)
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed, IPV6_PREFIX), strict=False))
     return address
 
 
 def parse_address(text: str) -> Address | None:
-    """An address, perhaps with a port; IPv4 within IPv6 is IPv4."""
+    """Parse an address with or without a port; return None if it is malformed.
+
+    An IPv4-mapped IPv6 address becomes the IPv4 address.
+    """
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -1,13 +1,13 @@
-"""Which web pages may talk to this server: one rule for CORS, for sockets, and for writing.
+"""Decide which web pages may use this server: one rule for CORS, sockets and writing requests.
 
 Invariants:
+
 - An origin is compared whole, so a lookalike that only begins or ends like an allowed one is
   refused, and so is `null`.
-- A page that this server itself served may always connect, under whatever name it was reached.
-- Every request that writes is judged before anything else is done with it: a browser sends some
-  of them without asking first (`text/plain`).
-- A client that sends neither `Origin` nor `Sec-Fetch-Site` is no browser, and is judged by its
-  token alone.
+- A page that this server itself served may always connect, under any name of the server.
+- The origin of a writing request is checked before anything else, since browsers send some of
+  them without a preflight (`text/plain`).
+- A client that sends neither `Origin` nor `Sec-Fetch-Site` is no browser; its token alone decides.
 """
 
 import re
@@ -21,14 +21,14 @@ from routes.http.client_address import TrustedProxies
 from routes.http.origin_names import normalised_origin
 
 LOCAL = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?\Z")
-"""What is allowed when nothing is set: pages of this machine, on any port."""
+"""The default when `ALLOWED_ORIGINS` is empty: pages of this machine, on any port."""
 METHODS = ("GET", "POST", "PUT", "DELETE")
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 REQUEST_HEADERS = ("*",)
-"""Any, named as the page asks for them (`*` itself would not cover `Authorization`).
+"""All headers are allowed, each by the name that the preflight asks for.
 
-Tracing libraries add headers of many makers to every request of a page. None of them makes a
-request worth more here: the origin and the token decide.
+A literal `*` would not cover `Authorization`. Tracing libraries add vendor headers to every request
+of a page, and none of them grants any right: the origin and the token decide.
 """
 EXPOSED_HEADERS = (
     *("ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID", "Idempotent-Replayed"),
@@ -39,7 +39,11 @@ ANY_SUFFIX = "://*"
 
 
 class Origins:
-    """The origins of `ALLOWED_ORIGINS`; raises ValueError where one is none."""
+    """The origins of `ALLOWED_ORIGINS`.
+
+    Raises:
+        ValueError: An entry is not an origin.
+    """
 
     def __init__(self, allowed: Iterable[str] = (), proxies: TrustedProxies | None = None) -> None:
         names = frozenset(map(normalised_origin, allowed))
@@ -51,13 +55,13 @@ class Origins:
         self._proxies = proxies or TrustedProxies()
 
     def allows(self, origin: str | None) -> bool:
-        """Whether pages of this origin may connect, wherever this server is reached."""
+        """Return whether the setting allows pages of this origin; True without an origin."""
         if origin is None or origin in self._exact:
             return True
         return any(pattern.match(origin) for pattern in self._patterns)
 
     def admits(self, asked: Request | Websocket) -> bool:
-        """Whether the page that sent this request, if one did, may write and connect."""
+        """Return whether this request may write or open a socket, judged by its page's origin."""
         # Scripts cannot set either header. Firefox sends the second with handshakes too.
         origin, site = asked.headers.get("Origin"), asked.headers.get("Sec-Fetch-Site")
         if origin is None:
@@ -65,13 +69,12 @@ class Origins:
         return self.allows(origin) or site == "same-origin" or origin == self._own(asked)
 
     def install(self, app: Quart) -> None:
-        """Refuse what pages of others write, answer preflight requests, and mark answers for
-        the origins that are allowed."""
+        """Refuse writing requests of other origins, answer preflights, add the CORS headers."""
 
         @app.before_request
         async def refuse_foreign() -> None:
             if request.method not in READING and not self.admits(request):
-                raise Forbidden("origin_not_allowed", "Pages of this origin may not do this.")
+                raise Forbidden("origin_not_allowed", "Requests from this origin are not allowed.")
 
         cors(
             app,
@@ -83,8 +86,8 @@ class Origins:
         )
 
     def _own(self, asked: Request | Websocket) -> str | None:
-        """The origin of the pages that this server serves at the address that was asked."""
+        """Return the origin of this server's own pages at the requested address."""
         try:
-            return normalised_origin(self._proxies.address_asked(asked))
+            return normalised_origin(self._proxies.base_url(asked))
         except ValueError:
             return None

@@ -1,4 +1,4 @@
-"""Origins as browsers write them in the `Origin` header. Pure."""
+"""Normalise origins as browsers write them in the `Origin` header. Pure."""
 
 import re
 from urllib.parse import urlsplit
@@ -8,23 +8,23 @@ import idna
 DEFAULT_PORTS = {"http": 80, "https": 443}
 WHOLE = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://[^/*?#@\\\s]+")
 ANY_EXTENSION = re.compile(r"(?:moz|chrome|safari-web)-extension://\*", re.IGNORECASE)
-"""An extension has another id in each profile of Firefox, so all of them can be let in."""
+"""All extensions of a browser; Firefox gives an extension another id in each profile."""
 
 
 def normalised_origin(text: str) -> str:
     """Return the origin as browsers send it: lower case, punycode, no default port.
 
     Raises:
-        ValueError: it is none.
+        ValueError: The text is not an origin.
     """
     if ANY_EXTENSION.fullmatch(text):
         return text.lower()
-    found = WHOLE.fullmatch(text)
-    if found is None:
+    match = WHOLE.fullmatch(text)
+    if match is None:
         raise ValueError("not an origin")
-    scheme = found[1].lower()
+    scheme = match[1].lower()
     parts = urlsplit(text)
-    host, port = parts.hostname, parts.port  # raises ValueError where the port is none
+    host, port = parts.hostname, parts.port  # raises ValueError for an invalid port
     if host is None or parts.netloc.endswith(":"):
         raise ValueError("not an origin")
     if ":" in host:

@@ -1,8 +1,11 @@
-"""Every error that leaves the server over HTTP, as RFC 9457 `application/problem+json`.
+"""Answer every error over HTTP as an RFC 9457 `application/problem+json` document.
 
-What must always hold: one table says which error is which status; an unexpected error is
-a 500 that tells the client nothing and the log everything but the address, which can hold
-a token or a user's id; no problem repeats a value that the client sent.
+Invariants:
+
+- One table maps the errors of the domain to statuses.
+- An unexpected error is a 500. The client learns nothing of it; the log has everything but the
+  requested address, which can hold a token or a user's id.
+- No problem repeats a value that the client sent.
 """
 
 from collections.abc import Mapping
@@ -48,7 +51,6 @@ STATUS_OF: tuple[tuple[type[DomainError], int], ...] = (
     (Unavailable, 503),
 )
 
-# What the HTTP machinery itself refuses.
 HTTP_CODES: Mapping[int, str] = {
     400: "bad_request",
     404: "not_found",
@@ -59,48 +61,54 @@ HTTP_CODES: Mapping[int, str] = {
     429: "too_many_requests",
     500: "internal_error",
 }
+"""Codes of the errors that Quart and werkzeug raise, by status."""
 KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 
 
 class FieldProblem(WireModel):
-    """One field that was refused: its path on the wire, and why."""
+    """An invalid field: its path in the body, and the reason."""
 
     field: str
     message: str
 
 
 class Problem(WireModel):
-    """An error (RFC 9457); `code` is the stable name to compare with."""
+    """An error (RFC 9457). Programs compare `code`, which is stable."""
 
-    type: Annotated[Literal["about:blank"], Field(description="`code` tells more.")]
-    title: Annotated[str, Field(description="The name of the status.")]
+    type: Annotated[Literal["about:blank"], Field(description="See `code` for the kind of error.")]
+    title: Annotated[str, Field(description="The phrase of the HTTP status.")]
     status: int
-    detail: Annotated[str, Field(description="One sentence for people.")]
-    code: Annotated[str, Field(description="The stable name of the error, for programs.")]
-    # Left out rather than null when there is nothing to say about single fields.
+    detail: Annotated[
+        str, Field(description="A sentence for people. It may change; compare `code` instead.")
+    ]
+    code: Annotated[str, Field(description="The stable name of the error.")]
+    # Omitted, not null, for errors that concern no single field.
     errors: Annotated[list[FieldProblem], Field(default_factory=list)]
 
 
 def install_problems(app: Quart) -> None:
-    """Let every error of `app` that nobody else handles leave as a problem."""
+    """Answer every unhandled error of `app` as a problem."""
     app.register_error_handler(Exception, handle)
 
 
 async def handle(error: Exception) -> Response | HTTPException:
-    """The response for any error."""
+    """Return the problem response for any error.
+
+    A werkzeug error that carries its own response is returned as it is.
+    """
     if isinstance(error, HTTPException):
-        return _of_http_error(error)
+        return _response_to(error)
     domain_error = _as_domain_error(error)
     if domain_error is None:
-        log.error("request_failed", exc_info=error, **_where())
-        return respond(500, *_said(HTTP_CODES[500]))
+        log.error("request_failed", exc_info=error, **_request_context())
+        return respond(500, *_code_and_detail(HTTP_CODES[500]))
     if isinstance(domain_error, StorageUnavailable):
-        log.warning("storage_unavailable", reason=type(error).__name__, **_where())
+        log.warning("database_unavailable", reason=type(error).__name__, **_request_context())
     return of_domain_error(domain_error)
 
 
 def of_domain_error(error: DomainError) -> Response:
-    """The response for an error of the domain."""
+    """Return the problem response for an error of the domain."""
     status = next(status for kind, status in STATUS_OF if isinstance(error, kind))
     errors = list(error.errors) if isinstance(error, Invalid) else []
     return respond(
@@ -115,32 +123,32 @@ def of_domain_error(error: DomainError) -> Response:
 def _headers_of(error: DomainError) -> dict[str, str]:
     if isinstance(error, Unauthorized):
         # RFC 6750, section 3.1: no error code when no token was sent.
-        refused = error.code in {"token_invalid", "token_expired"}
-        return {"WWW-Authenticate": REALM + ', error="invalid_token"' * refused}
+        is_token_refused = error.code in {"token_invalid", "token_expired"}
+        return {"WWW-Authenticate": REALM + ', error="invalid_token"' * is_token_refused}
     if isinstance(error, TooMany | Unavailable):
         return {"Retry-After": str(max(1, round(error.retry_after_s)))}
     return {}
 
 
-def _of_http_error(error: HTTPException) -> Response | HTTPException:
+def _response_to(error: HTTPException) -> Response | HTTPException:
     if error.code is None or error.response is not None:
         return error
     phrase = _phrase(error.code)
     name = phrase.lower().replace("'", "").replace(" ", "_")
     known = HTTP_CODES.get(error.code)
-    code, detail = (name, f"{phrase}.") if known is None else _said(known)
+    code, detail = (name, f"{phrase}.") if known is None else _code_and_detail(known)
     headers = {name: value for name, value in error.get_headers() if name in KEPT_HEADERS}
     return respond(error.code, code, detail, headers=headers)
 
 
-def _said(code: str) -> tuple[str, str]:
+def _code_and_detail(code: str) -> tuple[str, str]:
     return code, CODES[code].meaning
 
 
 def _as_domain_error(error: Exception) -> DomainError | None:
     if isinstance(error, DomainError):
         return error
-    # A call to the database that nobody translated: no answer is no bug of ours.
+    # An untranslated driver error: a database that is down is no bug of the server.
     try:
         with translated():
             raise error
@@ -158,7 +166,7 @@ def respond(
     errors: list[FieldProblem] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """A problem as a response."""
+    """Return a problem response."""
     problem = Problem(
         type="about:blank",
         title=_phrase(status),
@@ -178,7 +186,7 @@ def _phrase(status: int) -> str:
         return "Error"
 
 
-def _where() -> dict[str, str]:
+def _request_context() -> dict[str, str]:
     if has_request_context():
         return {"method": request.method, "route": route_of(request)}
     if has_websocket_context():

@@ -1,4 +1,4 @@
-"""What the routes need to take reports of visits, presence and events."""
+"""Bundle what the routes need to record visits, heartbeats and events."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from routes.http.client_address import TrustedProxies
 
 @dataclass(frozen=True, slots=True)
 class Reporting:
-    """`…_every_s`: how often clients are asked to call."""
+    """Services of the tracking routes, and the intervals at which clients are asked to call."""
 
     reports: Reports
     hashes: VisitorHashes
@@ -18,4 +18,4 @@ class Reporting:
     visit_every_s: int
     heartbeat_every_s: int
     known_visits: RecentIds = field(default_factory=RecentIds)
-    """Visits that were stored of late, hence cost nothing more."""
+    """Visits stored recently, which are not charged to a storage budget again."""

@@ -1,9 +1,12 @@
-"""What every answer tells a browser about itself, in one place.
+"""Set the security headers of every response.
 
-What must always hold: whatever route, error or file it is, an answer is taken for what its
-Content-Type says, is kept by nobody unless it says so, and is a page for nobody: only what
-brings a policy of its own may load or run anything. HSTS is said where the client came over
-https, as we or a trusted proxy saw it, since over http it would mean nothing.
+Invariants, for each route, error and file:
+
+- Browsers do not guess another content type.
+- No cache stores the response unless its own headers allow it.
+- Nothing is loaded, run or framed unless the response has its own Content-Security-Policy.
+- HSTS is sent to clients that used https, to this server or to a trusted proxy; browsers ignore it
+  over http.
 """
 
 from collections.abc import Mapping
@@ -19,11 +22,11 @@ HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
 }
 HSTS = "max-age=31536000"
-"""Of this host alone: others of its domain are not ours to speak for."""
+"""For this host alone; its subdomains may belong to other services."""
 
 
 def install_security_headers(app: Quart, proxies: TrustedProxies) -> None:
-    """Give them to each answer of `app` that does not bring its own."""
+    """Add the headers to each response of `app` that does not set its own."""
 
     @app.after_request
     async def protect(response: Response) -> Response:

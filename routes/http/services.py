@@ -1,4 +1,4 @@
-"""The services that route handlers use, built once by `focusup.app`."""
+"""Hold the services that route handlers use, built once by `focusup.app`."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -35,31 +35,48 @@ from routes.http.reporting import Reporting
 KEY = "focusup"
 
 Job: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
-"""Background work that runs for as long as its task lives."""
+"""Starts background work that runs until its task is cancelled."""
 
 
 def utc_now() -> datetime:
-    """The wall clock, as an aware UTC datetime."""
+    """Return the current time as an aware UTC datetime."""
     return datetime.now(UTC)
 
 
 class HealthChecks(Protocol):
+    """The checks behind `/api/health`."""
+
     async def __call__(self) -> WireModel:
-        """How the server is doing. Never raises."""
+        """Return the state of the server. Never raises."""
         ...
 
     async def ready(self) -> None:
-        """Raises StorageUnavailable unless requests can be served."""
+        """Return if requests can be served.
+
+        Raises:
+            Unavailable: They cannot.
+        """
         ...
 
 
 class ReadMetrics(Protocol):
+    """The metrics behind `/metrics`."""
+
     def admit(self, asked: Request, presented: str | None) -> None:
-        """Raises Unauthorized or Forbidden for those who may not read."""
+        """Return if the request may read the metrics.
+
+        Args:
+            asked: The request.
+            presented: Its bearer token, if any.
+
+        Raises:
+            Unauthorized: The token is missing or wrong.
+            Forbidden: No token is set and the request does not come from this machine.
+        """
         ...
 
     def text(self) -> bytes:
-        """All figures in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         ...
 
 
@@ -100,7 +117,7 @@ class PageViewServices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Everything that a handler needs; `now` gives aware UTC datetimes."""
+    """All services; `now` returns aware UTC datetimes."""
 
     access: AccessServices
     sessions: SessionServices
@@ -113,15 +130,15 @@ class Services:
     metrics: ReadMetrics
     origins: Origins
     take_over: Callable[[SocketTransport], None]
-    """Gives a transport the connection of the WebSocket that was accepted last."""
+    """Hands the connection of the WebSocket accepted last to a transport."""
     now: Callable[[], datetime] = utc_now
 
 
 def install_services(app: Quart, services: Services) -> None:
-    """Make `services` what the handlers of `app` get."""
+    """Make `services` available to the handlers of `app`."""
     app.extensions[KEY] = services
 
 
 def services() -> Services:
-    """The services of the app that serves the current request."""
+    """Return the services of the app that serves the current request."""
     return cast(Services, current_app.extensions[KEY])

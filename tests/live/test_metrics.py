@@ -209,7 +209,7 @@ async def test_lines_of_a_request_and_of_a_socket_can_be_found_by_their_ids(
     await scrape_after(server, before, closes=1)
     lines = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
     (answered,) = [line for line in lines if line.get("request") == "from-the-proxy"]
-    assert (answered["event"], answered["route"]) == ("answered", "/api/sessions")
+    assert (answered["event"], answered["route"]) == ("request_answered", "/api/sessions")
     assert answered["status"] == 200
     of_socket = [line for line in lines if line.get("connection") == "of-a-socket"]
     assert [line["event"] for line in of_socket] == ["socket_opened", "socket_closed"]

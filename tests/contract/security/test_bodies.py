@@ -168,7 +168,7 @@ def test_what_is_stored_is_never_read_from_a_body(monkeypatch: pytest.MonkeyPatc
     assert User.__name__ in bodies
     for path in floor.rglob("*.py"):
         for name in bodies:
-            for reading in ("read_body", "read_query", "parse_body"):
+            for reading in ("accepts", "accepts_query", "read_body", "read_query", "parse_body"):
                 assert f"{reading}({name})" not in path.read_text(), path
 
 

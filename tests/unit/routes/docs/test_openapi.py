@@ -308,7 +308,7 @@ async def test_a_browser_shows_the_page_and_asks_nobody_else(app: Quart) -> None
         page.on("pageerror", lambda error: said.append(str(error)))
         await page.goto(f"{address}/docs")
         await page.click("#operations-Accounts-signup")
-        await page.wait_for_selector("text=Make an account, and sign in")
+        await page.wait_for_selector("text=Create an account")
         await page.click("text=Try it out")
         assert [url for url in asked if not url.startswith((address, "data:"))] == []
         assert f"{address}/openapi.json" in asked

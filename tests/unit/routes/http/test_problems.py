@@ -167,7 +167,7 @@ async def test_a_silent_database_is_a_warning_and_a_clients_mistake_is_nothing()
         await problem_of(NotFound("session_not_found", "No."))
         await problem_of(exceptions.NotFound())
     assert [(entry["event"], entry["log_level"]) for entry in logs] == [
-        ("storage_unavailable", "warning")
+        ("database_unavailable", "warning")
     ]
 
 

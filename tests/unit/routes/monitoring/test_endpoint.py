@@ -112,7 +112,7 @@ async def test_with_a_token_it_is_the_token_that_counts(peer: str) -> None:
 
 def test_each_app_has_figures_of_its_own() -> None:
     one, other = App("one").figures, App("other").figures
-    one.note("GET", "/a", 200, 3)
+    one.record("GET", "/a", 200, 3)
     assert not other.outcomes
     texts = [Metrics([], token=None).text() for _ in range(2)]
     assert all(b"python_info" in text for text in texts)
@@ -207,9 +207,9 @@ async def test_failures_are_logged_by_template_too(app: App) -> None:
                 await client.get("/users/ada/export")
             with pytest.raises(InvalidStatus):
                 await connect(f"{url.replace('http', 'ws')}/users/ada/socket")
-    assert "ada" not in repr([line for line in lines if line["event"] != "answered"])
+    assert "ada" not in repr([line for line in lines if line["event"] != "request_answered"])
     routes = {line["event"]: line.get("route") for line in lines}
-    assert routes["storage_unavailable"] == "/users/<user_id>/sessions"
+    assert routes["database_unavailable"] == "/users/<user_id>/sessions"
     assert routes["answer_cut_off"] == "/users/<user_id>/export"
     assert routes["request_failed"] == "/users/<user_id>/socket"
 
@@ -226,10 +226,10 @@ async def test_all_lines_of_a_request_carry_its_id_and_none_its_query(app: App) 
     assert "hunter2" not in repr(lines)
     assert [(line["event"], line["request"]) for line in lines] == [
         ("seen", ids[0]),
-        ("answered", ids[0]),
+        ("request_answered", ids[0]),
         ("seen", ids[1]),
         ("request_failed", ids[1]),
-        ("answered", ids[1]),
+        ("request_answered", ids[1]),
     ]
     assert (lines[1]["method"], lines[1]["route"]) == ("GET", "/things/<thing_id>")
     assert (lines[1]["status"], lines[1]["log_level"]) == (200, "debug")
@@ -239,6 +239,6 @@ async def test_all_lines_of_a_request_carry_its_id_and_none_its_query(app: App) 
 def test_figures_of_a_route_are_one_histogram() -> None:
     figures = RequestMetrics()
     for took_us in (4_000, 90_000, 20_000_000):
-        figures.note("GET", "/a", 200, took_us)
+        figures.record("GET", "/a", 200, took_us)
     histogram = figures.times["GET", "/a"]
     assert (histogram.counts[0], histogram.counts[-1], sum(histogram.counts)) == (1, 1, 3)
