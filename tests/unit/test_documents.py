@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.draw_rooms import ROOMS
 from tests.support.paths import ROOT
 
 DOCUMENTS = sorted(
@@ -15,6 +16,17 @@ TOP = "focusup|routes|realtime|models|scoring|tests|scripts|benchmarks|deploy|ex
 PATHS = re.compile(rf"(?<![\w/.-])((?:{TOP})/[\w/.-]*\w)")
 LINKS = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
 HEADINGS = re.compile(r"^#+ (.*)$", re.MULTILINE)
+FOR_DEVELOPERS = [
+    *(ROOT / "docs/decisions").glob("0*.md"),
+    *(ROOT / name for name in ("CONTRIBUTING.md", "docs/design.md")),
+]
+NAMES = re.compile(r"`(?=[^`]*[A-Z])([A-Za-z_]\w+(?:\.[a-z_]\w+)*)`")
+"""Names of code with a capital letter, such as `Engine.activity` and `STEPS`."""
+OF_OTHERS = {
+    *("AsyncMongoClient", "UpdateOne", "estimatedDocumentCount"),
+    *("innerHTML", "localStorage", "CHANGELOG", "md"),
+}
+"""Names of drivers and browsers, and of files."""
 REGISTRIES = re.compile(r"pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)")
 
 
@@ -41,6 +53,19 @@ def test_files_and_headings_that_a_document_names_exist(document: Path) -> None:
     }
     assert not missing
     assert not list(broken_links(document))
+
+
+def test_names_of_code_that_documents_for_developers_use_exist() -> None:
+    sources = [path for package in ROOMS for path in (ROOT / package).rglob("*.py")]
+    words = set(re.findall(r"\w+", "".join(path.read_text() for path in sources)))
+    words |= set(re.findall(r"[A-Z_]+", (ROOT / ".env.example").read_text())) | OF_OTHERS
+    missing = {
+        (document.name, name)
+        for document in FOR_DEVELOPERS
+        for name in NAMES.findall(document.read_text())
+        if not set(name.split(".")) <= words
+    }
+    assert missing == set()
 
 
 def test_every_document_is_linked_from_the_readme() -> None:
