@@ -1,15 +1,17 @@
-"""Who is tracked, what is due, what is dirty. Pure: `now_us` is always an argument.
+"""Hold everything that is tracked, and what is due and dirty of it. Pure: time is an argument.
 
-What must always hold:
+"Tracked" is a focus session or a page view.
 
-- every event first settles the seconds that fell due before it;
-- a thing counts exactly while it has a viewer and its status is `active`;
-- whatever changed is in the dirty set until the ledger takes it, and what the ledger
-  could not write comes back into it; a thing leaves memory only when it is saved.
+Invariants:
 
-A thing that counts sits on a wheel of `SLOTS_PER_SECOND` slots at the phase of its due
-moment. One turn takes a second, so each thing is looked at once a second, at most one
-slot after its second fell due, and never moves while it counts.
+- Every event first settles the seconds that fell due before it.
+- A tracked item counts exactly while it has a viewer and its status is `active`.
+- A changed item is in the dirty set until the ledger takes it, and comes back if the ledger
+  could not write it. It leaves memory only when it is saved.
+
+An item that counts sits on a wheel of `SLOTS_PER_SECOND` slots, at the phase of its due moment. One
+turn takes a second, so each item is settled once a second, at most one slot after its second fell
+due, and never moves on the wheel while it counts.
 """
 
 from collections.abc import Hashable, Iterable
@@ -26,6 +28,8 @@ GAP_US = 60 * SECOND_US
 
 
 class Engine(Generic[T]):
+    """The tracked items of one kind, by id."""
+
     def __init__(self) -> None:
         self.all_tracked: dict[Hashable, T] = {}
         self._wheel: list[dict[T, None]] = [{} for _ in range(SLOTS_PER_SECOND)]
@@ -37,27 +41,27 @@ class Engine(Generic[T]):
     # --- events -----------------------------------------------------------------------
 
     def add(self, tracked: T) -> None:
-        """Take over a thing that this process has claimed."""
+        """Start to track an item that this process owns."""
         if tracked.tracked_id in self.all_tracked:
             raise ValueError("tracked already")
         self.all_tracked[tracked.tracked_id] = tracked
 
     def attach(self, tracked: T, viewer: Viewer, now_us: int) -> None:
-        """A connection tracks it from `now_us` on. A start is a sign of activity."""
+        """Add a viewer from `now_us` on, which is a sign of activity."""
         self._observe(now_us)
         self.settle(tracked, now_us)
         alone = not tracked.viewers
         tracked.viewers.add(viewer)
         tracked.meter.sign(now_us)
         if alone:
-            if tracked.released:  # its document has been, or is being, told so
+            if tracked.released:  # the release is stored already, or on its way
                 tracked.released = False
                 self.changed(tracked)
             if tracked.status == RUNNING:
                 self._run(tracked, now_us)
 
     def detach(self, tracked: T, viewer: Viewer, now_us: int) -> None:
-        """A connection is gone; with the last one, tracked time stops."""
+        """Remove a viewer; without viewers, the time stops and the item is released."""
         self._observe(now_us)
         self.settle(tracked, now_us)
         tracked.viewers.discard(viewer)
@@ -67,11 +71,12 @@ class Engine(Generic[T]):
             self.changed(tracked)
 
     def release(self, tracked: T) -> None:
-        """Give up a thing that nobody came to track after all."""
+        """Release an item that no viewer came to track."""
         tracked.released = True
         self.changed(tracked)
 
     def activity(self, tracked: T, now_us: int) -> None:
+        """Note a sign of activity."""
         self._observe(now_us)
         if tracked.status == RUNNING:
             due_us = tracked.meter.due_at_us
@@ -80,13 +85,17 @@ class Engine(Generic[T]):
             tracked.meter.sign(now_us)
 
     def tab_switch(self, tracked: T, now_us: int) -> None:
-        """Counted while active. Not a sign of activity; it is saved with the next second."""
+        """Count a tab switch while active.
+
+        It is no sign of activity, and is saved with the next second.
+        """
         self._observe(now_us)
         if tracked.status == RUNNING:
             self.settle(tracked, now_us)
             tracked.tab_switches += 1
 
     def pause(self, tracked: T, now_us: int) -> None:
+        """Stop the time of an active item."""
         self._observe(now_us)
         if tracked.status == RUNNING:
             self._hold(tracked, now_us)
@@ -95,7 +104,7 @@ class Engine(Generic[T]):
             self.changed(tracked)
 
     def resume(self, tracked: T, now_us: int) -> None:
-        """Go on counting. Asked for or not, a resume is a sign of activity."""
+        """Let the time of a paused item go on; in any case, note a sign of activity."""
         self._observe(now_us)
         self.settle(tracked, now_us)
         tracked.meter.sign(now_us)
@@ -107,6 +116,7 @@ class Engine(Generic[T]):
             self.changed(tracked)
 
     def end(self, tracked: T, status: str, now_us: int) -> None:
+        """Stop the time for good, with a final status."""
         self._observe(now_us)
         if not tracked.ended:
             self._hold(tracked, now_us)
@@ -116,7 +126,7 @@ class Engine(Generic[T]):
             self.changed(tracked)
 
     def drop(self, tracked: T) -> None:
-        """Forget it: saved and left, deleted, or taken by another process."""
+        """Remove an item: saved and released, deleted, or taken by another process."""
         tracked.gone = True
         self._take_off(tracked)
         if self.all_tracked.get(tracked.tracked_id) is tracked:
@@ -125,9 +135,9 @@ class Engine(Generic[T]):
     # --- time -------------------------------------------------------------------------
 
     def advance(self, now_us: int) -> None:
-        """Settle everything whose slot has come since the last call.
+        """Settle every item whose slot has come since the last call.
 
-        To be called on every slot: a longer silence is taken for a gap of the process.
+        Must be called on every slot: a longer silence counts as a gap of the process.
         """
         self._observe(now_us)
         last_slot = now_us // SLOT_US
@@ -141,9 +151,11 @@ class Engine(Generic[T]):
                 self.settle(tracked, now_us)
 
     def _observe(self, now_us: int) -> None:
-        """See a gap of the process before anything is settled across it: whatever runs
-        first after it, a message or the wheel. Nobody watched then, so it counts for
-        nothing."""
+        """Detect a gap of the process before anything is settled across it.
+
+        The first event after the gap may be a message or the wheel. No activity was observed
+        during the gap, so it counts as away.
+        """
         last_us = self._seen_us
         if last_us is not None and now_us <= last_us:
             return
@@ -156,27 +168,27 @@ class Engine(Generic[T]):
                 self._run(tracked, now_us)
 
     def settle(self, tracked: T, now_us: int) -> None:
-        """Book what fell due up to and including `now_us`."""
+        """Book the seconds that fell due up to and including `now_us`."""
         meter = tracked.meter
         due_us = meter.due_at_us
         if due_us is not None and now_us >= due_us:
             self._book(tracked, meter.settle(now_us))
 
-    # --- what is to be done -------------------------------------------------------------
+    # --- work for ledger and registry -----------------------------------------------------
 
     def mark(self, tracked: T) -> None:
-        """It has to be written."""
+        """Put an item into the dirty set."""
         if not tracked.dirty and not tracked.gone:
             tracked.dirty = True
             self._dirty.append(tracked)
 
     def changed(self, tracked: T) -> None:
-        """More than its counters changed: it has to be written with all its values."""
+        """Note a change of more than counters: all values are written."""
         tracked.revision += 1
         self.mark(tracked)
 
     def take_dirty(self) -> list[T]:
-        """Hand over what has to be written, each thing once."""
+        """Return the dirty items, each once, and empty the set."""
         taken, self._dirty = self._dirty, []
         for tracked in taken:
             tracked.dirty = False
@@ -184,15 +196,16 @@ class Engine(Generic[T]):
 
     @property
     def dirty_count(self) -> int:
+        """The number of items in the dirty set."""
         return len(self._dirty)
 
     @property
     def counting_count(self) -> int:
-        """How many things count now."""
+        """The number of items that count now."""
         return sum(map(len, self._wheel))
 
     def take_booked(self) -> list[T]:
-        """Hand over what booked a second since the last call, each thing once."""
+        """Return the items that booked a second since the last call, each once."""
         taken, self._booked = self._booked, []
         for tracked in taken:
             tracked.booked = False
@@ -234,7 +247,7 @@ class Engine(Generic[T]):
         due_us = tracked.meter.due_at_us
         if due_us is None:
             raise AssertionError("a running meter has a due moment")
-        # Said beforehand, it is written with what made it run, and not once more.
+        # Begun now, the run is written together with the event that made it, not a second later.
         self._begin_run(tracked, Kind.ACTIVE, due_us - SECOND_US)
         tracked.phase = -(-due_us // SLOT_US) % SLOTS_PER_SECOND
         self._wheel[tracked.phase][tracked] = None

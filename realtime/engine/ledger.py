@@ -1,19 +1,19 @@
-"""The only writer of counted seconds: what the engine counted, booked exactly once.
+"""Write what the engine counts: the only writer of counted seconds, each booked exactly once.
 
-What must always hold:
+Invariants:
 
-- one flush is in flight at a time; everything that changed meanwhile waits in the
-  engine's dirty set, in memory bounded by the number of tracked things;
-- a write is never sent again. After an error, a timeout or a count that falls short, its
-  things are *in doubt*: they are read before the next flush, the document's word is
-  adopted as what is stored, and the difference to the truth in memory is written anew. A
-  late original then fails its comparison, or makes ours fall short, and we read again;
-- a document that carries another process's stamp is not ours any more, and a missing one
-  is deleted: both are dropped, and whoever watches is told;
-- a thing that was begun here is written no sooner than it is stored, and to store it again
-  changes nothing;
-- statements that the database refuses are split until the one bad thing is alone, so it
-  never keeps the others from being written.
+- One flush is in flight at a time. Changes in the meantime wait in the engine's dirty set, in
+  memory bounded by the number of tracked items.
+- A write is never sent again. After an error, a timeout or a count that falls short, its items are
+  *in doubt*: before the next flush their documents are read, the stored totals are adopted, and
+  the difference to memory is written anew. If the original write arrives late, either its stamp
+  comparison fails, or ours does and the documents are read again.
+- A document with the stamp of another process is owned by that process, and a missing document was
+  deleted. Both items are dropped, and their viewers are told.
+- An item that was started in this process is inserted before it is updated. Repeating the insert
+  changes nothing.
+- A statement that the database refuses is split until the one bad item is alone, so that it does
+  not keep the others from being written.
 """
 
 import asyncio
@@ -35,12 +35,12 @@ READ_CHUNK = INSERT_CHUNK = 250
 RETRY_AFTER_S = 0.25
 """How long a flush that failed waits before the next one."""
 TROUBLE_AFTER_US = 2_000_000
-"""How long nothing could be written before those who are tracked are told."""
+"""How long nothing could be written before the viewers are told."""
 QUARANTINE_US = 10_000_000
-"""How long a thing that the database refuses by itself waits before it is tried again."""
+"""How long an item that the database refuses waits before it is tried again."""
 
 QUARANTINES_LOGGED = 20
-"""In one flush: a database that refuses everything need not be quoted a thousand times."""
+"""In one flush: a database that refuses everything must not fill the log."""
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +48,8 @@ Loss = Literal["deleted", "superseded", "ended"]
 
 
 class Ledger(Generic[T]):
+    """The writer of one engine."""
+
     def __init__(
         self,
         engine: Engine[T],
@@ -66,15 +68,15 @@ class Ledger(Generic[T]):
         self._on_lost = on_lost
         self._on_trouble = on_trouble
         self._failing_since_us: int | None = None
-        self._trouble_told = False
+        self._trouble_reported = False
         self._asked_us: int | None = None
-        """Since when the database has left a statement waiting."""
+        """When the statement under way was sent; None between statements."""
         self._refused = self._quarantined = 0
-        """Statements and things, within one flush."""
+        """Refused statements and quarantined items of the current flush."""
         self._current_us = clock.now_us()
-        """When the last flush began that left nothing unwritten but what is refused."""
+        """When the last flush began that wrote everything but refused items."""
         self.in_flight = 0
-        """Things that the flush under way has taken."""
+        """Items in the flush under way."""
         self._waiting: dict[T, list[tuple[int, asyncio.Future[None]]]] = {}
         self._wake = asyncio.Event()
         self._flushing = asyncio.Lock()
@@ -83,28 +85,28 @@ class Ledger(Generic[T]):
     @property
     def in_trouble(self) -> bool:
         """Whether nothing could be written for a while."""
-        return self._trouble_told
+        return self._trouble_reported
 
     def behind_us(self, now_us: int) -> int:
-        """How old what is counted and not written is at most."""
+        """Return the largest age of a counted second that is not yet written."""
         return max(0, now_us - self._current_us)
 
-    # --- for everybody --------------------------------------------------------------
+    # --- interface ------------------------------------------------------------------
 
     def wake(self) -> None:
         """Flush now, or as soon as the flush in flight is over."""
         self._wake.set()
 
     def watch(self, now_us: int) -> None:
-        """Tell when the database has left us waiting, or refused everything, for too long."""
+        """Report a database that has not answered, or refused everything, for too long."""
         since_us = self._asked_us if self._failing_since_us is None else self._failing_since_us
         if since_us is not None and now_us - since_us >= TROUBLE_AFTER_US:
-            self._tell(trouble=True)
+            self._report(trouble=True)
 
     async def saved(self, tracked: T) -> None:
-        """Until the database has acknowledged the thing as it is now.
+        """Wait until the database has acknowledged an item as it is now.
 
-        Returns as well if it is lost to this process meanwhile (`tracked.gone`).
+        Also returns when the item is lost to this process in the meantime (`tracked.gone`).
         """
         if tracked.gone or tracked.saved_revision >= tracked.revision:
             return
@@ -114,16 +116,16 @@ class Ledger(Generic[T]):
         await future
 
     def look(self, tracked: T) -> None:
-        """Read its document before the next write: somebody else may have changed it."""
+        """Read the document before the next write: another process may have changed it."""
         tracked.doubt = True
         self._engine.mark(tracked)
         self.wake()
 
     def lose(self, tracked: T, loss: Loss) -> None:
-        """The thing is no longer ours to count: forget it, and tell who waits or watches."""
-        log.info("lost", tracked=str(tracked.tracked_id), reason=loss)
+        """Drop an item that this process no longer owns; tell its viewers and waiting callers."""
+        log.info("item_lost", tracked=str(tracked.tracked_id), reason=loss)
         self._engine.drop(tracked)
-        self._answer(tracked)
+        self._wake_waiting(tracked)
         self._on_lost(tracked, loss)
 
     async def run(self) -> None:
@@ -136,7 +138,7 @@ class Ledger(Generic[T]):
                 self.wake()
 
     async def drain(self) -> None:
-        """Until everything is written. For stopping; the caller sets the limit."""
+        """Flush until everything is written, for a stop; the caller sets the time limit."""
         for tracked in self._engine.all_tracked.values():
             tracked.quarantined_until_us = 0  # one last try
         while self._engine.dirty_count or self._flushing.locked():
@@ -147,7 +149,7 @@ class Ledger(Generic[T]):
     # --- one flush ------------------------------------------------------------------
 
     async def flush(self) -> bool:
-        """Write what is dirty, once. False if the database did not answer for all of it."""
+        """Write the dirty items once; return False if the database left a statement unanswered."""
         async with self._flushing:
             return await self._flush()
 
@@ -165,7 +167,7 @@ class Ledger(Generic[T]):
         try:
             ready = [tracked for tracked in batch if tracked.quarantined_until_us <= started_us]
             unborn = [tracked for tracked in ready if tracked.unborn]
-            answered = await self._bring_in(unborn) and await self._resolve(
+            answered = await self._insert_new(unborn) and await self._read_in_doubt(
                 [tracked for tracked in ready if tracked.doubt]
             )
             certain = [
@@ -181,20 +183,20 @@ class Ledger(Generic[T]):
             )
             for statement in statements:
                 if not answered:
-                    break  # what was not sent is not in doubt, only late
+                    break  # statements that were not sent are late, but not in doubt
                 answered = await self._execute(statement)
         except Exception:
-            # Our bug. What was counted stays in memory, and is tried again.
+            # A bug of ours. The counted seconds stay in memory and are tried again.
             if self._failing_since_us is None:  # once until one succeeds
                 log.exception("flush_failed")
             answered = False
         finally:
             for tracked in batch:
-                self._settle_account(tracked)
+                self._finish(tracked)
             self.in_flight = 0
         if statements or unborn or not answered:
             self.figures.flushed(len(statements), self._clock.now_us() - started_us)
-        # Whoever refuses everything is not at work, though there are answers.
+        # A database that refuses everything is not working, although it answers.
         at_work = answered and (not statements or self._refused < len(statements))
         if at_work:
             self._current_us = started_us
@@ -203,7 +205,7 @@ class Ledger(Generic[T]):
         return answered
 
     async def _execute(self, statement: Statement[T]) -> bool:
-        """Run one statement; False if its outcome is unknown."""
+        """Send one statement; return False if its outcome is unknown."""
         increments = None
         if statement.increase is not None:
             increments = self._store.increments(statement.increase)
@@ -235,8 +237,8 @@ class Ledger(Generic[T]):
             self._acknowledge(tracked)
         return True
 
-    async def _bring_in(self, batch: list[T]) -> bool:
-        """Store what was begun here; False if unanswered."""
+    async def _insert_new(self, batch: list[T]) -> bool:
+        """Insert items that were started in this process; return False if unanswered."""
         for at in range(0, len(batch), INSERT_CHUNK):
             chunk = batch[at : at + INSERT_CHUNK]
             self._asked_us = self._clock.now_us()
@@ -249,13 +251,13 @@ class Ledger(Generic[T]):
                 self._asked_us = None
             for tracked in chunk:
                 if tracked.tracked_id in refused:
-                    self._quarantine(tracked, "refused when it was to be stored first")
+                    self._quarantine(tracked, "the insert was refused")
                 else:
                     tracked.unborn = False
         return True
 
-    async def _resolve(self, batch: list[T]) -> bool:
-        """Read the things in doubt and adopt what is stored; False if unanswered."""
+    async def _read_in_doubt(self, batch: list[T]) -> bool:
+        """Read items in doubt and adopt what is stored; return False if unanswered."""
         for at in range(0, len(batch), READ_CHUNK):
             chunk = batch[at : at + READ_CHUNK]
             self._asked_us = self._clock.now_us()
@@ -274,13 +276,14 @@ class Ledger(Generic[T]):
         return True
 
     def _adopt(self, tracked: T, document: dict[str, Any] | None) -> None:
+        """Take over the stored state of an item in doubt, by the stamp of its document."""
         if document is None:
             self.lose(tracked, "deleted")
             return
         stamp, stored = document["stamp"], self._store.totals(document)
         tracked.doubt = False
         attempt = tracked.attempt
-        if attempt is not None and stamp == attempt.stamp:
+        if attempt is not None and stamp == attempt.stamp:  # the write was applied
             self._acknowledge(tracked)
         elif not self._stamps.ours(stamp):
             self.lose(tracked, "ended" if self._store.ended(document) else "superseded")
@@ -299,7 +302,7 @@ class Ledger(Generic[T]):
             tracked.doubt = True
 
     def _split(self, batch: list[T], error: StatementRefused) -> None:
-        """Keep the two halves of a refused statement apart from now on."""
+        """Write the two halves of a refused statement apart from now on."""
         if len(batch) == 1:
             self._quarantine(batch[0], str(error))
         for tracked in batch[len(batch) // 2 :]:
@@ -307,12 +310,12 @@ class Ledger(Generic[T]):
         self._next_cell += 1
 
     def _quarantine(self, tracked: T, reason: str) -> None:
-        """Leave it alone for a while: what is wrong with it must not keep the others."""
+        """Leave a refused item out of the next flushes."""
         tracked.quarantined_until_us = self._clock.now_us() + QUARANTINE_US
         self._quarantined += 1
         self.figures.quarantines += 1
         if self._quarantined <= QUARANTINES_LOGGED:
-            log.error("quarantined", tracked=str(tracked.tracked_id), reason=reason)
+            log.error("item_quarantined", tracked=str(tracked.tracked_id), reason=reason)
 
     def _acknowledge(self, tracked: T) -> None:
         attempt = tracked.attempt
@@ -323,12 +326,12 @@ class Ledger(Generic[T]):
         tracked.stored = attempt.totals
         tracked.saved_revision = max(tracked.saved_revision, attempt.revision)
         tracked.attempt = None
-        tracked.cell = 0  # it can be written: it may be written with all others again
+        tracked.cell = 0  # writable again, so together with all others
 
-    def _settle_account(self, tracked: T) -> None:
-        """After a flush: keep what is not yet saved, forget what is saved and left."""
+    def _finish(self, tracked: T) -> None:
+        """After a flush: keep an unsaved item dirty, drop a saved and released one."""
         if tracked.gone:
-            self._answer(tracked)
+            self._wake_waiting(tracked)
             return
         totals = (tracked.active, tracked.idle, tracked.tab_switches)
         unsaved = tracked.unborn or tracked.doubt
@@ -337,10 +340,10 @@ class Ledger(Generic[T]):
         elif not tracked.viewers or tracked.ended_at_us is not None:
             self._engine.drop(tracked)
         if self._waiting:
-            self._answer(tracked)
+            self._wake_waiting(tracked)
 
-    def _answer(self, tracked: T) -> None:
-        """Tell those who wait for the thing to be saved."""
+    def _wake_waiting(self, tracked: T) -> None:
+        """Wake the callers of `saved` whose revision is stored."""
         waiting = self._waiting.pop(tracked, None)
         if waiting is None:
             return
@@ -355,16 +358,16 @@ class Ledger(Generic[T]):
             self._waiting[tracked] = rest
 
     def _watch_answers(self, started_us: int, *, answered: bool) -> None:
-        """Tell once when the database has been failing for a while, and once when it is back."""
+        """Report once that the database has been failing for a while, and once that it is back."""
         if answered:
             self._failing_since_us = None
-            self._tell(trouble=False)
+            self._report(trouble=False)
         elif self._failing_since_us is None:
             self._failing_since_us = started_us
         self.watch(self._clock.now_us())
 
-    def _tell(self, *, trouble: bool) -> None:
-        if trouble != self._trouble_told:
-            self._trouble_told = trouble
+    def _report(self, *, trouble: bool) -> None:
+        if trouble != self._trouble_reported:
+            self._trouble_reported = trouble
             log.warning("database_degraded" if trouble else "database_recovered")
             self._on_trouble(trouble)

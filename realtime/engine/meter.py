@@ -1,16 +1,15 @@
-"""Counts the seconds of one tracked thing. Pure: `now` is always an argument.
+"""Count the seconds of one session or page view. Pure: `now` is always an argument.
 
-What must always hold (docs/accuracy.md, rule 1):
+Invariants (docs/accuracy.md, rule 1):
 
-- second *k* falls due when running time, summed over all stretches, reaches *k* seconds;
-  holding keeps the remainder, so stretches of any length lose nothing;
-- `settle(now)` books every second due up to and including `now`, each exactly once, each
-  idle if it fell due more than `idle_after_us` after the latest sign of activity known
-  then, and active otherwise;
-- `sign` settles nothing by itself: whoever reads an event settles first, so a sign never
-  changes a second that fell due before it was read.
+- Second *k* falls due when the running time, summed over all stretches, reaches *k* seconds. A
+  hold keeps the remainder, so stretches of any length lose nothing.
+- `settle(now)` books each second due up to and including `now` exactly once: as idle if it fell
+  due more than `idle_after_us` after the latest sign of activity known then, else as active.
+- `sign` settles nothing. The caller settles first, so a sign never changes a second that fell
+  due before the sign was read.
 
-The cost does not depend on how late `settle` is called.
+The cost of `settle` does not depend on how late it is called.
 """
 
 from typing import NamedTuple
@@ -29,6 +28,8 @@ NOTHING = Booked(0, 0)
 
 
 class Meter:
+    """The running time of one session or page view, in microseconds of the counting clock."""
+
     __slots__ = ("_carry_us", "_held_at_us", "due_at_us", "idle_after_us", "last_sign_us")
 
     def __init__(self, *, idle_after_us: int, carry_us: int = 0) -> None:
@@ -44,19 +45,20 @@ class Meter:
 
     @property
     def running(self) -> bool:
+        """Whether time counts."""
         return self.due_at_us is not None
 
     def carry_us(self, now_us: int) -> int:
-        """Running time since the last second fell due, microseconds in [0, 1 s).
+        """Return the running time since the last second fell due, in [0, 1 s).
 
-        While running, only right after `settle(now_us)`.
+        While running, it is exact only right after `settle(now_us)`.
         """
         if self.due_at_us is None:
             return self._carry_us
         return SECOND_US - (self.due_at_us - now_us)
 
     def run(self, now_us: int) -> None:
-        """Let time count from `now_us` on (from the last hold, should that be later)."""
+        """Count from `now_us` on, or from the last hold if that is later."""
         if self.due_at_us is not None:
             return
         if self._held_at_us is not None:
@@ -66,7 +68,7 @@ class Meter:
     def hold(self, now_us: int) -> Booked:
         """Settle, then stop counting and keep the remainder.
 
-        A moment before the last second that was booked counts as that second's.
+        A moment before the last booked second counts as the moment of that second.
         """
         booked = self.settle(now_us)
         if self.due_at_us is not None:
@@ -77,7 +79,7 @@ class Meter:
         return booked
 
     def sign(self, now_us: int) -> None:
-        """The user was there at `now_us`."""
+        """Note a sign of activity at `now_us`."""
         if self.last_sign_us is None or now_us > self.last_sign_us:
             self.last_sign_us = now_us
 

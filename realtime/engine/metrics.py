@@ -1,7 +1,9 @@
-"""What counting and its sockets have done since the start, for health and metrics. Pure.
+"""Keep figures of counting and sockets since the start, for health and metrics. Pure.
 
-What must always hold: each figure costs the same to keep and to read however many sessions
-are tracked; and what can become a label is bounded, whatever clients send.
+Invariants:
+
+- Keeping and reading a figure costs the same however many sessions are tracked.
+- The number of labels is bounded, whatever clients send.
 """
 
 from bisect import bisect_left
@@ -12,7 +14,7 @@ from typing import Literal
 from scoring.timeline import Counts
 
 SocketState = Literal["waiting", "tracking", "closing"]
-"""Nothing begun yet; begun; closed by one side, and not yet gone."""
+"""Before the first session or view; with one; closed by one side and not yet gone."""
 ClosedBy = Literal["server", "client", "nobody"]
 
 LOST = 1006
@@ -29,33 +31,34 @@ FLUSH_BOUNDS_US = (5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_0
 
 
 class Histogram:
-    """How often a time was within each of some bounds, in microseconds."""
+    """Counts of times by bucket, in microseconds."""
 
     __slots__ = ("bounds_us", "counts", "sum_us")
 
     def __init__(self, bounds_us: tuple[int, ...]) -> None:
-        """The bounds ascend; each is the largest time of its bucket."""
+        """Create empty buckets; the ascending bounds are the largest time of each."""
         self.bounds_us = bounds_us
         self.counts = [0] * (len(bounds_us) + 1)
-        """Not cumulative; the last is of what is over all bounds."""
+        """One count a bucket, not cumulative; the last is of times beyond all bounds."""
         self.sum_us = 0
 
     def observe(self, time_us: int) -> None:
+        """Add one time."""
         self.counts[bisect_left(self.bounds_us, time_us)] += 1
         self.sum_us += time_us
 
 
 @dataclass(slots=True)
 class Figures:
-    """What a ledger did."""
+    """What a ledger has done."""
 
     active_seconds: int = 0
     idle_seconds: int = 0
-    """Seconds that the database is known to hold, or was: where it has lost some, these stand
-    still until as many are written again, for a counter must not fall."""
+    """Seconds that the database has acknowledged. Where it has lost some, these stand still until
+    as many are written again, because a counter must not fall."""
     active_held: int = 0
     idle_held: int = 0
-    """What it holds now, of all that it was given here."""
+    """Seconds of this process that the database holds now."""
     flushes: Histogram = field(default_factory=lambda: Histogram(FLUSH_BOUNDS_US))
     statements: int = 0
     doubts: int = 0
@@ -63,7 +66,7 @@ class Figures:
     last_flush_ms: float = 0.0
 
     def stored(self, before: Counts, now: Counts) -> None:
-        """The database holds these totals of a thing, after those."""
+        """Note that the database now holds the totals `now` of an item, after `before`."""
         active, idle, _ = now
         active_before, idle_before, _ = before
         if active != active_before:
@@ -74,27 +77,28 @@ class Figures:
             self.idle_seconds = max(self.idle_seconds, self.idle_held)
 
     def flushed(self, statements: int, took_us: int) -> None:
+        """Note a flush."""
         self.flushes.observe(took_us)
         self.statements += statements
         self.last_flush_ms = took_us / 1000
 
 
 class SocketMetrics:
-    """The sockets of one kind: how many are in which state, and how those before them ended."""
+    """The sockets of one kind: how many are in which state, and how others have closed."""
 
     def __init__(self) -> None:
         self.by_state: Counter[SocketState] = Counter()
         self.closes: Counter[tuple[ClosedBy, int]] = Counter()
 
     def moved(self, before: SocketState | None, after: SocketState | None) -> None:
-        """A socket came (from None), changed its state, or is gone (to None)."""
+        """Note a change of state: from None for a new socket, to None for a closed one."""
         if before is not None:
             self.by_state[before] -= 1
         if after is not None:
             self.by_state[after] += 1
 
     def closed(self, by: ClosedBy, code: int) -> None:
-        """A connection ended, by whose close frame and with which code."""
+        """Note the end of a connection: who sent the first close frame, and with which code."""
         if by == "client" and code not in CLIENT_CODES:
             code = OTHER
         self.closes[by, code] += 1

@@ -1,14 +1,17 @@
-"""Composes the fewest statements that write what changed. Pure.
+"""Compose the fewest statements that write all changes of a flush. Pure.
 
-What must always hold: each thing is in exactly one statement of a flush, compared with the
-stamp that its own document is believed to carry; a whole flush sets one fresh stamp, so
-that things written together can be written together again a second later.
+Invariants:
 
-Things with the same stamp and the same increase share a statement of up to `GROUP_SIZE`.
-Those with a stamp of their own (just joined) share one of up to `MIXED_SIZE`, as do things
-whose status or viewers changed, which are written with absolute totals: what a statement
-costs beyond its commit grows with the square of its different stamps and values, and at
-this size it is an eighth of writing each alone.
+- Each item is in exactly one statement of a flush, and is compared with the stamp that its own
+  document is believed to carry.
+- A whole flush sets one fresh stamp, so items that were written together can be written together
+  again a second later.
+
+Items with the same stamp and the same increase share a statement of up to `GROUP_SIZE`. Items with
+a stamp of their own (just joined) share one of up to `MIXED_SIZE`. So do items whose status or
+viewers changed; these are written with absolute totals. Beyond its commit, the cost of a mixed
+statement grows with the square of its different stamps and values: at this size it is an eighth of
+the cost of single writes.
 """
 
 from collections import defaultdict
@@ -25,17 +28,19 @@ Item = TypeVar("Item")
 GROUP_SIZE = 250
 MIXED_SIZE = 50
 FEW = 10
-"""Fewer things than this of one stamp are written with those of other stamps."""
+"""Fewer items than this of one stamp are written together with items of other stamps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement(Generic[T]):
+    """One `update_many` by id, fenced by stamps."""
+
     batch: list[T]
     expected: str | PerDocument
-    """The stamps that these documents are believed to carry."""
+    """The stamp of all documents, or of each."""
     stamp: str
     increase: Counts | None
-    """What is added to the counters; None for absolute totals."""
+    """The seconds and tab switches to add; None for absolute totals."""
     values: dict[str, Any]
 
 
@@ -46,10 +51,15 @@ def compose(
     absolute: Callable[[T], dict[str, Any]],
     counted: Callable[[Counts], dict[str, Any]],
 ) -> list[Statement[T]]:
-    """Statements for these things; each thing's `attempt` says what its one will store.
+    """Return the statements of a flush, and set the `attempt` of each item that is written.
 
-    `absolute` gives all values of a thing, `counted` those that go along when its counters
-    are increased. Absolute writes come first: somebody waits for them.
+    Absolute writes come first, because a client waits for them.
+
+    Args:
+        batch: The items to write, none of which is in doubt.
+        stamp: The fresh stamp of this flush.
+        absolute: Returns all values of an item, by the name of the field.
+        counted: Returns the values that are set when counters are increased.
     """
     changed: dict[tuple[frozenset[str], int], list[tuple[T, dict[str, Any]]]] = {}
     increased: defaultdict[tuple[str, int, int, int, int], list[T]] = defaultdict(list)

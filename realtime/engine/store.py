@@ -1,4 +1,4 @@
-"""What the ledger asks of the collection that it writes to."""
+"""The interface between the ledger and the collection that it writes to."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
@@ -10,31 +10,48 @@ Kind_contra = TypeVar("Kind_contra", bound=Tracked, contravariant=True)
 
 
 class Store(Protocol[Kind_contra]):
-    """Where counted seconds are kept: one collection's queries and document shape.
+    """The queries and the document shape of one collection of counted seconds.
 
-    Every call raises `StorageUnavailable` when the outcome is unknown, and
-    `StatementRefused` when the database answered with a refusal.
+    `insert`, `write` and `read` raise `StorageUnavailable` when the outcome is unknown, and
+    `StatementRefused` when the database has answered with a refusal.
     """
 
     async def insert(self, batch: Sequence[Kind_contra], /) -> set[Any]:
-        """Store for the first time what was begun here, as it was then; to do so again
-        changes nothing. Gives the ids that the database refuses."""
+        """Store new items as they were when they started; repeating it changes nothing.
+
+        Returns:
+            The ids of the documents that the database refused.
+        """
         ...
 
-    async def write(self, ids: list[Any], pipeline: list[dict[str, Any]]) -> int: ...
-    async def read(self, ids: list[Any]) -> dict[Any, dict[str, Any]]: ...
+    async def write(self, ids: list[Any], pipeline: list[dict[str, Any]]) -> int:
+        """Apply an update pipeline; return how many documents it changed."""
+        ...
+
+    async def read(self, ids: list[Any]) -> dict[Any, dict[str, Any]]:
+        """Return the documents that exist, by id, with majority read concern."""
+        ...
+
     def absolute(self, tracked: Kind_contra) -> dict[str, Any]:
         """Return all values that the engine holds, by the names of their fields."""
         ...
 
-    def increments(self, increase: Counts) -> dict[str, int]: ...
+    def increments(self, increase: Counts) -> dict[str, int]:
+        """Return the counter fields to increase, and by how much."""
+        ...
+
     def counted(self, increase: Counts, at_us: int) -> dict[str, Any]:
-        """What is set when the counters are increased."""
+        """Return the fields that are set when counters are increased at `at_us`."""
         ...
 
     def totals(self, document: dict[str, Any]) -> Counts:
-        """Raises LookupError, TypeError or ValueError if they can't be read."""
+        """Return the counters; raise LookupError, TypeError or ValueError if unreadable."""
         ...
 
-    def matches(self, tracked: Kind_contra, document: dict[str, Any]) -> bool: ...
-    def ended(self, document: dict[str, Any]) -> bool: ...
+    def matches(self, tracked: Kind_contra, document: dict[str, Any]) -> bool:
+        """Return whether a document holds what memory holds, apart from counters."""
+        ...
+
+    def ended(self, document: dict[str, Any]) -> bool:
+        """Return whether a document has a final status."""
+        ...

@@ -1,8 +1,10 @@
-"""The only loop of counting: turns the engine's wheel and lets the ledger write.
+"""Turn the engine's wheel and wake the ledger: the only loop of counting.
 
-What must always hold: it never awaits anything slow, so seconds are counted on time
-whatever the database or a client does; after a stall it lets waiting messages be read
-before it books.
+Invariants:
+
+- The loop awaits nothing slow, so seconds are booked on time whatever the database or a client
+  does.
+- After a stall, waiting messages are read before seconds are booked.
 """
 
 import asyncio
@@ -20,7 +22,7 @@ from realtime.engine.tracked import T
 FLUSH_US = 250_000
 STALL_US = 100_000
 READ_ROUNDS = 5
-"""Turns of the event loop that let messages which waited through a stall be read."""
+"""Turns of the event loop that let messages from the time of a stall be read."""
 LAG_SAMPLES = 1200
 """The last minute of the wheel."""
 
@@ -28,11 +30,20 @@ log = structlog.get_logger(__name__)
 
 
 class Flushes(Protocol):
-    def wake(self) -> None: ...
-    def watch(self, now_us: int) -> None: ...
+    """What the ticker needs of the ledger."""
+
+    def wake(self) -> None:
+        """Flush now, or as soon as the flush in flight is over."""
+        ...
+
+    def watch(self, now_us: int) -> None:
+        """Report a database that has kept a flush waiting for too long."""
+        ...
 
 
 class Ticker(Generic[T]):
+    """The loop behind one engine."""
+
     def __init__(
         self,
         engine: Engine[T],
@@ -52,7 +63,7 @@ class Ticker(Generic[T]):
 
     @property
     def lag_ms(self) -> float:
-        """How late the wheel turned at worst during the last minute."""
+        """The longest delay of the wheel during the last minute."""
         return max(self._lags_us, default=0) / 1000
 
     async def run(self) -> None:
@@ -70,11 +81,11 @@ class Ticker(Generic[T]):
             try:
                 self.turn(self._clock.now_us())
             except Exception:
-                # Our bug in what concerns one session must not stop all others.
+                # A bug that concerns one session must not stop all others.
                 log.exception("turn_failed")
 
     def turn(self, now_us: int) -> None:
-        """One look at everything that is due."""
+        """Settle what is due, announce it, and wake the ledger four times a second."""
         last_us, self._last_us = self._last_us, now_us
         self._engine.advance(now_us)
         booked = self._engine.take_booked()

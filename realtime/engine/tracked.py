@@ -1,12 +1,12 @@
-"""One tracked thing in memory: the truth about its totals while this process owns it.
+"""A session or page view in memory: the truth about its totals while this process owns it.
 
-What must always hold:
+Invariants:
 
-- `active + idle` grows only by what the meter books;
-- `stored` is what the database acknowledged under `stamp`; totals minus `stored` is what
-  still has to be written, so nothing is lost by a write that failed or is in doubt;
-- every change that is more than counted seconds (status, joining, leaving) raises
-  `revision`, and the thing leaves memory only when `saved_revision` has caught up.
+- `active + idle` grows only by the seconds that the meter books.
+- `stored` holds the totals that the database acknowledged under `stamp`. Totals minus `stored` is
+  still to be written, so a write that failed or is in doubt loses nothing.
+- Every change of more than counted seconds (status, first or last viewer) raises `revision`. The
+  item leaves memory only when `saved_revision` has caught up.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -19,35 +19,35 @@ from scoring.timeline import Counts, Kind, Timeline
 
 
 class Viewer(Protocol):
-    """A connection that tracks a thing and hears of it.
+    """A connection that tracks an item and receives its messages.
 
-    Nothing here may block or raise: a viewer that cannot take more drops itself.
+    No method may block or raise: a viewer that can take no more closes itself.
     """
 
     @property
     def updates(self) -> str:
-        """`tick`, `change` or `none`: which counts it wants to hear."""
+        """Which counts the viewer receives: `tick`, `change` or `none`."""
         ...
 
     def push(self, text: str) -> None:
-        """Send this, in order."""
+        """Send a text, in order."""
         ...
 
     def push_count(self, text: str) -> None:
-        """Send this unless a newer count comes before it could be sent."""
+        """Send a count, unless a newer one replaces it before it could be sent."""
         ...
 
     def close(self, code: CloseCode, reason: str) -> None:
-        """Send what is waiting, then close."""
+        """Send the waiting texts, then close."""
         ...
 
     def released(self, tracked: "Tracked", *, ended: bool) -> None:
-        """The thing is tracked no more; the connection stays open."""
+        """Note that the item is no longer tracked; the connection stays open."""
         ...
 
 
 class Attempt(NamedTuple):
-    """A write on its way: what it will have stored if it is applied."""
+    """A write under way: what it will have stored if it is applied."""
 
     stamp: str
     totals: Counts
@@ -58,6 +58,8 @@ RUNNING, PAUSED = "active", "paused"
 
 
 class Tracked:
+    """What engine and ledger know of every kind of tracked item."""
+
     __slots__ = (
         "active",
         "attempt",
@@ -109,18 +111,18 @@ class Tracked:
 
         self.active, self.idle, self.tab_switches = totals
         self.paused_us = paused_us
-        """Finished pauses; the running one is counted from `paused_since_us`."""
+        """The length of finished pauses; a running one is counted from `paused_since_us`."""
         self.paused_since_us = paused_since_us
         self.ended_at_us: int | None = None
         self.released = False
-        """Left by its last viewer; another may come before that is saved."""
+        """Whether the last viewer has left; another may come before that is saved."""
         self.last_booked_us: int | None = None
         self.last_active_us: int | None = None
 
         self.run: Kind | None = None
-        """The kind of the last second, unless counting stopped since."""
+        """The kind of the last second; None if counting has stopped since."""
 
-        # For those who watch, until they are told:
+        # For the viewers, until they are told:
         self.idle_now = False
         self.booked = False
         self.state_changed = False
@@ -129,29 +131,32 @@ class Tracked:
         self.stamp = stamp
         self.stored = totals
         self.unborn = unborn
-        """Begun here, and not yet stored at all."""
+        """Whether the item was started in this process and has no document yet."""
         self.revision = self.saved_revision = 0
         self.dirty = False
         self.doubt = False
+        """Whether the outcome of the last write is unknown, or another process may have written."""
         self.attempt: Attempt | None = None
         self.cell = 0
-        """Things of different cells are never written together (see `ledger`)."""
+        """Items of different cells are never written in one statement (`Ledger._split`)."""
         self.quarantined_until_us = 0
         self.gone = False
-        """No longer ours: deleted, or taken by another process."""
+        """Whether this process no longer owns it: deleted, or taken by another process."""
         self.phase: int | None = None
-        """Its place on the engine's wheel while the meter runs."""
+        """The slot of the wheel, while the meter runs."""
 
     @property
     def totals(self) -> Counts:
+        """The counters, as they are to be stored."""
         return Counts(self.active, self.idle, self.tab_switches)
 
     @property
     def elapsed(self) -> int:
+        """Counted seconds, active and idle."""
         return self.active + self.idle
 
     def next_second_in_ms(self, now_us: int) -> int | None:
-        """Until the next second falls due; None while none will."""
+        """Return the milliseconds until the next second falls due; None while none will."""
         due_us = self.meter.due_at_us
         if self.status != RUNNING or due_us is None:
             return None
@@ -159,27 +164,27 @@ class Tracked:
 
     @property
     def in_doubt(self) -> int:
-        """Seconds that may be stored, by a write whose outcome is unknown."""
+        """The seconds that a write of unknown outcome may have stored."""
         if self.attempt is None or not self.doubt:
             return 0
         return self.attempt.totals.elapsed - self.stored.elapsed
 
     @property
     def ended(self) -> bool:
+        """Whether it has a final status."""
         return self.ended_at_us is not None
 
     def begin_run(self, kind: Kind, start_us: int) -> bool:  # noqa: ARG002 - of no timeline
-        """Another kind of seconds is going to be counted, from `start_us` on. Whether that
-        is to be written."""
+        """Begin a run of another kind at `start_us`; return whether it must be written."""
         self.run = kind
         return False
 
     def pause_ended(self, length_us: int) -> None:
-        """The pause since `paused_since_us` is over."""
+        """End the pause that began at `paused_since_us`."""
 
     @property
     def owned(self) -> bool:
-        """Whether anybody tracks it still."""
+        """Whether a viewer tracks it."""
         return bool(self.viewers) and not self.ended
 
 
@@ -217,8 +222,11 @@ class TrackedSession(Tracked):
         origin_us: int,
         by_hand: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """`origin_us` is when it was started, for its timeline; `by_hand` is what was entered
-        by hand before, as it is stored."""
+        """Create a session as it was claimed.
+
+        `origin_us` is the moment of its start, for the timeline; `by_hand` holds earlier entries
+        by hand, as they are stored. `Tracked` documents the other arguments.
+        """
         super().__init__(
             tracked_id=tracked_id,
             status=status,
@@ -235,21 +243,23 @@ class TrackedSession(Tracked):
         self.by_hand = by_hand
         self.target_minutes = target_minutes
         self.reached_target = reached_target or self.elapsed >= target_minutes * 60
-        """It stays reached when the target is raised: its viewers were told."""
+        """Stays true when the target is raised: `targetReached` is sent once."""
 
     def begin_run(self, kind: Kind, start_us: int) -> bool:
+        """Begin a run in the timeline; return whether it must be written."""
         self.run = kind
         return self.timeline.start_run(kind, start_us - self.origin_us, self.totals)
 
     def pause_ended(self, length_us: int) -> None:
+        """Add the pause to the timeline."""
         since_us = self.paused_since_us
         if since_us is not None:
-            # What is left of a second belongs to the one that is counted after the pause.
+            # The remainder of a second belongs to the second that is booked after the pause.
             start_us = since_us - self.meter.carry_us(since_us) - self.origin_us
             self.timeline.add_pause(start_us, length_us, self.totals)
 
     def reaches_target(self) -> bool:
-        """Return whether the target is reached and was not before; it is from now on."""
+        """Return whether the target has just been reached; true once only."""
         if self.reached_target or self.elapsed < self.target_minutes * 60:
             return False
         self.reached_target = True

@@ -191,7 +191,7 @@ async def test_one_session_cannot_be_written(
             lambda stored: all(stored[id_]["elapsedSeconds"] >= due[id_] for id_ in due),
             within_s=6,
         )
-        quarantined = {line["thing"] for line in logged(crew.server, "quarantined")}
+        quarantined = {line["tracked"] for line in logged(crew.server, "item_quarantined")}
         crew.sessions.update_one(
             {"_id": bad, counter: "poison"}, {"$set": {counter: before[counter]}}
         )
