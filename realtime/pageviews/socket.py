@@ -62,7 +62,7 @@ class PageSocket(SocketConnection[TrackedView]):
             clock=service.clock,
             parse=parse_page,
             tokens=settings.tokens,
-            begin_within_s=settings.start_within_s,
+            start_within_s=settings.start_within_s,
         )
         self.updates: PageUpdates = "none"
         self._service = service
@@ -83,20 +83,20 @@ class PageSocket(SocketConnection[TrackedView]):
         return self._identity
 
     def released(self, tracked: Tracked, *, ended: bool) -> None:
-        if self._thing is tracked and ended:
-            self._previous, self._thing = self._thing, None
-            self._expect_begin()
+        if self._tracked is tracked and ended:
+            self._previous, self._tracked = self._tracked, None
+            self._expect_start()
 
     # --- messages -----------------------------------------------------------------------
 
-    def _act(self, message: ClientMessage, now_us: int) -> None:
+    def _handle(self, message: ClientMessage, now_us: int) -> None:
         match message:
             case View():
                 self.hidden_since_us = None if message.visible else now_us
-                self._let_go(now_us)
+                self._untrack(now_us)
                 self._admit(message, now_us)
                 if self._is_new(now_us):
-                    self._occupy(message, self._arrive(message, now_us))
+                    self._run_exclusive(message, self._arrive(message, now_us))
                 else:
                     self._view(message, now_us)
             case Visible():
@@ -107,9 +107,9 @@ class PageSocket(SocketConnection[TrackedView]):
                 self.hidden_since_us = now_us
             case Leave():
                 tracked = self._viewed()
-                self._let_go(now_us)
-                self._expect_begin()
-                self._occupy(message, self._left(message, tracked))
+                self._untrack(now_us)
+                self._expect_start()
+                self._run_exclusive(message, self._left(message, tracked))
 
     def _admit(self, message: View, now_us: int) -> None:
         try:
@@ -122,7 +122,7 @@ class PageSocket(SocketConnection[TrackedView]):
                 now_us=now_us,
             )
         except DomainError:
-            self._expect_begin()
+            self._expect_start()
             raise
 
     async def _arrive(self, message: View, now_us: int) -> None:
@@ -156,10 +156,10 @@ class PageSocket(SocketConnection[TrackedView]):
             address=self._visiting.address,
         )
         tracked.of_token = self._identity is not None
-        self._adopt(tracked)
+        self._track(tracked)
         if self._left_us is not None:
             return
-        self._expect_begin()
+        self._expect_start()
         answer = Viewing(
             id=message.id,
             view_id=str(tracked.tracked_id),
@@ -198,9 +198,9 @@ class PageSocket(SocketConnection[TrackedView]):
         if is_another:
             self._arrival = self._previous = None  # the next view begins a browser session
         # What was viewed with the token of another user stays theirs.
-        if self._thing is not None and not self._thing.of_token:
-            self._thing.user_id, self._thing.of_token = identity.user_id, True
-            self._engine.changed(self._thing)
+        if self._tracked is not None and not self._tracked.of_token:
+            self._tracked.user_id, self._tracked.of_token = identity.user_id, True
+            self._engine.changed(self._tracked)
         answer = Authenticated(
             id=message.id, expires_at=identity.expires_at, server_time=self._server_time()
         )
@@ -209,9 +209,9 @@ class PageSocket(SocketConnection[TrackedView]):
     # --- helpers --------------------------------------------------------------------------
 
     def _viewed(self) -> TrackedView:
-        if self._thing is None:
+        if self._tracked is None:
             raise NotFound("not_started", "Send `view` first.")
-        return self._thing
+        return self._tracked
 
     def _is_new(self, now_us: int) -> bool:
         """Whether what is viewed now may belong to another browser session."""
@@ -220,8 +220,8 @@ class PageSocket(SocketConnection[TrackedView]):
             return True
         return now_us - previous.ended_at_us > GAP_US
 
-    def _let_go(self, at_us: int) -> None:
-        tracked, self._thing = self._thing, None
+    def _untrack(self, at_us: int) -> None:
+        tracked, self._tracked = self._tracked, None
         if tracked is not None:
             self._previous = tracked
             self._service.end(tracked, self, at_us)

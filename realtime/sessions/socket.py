@@ -63,7 +63,7 @@ class SessionSocket(SocketConnection[TrackedSession]):
             clock=service.clock,
             parse=parse,
             tokens=s.tokens,
-            begin_within_s=s.start_within_s,
+            start_within_s=s.start_within_s,
         )
         self.updates: Updates = "tick"
         self._identity = identity
@@ -93,19 +93,19 @@ class SessionSocket(SocketConnection[TrackedSession]):
         return self._identity
 
     def released(self, tracked: Tracked, *, ended: bool) -> None:
-        if self._thing is tracked:
-            self._thing = None
+        if self._tracked is tracked:
+            self._tracked = None
             self._had_ended = ended
-            self._expect_begin()
+            self._expect_start()
 
     # --- messages -----------------------------------------------------------------------
 
-    def _act(self, message: ClientMessage, now_us: int) -> None:
+    def _handle(self, message: ClientMessage, now_us: int) -> None:
         match message:
             case Start():
                 self._refuse_another(message)
                 self.hidden_since_us = None if message.visible else now_us
-                self._occupy(message, self._start(message, now_us))
+                self._run_exclusive(message, self._start(message, now_us))
             case TabSwitch():
                 self._engine.tab_switch(self._started(), now_us)
                 self.hidden_since_us = now_us
@@ -114,10 +114,10 @@ class SessionSocket(SocketConnection[TrackedSession]):
             case Stop():
                 tracked = self._stopping = self._started()
                 self._engine.end(tracked, message.status, now_us)
-                self._occupy(message, self._stop(message, tracked))
+                self._run_exclusive(message, self._stop(message, tracked))
 
     def _refuse_another(self, message: Start) -> None:
-        current = self._thing
+        current = self._tracked
         if current is not None and str(current.tracked_id) != message.session_id:
             raise Conflict("already_tracking", "Stop the session that this connection tracks.")
 
@@ -132,10 +132,10 @@ class SessionSocket(SocketConnection[TrackedSession]):
             self._had_ended = True
             raise
         self._had_ended = False
-        self._adopt(joined.tracked)
+        self._track(joined.tracked)
         if self._left_us is not None:
             return
-        self._expect_begin()
+        self._expect_start()
         self._expect_heartbeat(message.heartbeat_seconds)
         answer = Started(
             id=message.id,
@@ -188,15 +188,15 @@ class SessionSocket(SocketConnection[TrackedSession]):
     # --- helpers --------------------------------------------------------------------------
 
     def _started(self) -> TrackedSession:
-        tracked = self._thing
+        tracked = self._tracked
         if tracked is not None and not tracked.ended:
             return tracked
         if tracked is not None or self._had_ended:
             raise Conflict("session_ended", "The session has ended.")
         raise NotFound("not_started", "Send `start` first.")
 
-    def _let_go(self, at_us: int) -> None:
-        tracked, self._thing = self._thing, None
+    def _untrack(self, at_us: int) -> None:
+        tracked, self._tracked = self._tracked, None
         if tracked is not None:
             self._service.leave(self, tracked, at_us)
 

@@ -1,9 +1,11 @@
-"""What each of our sockets does, whatever its messages mean.
+"""Serve one connection of either socket, whatever its messages mean.
 
-What must always hold: messages take effect in the order and at the moment in which they
-were read; while something that has to wait for the database is under way, what needs its
-outcome waits, in a bounded inbox; whatever happens to the connection, it tracks nothing
-from that moment on; and nothing a client sends can raise out of here.
+Invariants:
+
+- Messages take effect in the order and at the moment in which they were read. While work that
+  waits for the database is under way, messages that need its outcome wait in a bounded inbox.
+- From the moment at which a connection is closed or lost it tracks nothing.
+- No message of a client can raise out of this module.
 """
 
 import asyncio
@@ -34,17 +36,17 @@ MALFORMED_LIMIT = 10
 """Malformed messages in a row after which the connection is closed with 4400."""
 FLOOD_PER_S = 50
 FLOOD_BURST = 200
-"""Messages other than `activity`: so many at once, so many a second after that."""
+"""Limits of messages other than `activity`, a second and at once."""
 INBOX_MESSAGES = 64
-"""How many may wait for what is under way."""
+"""How many messages may wait for the work under way."""
 
 log = structlog.get_logger(__name__)
 
 
 class SocketConnection(ABC, Generic[T]):
-    """A viewer (see `realtime.engine.tracked`) with a client behind it.
+    """A viewer (`realtime.engine.tracked`) that is a client's connection.
 
-    `member` is who counts as one in the registry.
+    Subclasses give the messages their meaning (`_handle`).
     """
 
     updates: Literal["tick", "change", "none"]
@@ -59,7 +61,7 @@ class SocketConnection(ABC, Generic[T]):
         clock: Clock,
         parse: Callable[[str], ClientMessage | Malformed],
         tokens: TokenAuthority,
-        begin_within_s: float,
+        start_within_s: float,
     ) -> None:
         self.push = wire.push
         self.push_count = wire.push_count
@@ -71,80 +73,84 @@ class SocketConnection(ABC, Generic[T]):
         self._clock = clock
         self._parse = parse
         self._tokens = tokens
-        self._begin_within_s = begin_within_s
+        self._start_within_s = start_within_s
         self._loop = asyncio.get_running_loop()
-        self._thing: T | None = None
+        self._tracked: T | None = None
         self._left_us: int | None = None
-        """When it was closed or lost; nothing is tracked from then on."""
+        """When the connection was closed or lost."""
         self._busy: asyncio.Task[None] | None = None
-        """What is under way; what needs its outcome waits in the inbox."""
+        """The work under way, for whose outcome the inbox waits."""
         self._renewing: asyncio.Task[None] | None = None
-        """A fresh token whose key is looked for; another of that kind is refused meanwhile."""
+        """The fetching of a fresh token's key; another such token is refused in the meantime."""
         self._inbox: deque[tuple[ClientMessage, int]] = deque()
         self._sign_us: int | None = None
-        """The latest activity read meanwhile."""
+        """The latest activity that was read while work was under way."""
         self.hidden_since_us: int | None = None
-        """When the user left the page, or None while the page is in front of the user."""
+        """When the page was hidden; None while it is visible."""
         self._malformed = 0
-        self._allowance = TokenBucket(FLOOD_BURST, FLOOD_PER_S, clock.now_us() / 1_000_000)
+        self._messages_left = TokenBucket(FLOOD_BURST, FLOOD_PER_S, clock.now_us() / 1_000_000)
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._state: SocketState | None = None
-        """As it is counted in the figures; None before it is opened and when it is gone."""
+        """The state in the metrics; None before the connection is open and after it is gone."""
 
     def open(self) -> None:
-        """Serve the connection from now on, or turn it away."""
+        """Serve the connection from now on, or close it if there are too many."""
         self._wire.listen(self)
         self._enter("waiting")
         refused = self._registry.admit(self, self._member)
         if refused is not None:
             self.close(refused, "too many connections")
             return
-        self._expect_begin()
+        self._expect_start()
         self._opened()
 
-    # --- for heirs ----------------------------------------------------------------------
+    # --- subclass hooks -----------------------------------------------------------------
 
     def _opened(self) -> None:
-        """It was admitted."""
+        """Act on the admission of the connection."""
 
     @abstractmethod
-    def _act(self, message: ClientMessage, now_us: int) -> None:
-        """Do what the message says; may raise DomainError, which its sender is told."""
+    def _handle(self, message: ClientMessage, now_us: int) -> None:
+        """Carry a message out; a DomainError becomes an `error` message."""
 
     @abstractmethod
     def _renew(self, message: Auth) -> None:
-        """Take the fresh token, or refuse it."""
+        """Use a fresh token, or refuse it."""
 
     @abstractmethod
-    def _let_go(self, at_us: int) -> None:
-        """Track nothing any more since `at_us`. May be called again."""
+    def _untrack(self, at_us: int) -> None:
+        """Track nothing from `at_us` on; may be called more than once."""
 
     @abstractmethod
     def is_of(self, user_id: str) -> bool:
-        """Whether this user is at the other end."""
+        """Return whether the connection belongs to this user."""
 
     @property
     @abstractmethod
     def identity(self) -> Identity | None:
-        """Whose token was given last; None if there was none."""
+        """The identity of the latest token; None without one."""
 
     @abstractmethod
-    def released(self, tracked: Tracked, *, ended: bool) -> None: ...
+    def released(self, tracked: Tracked, *, ended: bool) -> None:
+        """Note that the item is no longer tracked."""
 
-    # --- as a viewer ------------------------------------------------------------------
+    # --- viewer -----------------------------------------------------------------------
 
     def close(self, code: CloseCode, reason: str) -> None:
-        self._leave()
+        """Track nothing from now on, send the waiting texts, then close."""
+        self._stop_tracking()
         self._wire.close(code, reason)
 
-    # --- as a listener ------------------------------------------------------------------
+    # --- listener -----------------------------------------------------------------------
 
     def gone(self) -> None:
-        self._leave()
+        """Note that the connection has ended."""
+        self._stop_tracking()
         self._enter(None)
         self._registry.dismiss(self, self._member)
 
     def received(self, text: str) -> None:
+        """Handle a text of the client. Never raises."""
         if self._left_us is not None:
             return
         now_us = self._clock.now_us()
@@ -153,28 +159,28 @@ class SocketConnection(ABC, Generic[T]):
             self.hidden_since_us = None
             if self._busy is not None:
                 self._sign_us = now_us
-            elif self._thing is not None:
-                self._engine.activity(self._thing, now_us)
-        elif not self._allowance.take(now_us / 1_000_000):
+            elif self._tracked is not None:
+                self._engine.activity(self._tracked, now_us)
+        elif not self._messages_left.take(now_us / 1_000_000):
             self.close(CloseCode.TOO_MANY, "too many messages")
         elif isinstance(message, Malformed):
             self._refuse_malformed(message)
         else:
             self._malformed = 0
-            self._take(message, now_us)
+            self._enqueue(message, now_us)
 
     # --- messages -----------------------------------------------------------------------
 
-    def _take(self, message: ClientMessage, now_us: int) -> None:
-        """Obey a message now, or when what it has to wait for is over."""
+    def _enqueue(self, message: ClientMessage, now_us: int) -> None:
+        """Dispatch a message now, or after the work under way."""
         if self._busy is None or isinstance(message, Ping | Auth):
-            self._obey(message, now_us)
+            self._dispatch(message, now_us)
         elif len(self._inbox) < INBOX_MESSAGES:
             self._inbox.append((message, now_us))
         else:
             self.close(CloseCode.TOO_MANY, "too many messages")
 
-    def _obey(self, message: ClientMessage, now_us: int) -> None:
+    def _dispatch(self, message: ClientMessage, now_us: int) -> None:
         try:
             match message:
                 case Auth() if self._tokens.lacks_key(message.token) and not self._renewing:
@@ -185,27 +191,27 @@ class SocketConnection(ABC, Generic[T]):
                 case Ping():
                     self.push(Pong(id=message.id, server_time=self._server_time()).text())
                 case _:
-                    self._act(message, now_us)
+                    self._handle(message, now_us)
         except DomainError as error:
             self._refuse(message, error)
         except Exception:
             self._fail()
 
-    def _occupy(self, message: ClientMessage, work: Coroutine[Any, Any, None]) -> None:
-        """Let what comes next wait until this is done."""
-        self._busy = asyncio.create_task(self._attend(message, work))
+    def _run_exclusive(self, message: ClientMessage, work: Coroutine[Any, Any, None]) -> None:
+        """Start work for which later messages wait."""
+        self._busy = asyncio.create_task(self._drain(message, work))
 
-    async def _attend(self, message: ClientMessage, work: Coroutine[Any, Any, None]) -> None:
+    async def _drain(self, message: ClientMessage, work: Coroutine[Any, Any, None]) -> None:
         await self._answered(message, work)
         self._busy = None
         while self._inbox and self._busy is None:
-            self._obey(*self._inbox.popleft())
+            self._dispatch(*self._inbox.popleft())
         if self._left_us is not None and self._busy is None:
-            self._let_go(self._left_us)
-        self._show_state()
+            self._untrack(self._left_us)
+        self._update_state()
 
     async def _answered(self, message: ClientMessage, work: Coroutine[Any, Any, None]) -> None:
-        # Of all that is logged in this task.
+        # For everything that this task logs.
         bind_contextvars(connection=self._wire.connection_id)
         try:
             with translated():
@@ -244,9 +250,9 @@ class SocketConnection(ABC, Generic[T]):
 
     # --- helpers --------------------------------------------------------------------------
 
-    def _adopt(self, tracked: T) -> None:
-        """Track this from now on, with the sign that was read while it was on its way."""
-        self._thing = tracked
+    def _track(self, tracked: T) -> None:
+        """Track an item from now on, with the activity that was read during its claim."""
+        self._tracked = tracked
         if self._sign_us is not None:
             self._engine.activity(tracked, self._sign_us)
             self._sign_us = None
@@ -254,23 +260,23 @@ class SocketConnection(ABC, Generic[T]):
     def _server_time(self) -> datetime:
         return self._clock.wall(self._clock.now_us())
 
-    def _leave(self) -> None:
+    def _stop_tracking(self) -> None:
         if self._left_us is not None:
             return
         self._left_us = self._clock.now_us()
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        self._show_state()
-        self._let_go(self._left_us)  # what is still under way is let go after it
+        self._update_state()
+        self._untrack(self._left_us)  # work under way untracks again when it ends
 
-    def _show_state(self) -> None:
+    def _update_state(self) -> None:
         if self._state is None:
             return
         if self._left_us is not None:
             self._enter("closing")
         else:
-            self._enter("waiting" if self._thing is None else "tracking")
+            self._enter("waiting" if self._tracked is None else "tracking")
 
     def _enter(self, state: SocketState | None) -> None:
         if state != self._state:
@@ -279,18 +285,18 @@ class SocketConnection(ABC, Generic[T]):
 
     # --- timers -----------------------------------------------------------------------------
 
-    def _expect_begin(self) -> None:
-        """Close with 4408 unless something is tracked in time."""
-        self._cancel("begin")
-        self._show_state()
-        if self._thing is None and self._left_us is None:
-            self._after("begin", self._begin_within_s, self._nothing_begun)
+    def _expect_start(self) -> None:
+        """Close with 4408 unless a session or view starts in time."""
+        self._cancel("start")
+        self._update_state()
+        if self._tracked is None and self._left_us is None:
+            self._after("start", self._start_within_s, self._close_unstarted)
 
-    def _nothing_begun(self) -> None:
+    def _close_unstarted(self) -> None:
         self.close(CloseCode.NOTHING_STARTED, "nothing was started in time")
 
     def _after(self, name: str, delay_s: float, callback: Callable[..., None], *args: Any) -> None:
-        # The loop can't look years ahead; a token that lives that long needs no timer.
+        # The event loop takes no delay of years; a token that lives so long needs no timer.
         if delay_s < 365 * 86_400:
             self._timers[name] = self._loop.call_later(delay_s, callback, *args)
 

@@ -1,8 +1,9 @@
-"""One kind of thing being counted: its engine, ledger, ticker and watchers, as one.
+"""Run engine, ledger, ticker and registry of one kind together.
 
-What must always hold: they run for as long as the tasks live; when stopped, everything
-counted is written first, if the database lets it, then every socket is closed with 1012;
-and those who are watched are told once when the database fails, and once when it is back.
+Invariants:
+
+- A stop writes everything first, if the database answers, then closes every socket with 1012.
+- Viewers are told once when the database fails, and once when it is back.
 """
 
 import asyncio
@@ -22,10 +23,12 @@ from realtime.protocol.server_messages import Degraded, Recovered
 from realtime.sockets.registry import Registry
 
 CLOSE_AFTER_S = 1.0
-"""How long a stop waits for its close frames to leave."""
+"""How long a stop waits for the close frames to be sent."""
 
 
 class Pipeline(Generic[T]):
+    """All parts that count focus sessions, or page views."""
+
     def __init__(
         self,
         store: Store[T],
@@ -46,18 +49,23 @@ class Pipeline(Generic[T]):
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self, *others: Coroutine[Any, Any, None]) -> None:
-        """Begin to count, and run these beside it."""
+        """Begin to count, and run other work beside it."""
         for work in (self.ticker.run(), self.ledger.run(), *others):
             self.keep(asyncio.create_task(work))
 
-    async def stop(self, let_go: Callable[[], Awaitable[None]], *, within_s: float) -> list[T]:
-        """Write everything, close every socket with 1012.
+    async def stop(self, untrack: Callable[[], Awaitable[None]], *, within_s: float) -> list[T]:
+        """Write everything, then close every socket with 1012.
 
-        `let_go` ends tracking first. Gives the things that could not be written in time.
+        Args:
+            untrack: Ends the tracking, before the last write.
+            within_s: The time limit of the writes.
+
+        Returns:
+            The items that could not be written in time.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                await let_go()
+                await untrack()
                 await self.ledger.drain()
         unwritten = list(self.engine.all_tracked.values())
         self.registry.close_all(CloseCode.RESTART, "the server restarts")
@@ -71,13 +79,13 @@ class Pipeline(Generic[T]):
         return unwritten
 
     def keep(self, task: asyncio.Task[Any]) -> None:
-        """Let a task run to its end though nobody waits for it."""
+        """Keep a task from being collected until it ends; its errors are its own matter."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _trouble(self, begun: bool) -> None:
-        """The database has stopped answering the ledger, or answers again."""
+        """Tell all viewers that the database has stopped answering, or answers again."""
         kind = Degraded if begun else Recovered
         now = self.clock.wall(self.clock.now_us())
         self.registry.push_all(kind(server_time=now).text())

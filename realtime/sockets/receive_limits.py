@@ -1,13 +1,13 @@
-"""Reading of a peer without being held up by it: in pieces, and within budgets.
+"""Read a peer in pieces and within budgets, so that it holds up no other connection.
 
 Invariants:
 
-- a peer that sends much waits in its own buffers: it is parsed in pieces of `PIECE_BYTES`, and
+- A peer that sends much waits in its own buffers: it is parsed in pieces of `PIECE_BYTES`, and
   what peers send beyond `OWN_AT_ONCE` and `OWN_BYTES_PER_S` each is taken from one budget
   that all share. So the work that many connections make does not grow with what they send;
-- a peer that has to wait costs nothing meanwhile: nothing is read of it, and nothing it has
-  sent is lost. It waits for the common budget, or for its own where that comes first;
-- nothing is read of a peer whose bytes still wait, so that no more than one reading is held.
+- A peer that has to wait costs nothing in the meantime: nothing is read of it, and nothing that it
+  has sent is lost. It waits for the common budget, or for its own where that comes first;
+- Nothing is read of a peer whose bytes still wait, so no more than one reading is held.
 """
 
 import asyncio
@@ -55,6 +55,7 @@ class PacedReader(asyncio.Protocol):
         """Take a piece, at most `PIECE_BYTES`."""
 
     def data_received(self, data: bytes) -> None:
+        """Parse what was read, or hold it until its turn."""
         if self._deaf:
             return
         size = len(data)
@@ -123,7 +124,7 @@ class PacedReader(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _stop_reading(self) -> None:
-        """The connection is gone."""
+        """Discard what is held, because the connection is gone."""
         self._held.clear()
         if self._turn is not None:
             self._turn.cancel()

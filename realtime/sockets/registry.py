@@ -1,8 +1,10 @@
-"""Who is connected, and what those who watch a session are told.
+"""Keep the open connections, and send viewers what happens to their session.
 
-What must always hold: each message is encoded once, however many tabs hear it; every
-viewer of a session is told of its end, by whomever it came; and the number of sockets is
-bounded, per user and in all.
+Invariants:
+
+- Each message is encoded once, however many tabs receive it.
+- Every viewer of a session is told of its end, whoever ended it.
+- The number of sockets is bounded, per user and in all.
 """
 
 import asyncio
@@ -27,54 +29,57 @@ class Socket(Viewer, Protocol):
     """A viewer with a connection of its own."""
 
     def cut(self) -> None:
-        """Close the connection without another word."""
+        """Close the connection at once, without a close frame."""
         ...
 
     def is_of(self, user_id: str) -> bool:
-        """Whether this user is at the other end."""
+        """Return whether the connection belongs to this user."""
         ...
 
     @property
     def hidden_since_us(self) -> int | None:
-        """When the user left its page, or None while the page is in front of the user."""
+        """When the page was hidden; None while it is visible."""
         ...
 
     @property
     def identity(self) -> Identity | None:
-        """Whose token was given last; None if there was none."""
+        """The identity of the latest token; None without one."""
         ...
 
 
 class Room:
-    """How many sockets of all kinds the process has descriptors for."""
+    """The number of sockets of all kinds, and how many the process has descriptors for."""
 
     def __init__(self, most: int | None) -> None:
-        """None: as many as each kind may have."""
+        """Create it; with None, only the limits of each kind hold."""
         self._most = most
         self.taken = 0
 
     @property
     def is_full(self) -> bool:
+        """Whether no further socket may be opened."""
         return self._most is not None and self.taken >= self._most
 
 
 class Registry:
+    """The open connections of one socket."""
+
     def __init__(self, *, max_per_user: int, max_in_all: int) -> None:
         self.figures = SocketMetrics()
         self._max_per_user = max_per_user
         self._max_in_all = max_in_all
         self._by_user: dict[str, set[Socket]] = {}
         self.room = Room(None)
-        """Shared with the sockets of other kinds, where descriptors are few."""
+        """Shared between the sockets of all kinds."""
         self.reading = shared_reading(0.0)
-        """What its connections that send much have in common."""
+        """The budget that connections share which send much."""
         self._by_row: dict[str, set[Socket]] = {}
-        """By what may end their tokens (`models.tokens.revocations`)."""
+        """Connections by the revocation rows that may end their tokens."""
         self._count = 0
         self._empty = asyncio.Event()
 
     async def emptied(self) -> None:
-        """Until the last socket is gone."""
+        """Wait until the last socket is gone."""
         if self._count:
             self._empty.clear()
             await self._empty.wait()
@@ -83,9 +88,9 @@ class Registry:
         return self._count
 
     def admit(self, viewer: Socket, user_id: str) -> CloseCode | None:
-        """Count a new socket in, or say with which code to turn it away.
+        """Add a new socket, or return the code to close it with.
 
-        Of a user's sockets that are too many, the one that is hidden longest gives way.
+        If the user has too many sockets, the one that has been hidden longest is closed instead.
         """
         if self._count >= self._max_in_all or self.room.is_full:
             return CloseCode.OVERLOAD
@@ -103,6 +108,7 @@ class Registry:
         return None
 
     def dismiss(self, viewer: Socket, user_id: str) -> None:
+        """Remove a socket; nothing happens if it is not there."""
         theirs = self._by_user.get(user_id)
         if theirs is not None and viewer in theirs:
             theirs.discard(viewer)
@@ -115,11 +121,12 @@ class Registry:
                 self._empty.set()
 
     def renewed(self, viewer: Socket, before: Identity | None) -> None:
-        """The viewer, which was admitted, has another token than before."""
+        """Note that an admitted socket has another token than before."""
         self._find_no_more_by(before, viewer)
         self._find_by(viewer.identity, viewer)
 
     def close_all(self, code: CloseCode, reason: str) -> None:
+        """Close every socket."""
         for viewer in self._all():
             viewer.close(code, reason)
 
@@ -144,16 +151,17 @@ class Registry:
                 viewer.close(code, reason)
 
     def cut_all(self) -> None:
+        """Close every connection at once."""
         for viewer in self._all():
             viewer.cut()
 
     def push_all(self, text: str) -> None:
-        """Tell every socket."""
+        """Push a text to every socket."""
         for viewer in self._all():
             viewer.push(text)
 
     def push_to(self, user_id: str, text: str) -> None:
-        """Tell every socket of a user."""
+        """Push a text to every socket of a user."""
         for viewer in list(self._by_user.get(user_id, ())):
             viewer.push(text)
 
@@ -182,7 +190,7 @@ class Registry:
                     self._by_row.pop(row_id, None)
 
     def announce(self, batch: Iterable[TrackedSession]) -> None:
-        """Tell the viewers of these things what was booked."""
+        """Send the viewers of these sessions what was booked."""
         for tracked in batch:
             changed, tracked.state_changed = tracked.state_changed, False
             tick = state = None
@@ -193,22 +201,22 @@ class Registry:
                 elif changed and viewer.updates == "change":
                     state = state or count_text("state", tracked)
                     viewer.push_count(state)
-            self._tell_target(tracked)
+            self._send_target_reached(tracked)
 
     def retarget(self, tracked: TrackedSession, target_minutes: float) -> None:
-        """Give a session another target, which it may have reached already."""
+        """Set another target, which the session may have reached already."""
         tracked.target_minutes = target_minutes
         if not tracked.ended:
-            self._tell_target(tracked)
+            self._send_target_reached(tracked)
 
     @staticmethod
-    def _tell_target(tracked: TrackedSession) -> None:
+    def _send_target_reached(tracked: TrackedSession) -> None:
         if tracked.reaches_target():
             tell(tracked, TargetReached(**counts(tracked)).text())
 
     @staticmethod
     def ended(tracked: Tracked, text: str, *, but: Collection[Viewer] = ()) -> None:
-        """Let every viewer go, and tell the end to all but those who get their own answer."""
+        """Release every viewer, and send the end to all but the viewers in `but`."""
         viewers, tracked.viewers = tracked.viewers, set()
         for viewer in viewers:
             viewer.released(tracked, ended=True)
@@ -217,7 +225,7 @@ class Registry:
 
     @staticmethod
     def lost(tracked: Tracked, code: CloseCode, reason: str, text: str | None = None) -> None:
-        """Let every viewer go and close it."""
+        """Release every viewer and close its connection, after a last text."""
         viewers, tracked.viewers = tracked.viewers, set()
         for viewer in viewers:
             viewer.released(tracked, ended=True)
@@ -227,14 +235,14 @@ class Registry:
 
 
 def tell(tracked: Tracked, text: str, *, but: Viewer | None = None) -> None:
-    """Push to the viewers of a thing, all or all but one."""
+    """Push a text to the viewers of an item, or to all but one."""
     for viewer in tracked.viewers:
         if viewer is not but:
             viewer.push(text)
 
 
 def counts(tracked: TrackedSession) -> dict[str, Any]:
-    """The counters of a tracked session as fields of a message."""
+    """Return the counters of a session as fields of a message."""
     return {
         "session_id": str(tracked.tracked_id),
         "elapsed_seconds": tracked.elapsed,
@@ -250,7 +258,7 @@ def status_text(
     clock: Clock,
     id_: MessageId | None = None,
 ) -> str:
-    """The message `paused` or `resumed`."""
+    """Return the text of the message `paused` or `resumed`."""
     now_us = clock.now_us()
     fields = {"id": id_, **counts(tracked), "server_time": clock.wall(now_us)}
     if type_ == "paused":
@@ -259,6 +267,7 @@ def status_text(
 
 
 def count_text(type_: Literal["tick", "state"], tracked: TrackedSession) -> str:
+    """Return the text of the message `tick` or `state`."""
     return count_message(
         type_,
         session_id=str(tracked.tracked_id),

@@ -1,4 +1,4 @@
-"""How often something may happen: so many times at once, so many a second after that. Pure."""
+"""Limit how often something happens: a number at once, then a number a second. Pure."""
 
 
 class TokenBucket:
@@ -13,7 +13,7 @@ class TokenBucket:
         self._at_s = now_s
 
     def take(self, now_s: float, count: float = 1) -> bool:
-        """Take so many tokens; False, and none is taken, where fewer are left."""
+        """Take tokens; return False, and take none, if fewer are left."""
         self._refill(now_s)
         if self._left < count:
             return False
@@ -21,7 +21,7 @@ class TokenBucket:
         return True
 
     def owe(self, now_s: float, count: float = 1) -> float:
-        """Take so many tokens that may not be there yet; return in how many seconds they are."""
+        """Take tokens in advance; return the seconds until they have been refilled."""
         self._refill(now_s)
         self._left -= count
         return max(0.0, -self._left / self._per_s)

@@ -1,21 +1,21 @@
-"""An open WebSocket over a transport of asyncio: frames, pings, slow readers, closing.
+"""Serve an open WebSocket over a transport of asyncio: frames, pings, slow readers, closing.
 
-What must always hold:
+Invariants:
 
-- nothing here waits: what is received is handled, and what is pushed is written, within
-  the call; there is no task and no queue per connection;
-- whoever listens is told once that the peer is gone: when it closes, when its connection
-  ends or is reset, or when it leaves a ping unanswered (a proxy goes on acknowledging for
-  a peer that is dead, so TCP alone does not tell);
-- what waits for a slow reader is bounded: of counts only the newest waits, and who takes
-  nothing for `SLOW_AFTER_S`, or lets `OUTBOX_BYTES` pile up, is cut off;
-- a peer that sends much waits in its own buffers (see `realtime.sockets.receive_limits`);
-- each frame is within an allowance before it is parsed any further: of short texts those
-  above `TEXTS_PER_S` that say `activity` are passed over, since a second is as active
-  without them; all other frames above that, control frames and fragments are
-  `FRAMES_AT_ONCE` and then `FRAMES_PER_S`, and beyond that the connection is closed;
-- of more than `PINGS` that were read together the newest is answered (RFC 6455, 5.5.3);
-- what follows a message too large, or any other breach of RFC 6455, is thrown away.
+- Nothing waits. Received frames are handled, and pushed texts are written, within the call; a
+  connection has no task and no queue.
+- The listener is told once that the peer is gone: when it closes, when its connection ends or is
+  reset, or when it leaves a ping unanswered. A proxy goes on acknowledging for a dead peer, so TCP
+  alone does not tell.
+- The output for a slow reader is bounded. Of counts only the newest waits. A peer that reads
+  nothing for `SLOW_AFTER_S`, or lets `OUTBOX_BYTES` pile up, is cut off.
+- A peer that sends much waits in its own buffers (`realtime.sockets.receive_limits`).
+- Each frame is within a limit before it is parsed any further. Short texts above `TEXTS_PER_S` that
+  say `activity` are skipped, since a second is as active without them. All other frames above that
+  rate, control frames and fragments may be `FRAMES_AT_ONCE`, then `FRAMES_PER_S`; beyond that the
+  connection is closed.
+- Of more than `PINGS` that were read together only the newest is answered (RFC 6455, 5.5.3).
+- Everything after a message that is too large, or another breach of RFC 6455, is discarded.
 """
 
 import asyncio
@@ -28,27 +28,26 @@ import structlog
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode, apply_mask  # type: ignore[attr-defined]
 from websockets.protocol import SEND_EOF, Side, State
-from websockets.protocol import Protocol as Framing
 
 from realtime.engine.metrics import LOST, ClosedBy, SocketMetrics
 from realtime.protocol.close_codes import CloseCode
+from realtime.sockets.frames import Frames, framed_size, text_frame
 from realtime.sockets.receive_limits import PacedReader
 from realtime.sockets.token_bucket import TokenBucket
 
 MAX_MESSAGE_BYTES = 16 * 1024
 PING_EVERY_S = 10.0
 PONG_WITHIN_S = 18.0
-"""A peer that leaves a ping unanswered for so long is gone, or does not read: it is noticed
-18 to 28 s after it was there last."""
+"""How long a ping may stay unanswered: a dead peer is noticed 18 to 28 s after its last sign."""
 USER_TIMEOUT_MS = 30_000
 KERNEL_BYTES = 64 * 1024
-"""What the system may keep of what a peer sends; left to itself it takes megabytes."""
+"""The receive buffer of the system, which takes megabytes by default."""
 OUTBOX_BYTES = 64 * 1024
 HIGH_WATER_BYTES = 16 * 1024
 SLOW_AFTER_S = 20.0
 CLOSE_GRACE_S = 2.0
-"""How long a peer has to answer our close before the connection is cut: what it still
-sends must be read meanwhile, or its system may throw the close frame away."""
+"""How long a peer has to answer our close frame before the connection is cut. Its data must be read
+in the meantime, or its system may discard the close frame."""
 TEXTS_AT_ONCE, TEXTS_PER_S = 200, 100
 FRAMES_AT_ONCE, FRAMES_PER_S = 100, 20
 PINGS = 16
@@ -56,7 +55,7 @@ ACTIVITY = b'"activity"'
 
 FINAL_TEXT, FINAL_PONG = 0x81, 0x8A
 SHORT, UNMASKED = 6 + 125, 0x80 - 6
-"""A frame whose length fits into its second byte, with its mask: that byte less `UNMASKED`."""
+"""The size of a masked frame with a one-byte length is its second byte less `UNMASKED`."""
 PING = Frame(Opcode.PING, b"").serialize(mask=False)
 
 log = structlog.get_logger(__name__)
@@ -65,26 +64,15 @@ _silent.disabled = True
 
 
 class Listener(Protocol):
-    """Whom a connection belongs to. Nothing here may block."""
+    """The owner of a connection. No method may block."""
 
-    def received(self, text: str) -> None: ...
-
-    def gone(self) -> None:
-        """Said once; whatever is pushed after it is lost."""
+    def received(self, text: str) -> None:
+        """Handle a text of the peer."""
         ...
 
-
-class Frames(Framing):
-    """The parser, for which a peer may close in the middle of a message (RFC 6455, 5.4), and
-    which leaves answering pings to us."""
-
-    def recv_frame(self, frame: Frame) -> None:
-        if frame.opcode is Opcode.PING:
-            self.events.append(frame)
-            return
-        if frame.opcode is Opcode.CLOSE:
-            self.current_size = None
-        super().recv_frame(frame)
+    def gone(self) -> None:
+        """Note, once, that the peer is gone; texts that are pushed later are lost."""
+        ...
 
 
 class SocketTransport(PacedReader):
@@ -93,20 +81,20 @@ class SocketTransport(PacedReader):
     def __init__(
         self, connection_id: str, figures: SocketMetrics, shared: TokenBucket | None = None
     ) -> None:
-        """`shared` is what connections that send much have in common."""
+        """Create it; `shared` is the read budget that connections share which send much."""
         super().__init__(shared)
         self.connection_id = connection_id
         self._figures = figures
         self.kept: Any = None
-        """Whatever must live as long as the connection."""
+        """An object that must live as long as the connection."""
         self._framing = Frames(Side.SERVER, max_size=MAX_MESSAGE_BYTES, logger=_silent)
         self._listener: Listener | None = None
         self._unparsed = 0
-        """Bytes within the parser: 0 between two frames. (More, and for good, if a client
-        spells lengths longer than it has to; then every frame goes the long way.)"""
+        """Bytes within the parser, 0 between two frames. (It stays above 0 if a client encodes
+        lengths longer than needed; then each frame goes through the parser.)"""
         self._parts: bytearray | None = None
         self._pings: list[bytes] = []
-        """What those pings carried that are not answered yet."""
+        """The payloads of unanswered pings."""
         self._count: str | None = None
         self._pinged_s: float | None = None
         self._texts = TEXTS_AT_ONCE
@@ -115,38 +103,38 @@ class SocketTransport(PacedReader):
         self._beat: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._full = False
-        """Whether the transport has more to write than it takes at once."""
+        """Whether the write buffer is above its high-water mark."""
         self._ending = False
 
     def listen(self, listener: Listener) -> None:
-        """Tell this one from now on, before anything can arrive."""
+        """Set the listener, before anything can arrive."""
         self._listener = listener
 
     @property
     def open(self) -> bool:
-        """Whether anything can still be sent."""
+        """Whether texts can still be sent."""
         return self._transport is not None and self._framing.state is State.OPEN
 
     # --- out --------------------------------------------------------------------------
 
     def push(self, text: str) -> None:
-        """Send this, in order. Never raises."""
+        """Send a text, in order. Never raises."""
         if not self.open:
             return
-        if self._count is not None:  # a count made before this message goes before it
+        if self._count is not None:  # a count that was made before this text is sent before it
             count, self._count = self._count, None
             self._write(text_frame(count))
         self._write(text_frame(text))
 
     def push_count(self, text: str) -> None:
-        """Send this unless a newer count comes before it could be sent."""
+        """Send a count, unless a newer one replaces it before it could be sent."""
         if self._full:
             self._count = text
         elif self.open:
             self._write(text_frame(text))
 
     def close(self, code: CloseCode, reason: str) -> None:
-        """Send what is waiting, then close."""
+        """Send the waiting count, then a close frame."""
         if not self.open:
             return
         if self._count is not None:
@@ -157,15 +145,16 @@ class SocketTransport(PacedReader):
         self._end()
 
     def cut(self) -> None:
-        """Close the connection without another word."""
+        """Close the connection at once, without a close frame."""
         if self._transport is not None:
             self._transport.abort()
-        self._leave()
+        self._tell_gone()
 
-    # --- as a protocol of asyncio -------------------------------------------------------
+    # --- asyncio.Protocol ---------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # No check of its type: uvloop's are none of asyncio's.
+        """Begin to read and to ping."""
+        # No check of the type: uvloop's transports do not derive from asyncio's.
         self._transport = stream = cast(asyncio.Transport, transport)
         stream.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         connection = stream.get_extra_info("socket")
@@ -176,7 +165,7 @@ class SocketTransport(PacedReader):
         self._beat = self._loop.call_later(PING_EVERY_S, self._ping)
 
     def _parse(self, data: bytes, now_s: float) -> None:
-        # What is short and came whole, as nearly all does: the parser costs four times as much.
+        # The fast path of nearly all frames, short and complete: the parser costs four times more.
         at, size = 0, len(data)
         while size - at >= 6 and self._unparsed == 0 and self._parts is None and not self._ending:
             end = at + data[at + 1] - UNMASKED
@@ -199,7 +188,7 @@ class SocketTransport(PacedReader):
             self._take_all(data[at:] if at else data, now_s)
 
     def _is_within(self, text: Any, now_s: float) -> bool:
-        """Whether a text is heard although those at once are used up."""
+        """Return whether a text is handled although the burst is used up."""
         gained = int((now_s - self._texts_s) * TEXTS_PER_S)
         if gained > 0:
             self._texts = min(TEXTS_AT_ONCE, gained) - 1
@@ -224,26 +213,29 @@ class SocketTransport(PacedReader):
         for frame in framing.events_received():
             if isinstance(frame, Frame):
                 self._unparsed -= framed_size(len(frame.data))
-                if not self._take(frame, now_s):
+                if not self._handle(frame, now_s):
                     return
         self._answer_pings()
         if framing.state is not State.OPEN and not self._ending:
             self._end()
-            self._leave()
+            self._tell_gone()
 
     def eof_received(self) -> bool:
+        """End the connection after the peer has ended its side."""
         self._framing.receive_eof()
         self._flush()
         self._end()
-        self._leave()
+        self._tell_gone()
         return False
 
     def pause_writing(self) -> None:
+        """Give a slow reader some time."""
         self._full = True
         if not self._ending:
             self._deadline = self._loop.call_later(SLOW_AFTER_S, self.cut)
 
     def resume_writing(self) -> None:
+        """Send the count that has waited for the slow reader."""
         self._full = False
         if not self._ending and self._deadline is not None:
             self._deadline.cancel()
@@ -253,19 +245,20 @@ class SocketTransport(PacedReader):
             self._write(text_frame(count))
 
     def connection_lost(self, _error: Exception | None) -> None:
+        """Tell the listener, and stop all timers."""
         self._transport = None
         self._stop_reading()
         for timer in (self._beat, self._deadline):
             if timer is not None:
                 timer.cancel()
-        self._leave()
+        self._tell_gone()
         self._note_end()
         self.kept = None
 
     # --- in ---------------------------------------------------------------------------
 
-    def _take(self, frame: Frame, now_s: float) -> bool:
-        """Whether the frame was within its allowance."""
+    def _handle(self, frame: Frame, now_s: float) -> bool:
+        """Handle a frame; return False if it was beyond its limit."""
         opcode = frame.opcode
         if opcode is Opcode.TEXT and frame.fin and not self._ending:
             self._texts -= 1
@@ -301,12 +294,12 @@ class SocketTransport(PacedReader):
                 self._write(Frame(Opcode.PONG, data).serialize(mask=False))
 
     def _flooded(self) -> None:
-        """More frames than are allowed: close, and throw away what follows unparsed."""
+        """Close a peer that sends too many frames, and discard the rest unparsed."""
         self._fail(CloseCode.TOO_MANY, "too many frames")
         self._deaf = True
 
     def _receive(self, data: Any) -> None:
-        # A close frame of the peer may have been read already: what came before it counts.
+        # The close frame of the peer may have been parsed already; earlier texts still count.
         if self._listener is None or self._ending:
             return
         try:
@@ -329,12 +322,12 @@ class SocketTransport(PacedReader):
         if self._full and (waiting := transport.get_write_buffer_size()) > OUTBOX_BYTES:
             if waiting > 2 * OUTBOX_BYTES:
                 return
-            # Not at once: whoever pushes goes through the viewers that leaving would change.
+            # Later, because the caller iterates over the viewers, which closing would change.
             self._loop.call_soon(self.close, CloseCode.TOO_MANY, "the client does not read")
         transport.write(data)
 
     def _flush(self) -> None:
-        """Write what RFC 6455 wants written; end when it wants that."""
+        """Write the frames that the parser asks for, or end the connection."""
         transport = self._transport
         for data in self._framing.data_to_send():
             if transport is None or transport.is_closing():
@@ -361,10 +354,10 @@ class SocketTransport(PacedReader):
 
     def _fail(self, code: CloseCode, reason: str) -> None:
         self.close(code, reason)
-        self._leave()
+        self._tell_gone()
 
     def _end(self) -> None:
-        """The close frame is out, or was never wanted: the rest must happen soon."""
+        """Cut the connection soon, after the close frame was sent."""
         if self._ending or self._transport is None:
             return
         self._ending = True
@@ -384,16 +377,7 @@ class SocketTransport(PacedReader):
         self._figures.closed(by, code)
         log.debug("socket_closed", connection=self.connection_id, by=by, code=code)
 
-    def _leave(self) -> None:
+    def _tell_gone(self) -> None:
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.gone()
-
-
-def text_frame(text: str) -> bytes:
-    return Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
-
-
-def framed_size(size: int) -> int:
-    """Bytes of a masked frame with a payload of so many (RFC 6455, section 5.2)."""
-    return size + (6 if size < 126 else 8 if size < 65536 else 14)

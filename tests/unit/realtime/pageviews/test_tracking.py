@@ -273,7 +273,7 @@ async def test_a_connection_that_begins_too_many_views_is_told_and_counted_no_mo
         socket.received('{"type":"view","page":"/a"}')
         await until(partial(_has_more, wire, before))
     assert ['"too_many_views"' in text for text in wire.said] == [False] * 10 + [True] * 5
-    assert socket._thing is None
+    assert socket._tracked is None
     world.clock.advance_s(1)
     socket.received('{"type":"view","page":"/a"}')
     assert '"viewing"' in wire.said[-1]
