@@ -46,7 +46,7 @@ from routes.http.services import Job, Services, SessionServices, install_service
 from routes.monitoring import endpoint, health
 from routes.monitoring.endpoint import Metrics
 from routes.monitoring.health import DatabaseWatch, DiskWatch, HealthCheck
-from routes.monitoring.prometheus import MetricsCollector, Strangers
+from routes.monitoring.prometheus import MetricsCollector, StorageLimits
 
 VERSION = version("focusup")
 WARM_DASHBOARD_EVERY_S = 600.0
@@ -127,7 +127,7 @@ def _build_services(
         {"session": tracking.counting, "view": page_views.tracking.counting},
         app.figures,
         database_watch,
-        Strangers(page_views.budget, page_views.names, disk_watch),
+        StorageLimits(page_views.budget, page_views.names, disk_watch),
     )
     services = Services(
         access=access,

@@ -17,7 +17,7 @@ from models.pageviews import page_view, visitors
 from models.privacy import deletions
 from models.sessions import queries as sessions
 from models.study import day_cache, goal_events
-from routes.monitoring.health import Pinged
+from routes.monitoring.health import Pingable
 
 INDEXES: Mapping[str, tuple[IndexSpec, ...]] = {
     **accounts.INDEXES,
@@ -38,7 +38,7 @@ INDEXES: Mapping[str, tuple[IndexSpec, ...]] = {
 }
 
 
-class OpenDatabase(Pinged, Protocol):
+class OpenDatabase(Pingable, Protocol):
     """An opened database (see `focusup.database`)."""
 
     db: Database

@@ -29,7 +29,7 @@ The prefix keeps a user id of another issuer from passing as the e-mail address 
 
 
 class Export(ExportBody):
-    __doc__ = ExportBody.__doc__
+    """All of your data. As `text/csv`: the sessions only, one per row."""
 
     also_as: ClassVar[str] = "text/csv"
     """Another content type of the answer, for the OpenAPI document."""

@@ -1,6 +1,6 @@
-"""The examples of `routes.docs.examples`, with those of all answers over REST.
+"""Provide examples of all answers over REST, and collect all examples by model.
 
-What must always hold: every answer with a body of JSON has one (held by a test).
+Invariant: every JSON answer has an example (a test checks it).
 """
 
 from collections.abc import Mapping
@@ -151,4 +151,4 @@ ANSWERS: tuple[WireModel, ...] = (
 EXAMPLES: Mapping[type[WireModel], WireModel] = {
     type(example): example for example in (*of.BODIES, *ANSWERS)
 }
-"""By the model."""
+"""All examples by their model."""

@@ -1,8 +1,7 @@
-"""The AsyncAPI 3.0 document of both sockets, served at `/asyncapi.json`.
+"""Build the AsyncAPI 3.0 document of both sockets, served at `/asyncapi.json`.
 
-What must always hold: it is made of the classes of the messages, of `CloseCode` and of the
-table of codes, so it says what the sockets say; tests hold it and recorded conversations
-together.
+Invariant: the document is generated from the message classes, `CloseCode` and the table of error
+codes, so it describes what the sockets do. Tests compare it with recorded conversations.
 """
 
 import inspect
@@ -27,71 +26,73 @@ from routes.docs.socket_examples import EXAMPLES
 from routes.http.error_codes import CODES, OF_A_VIEW
 
 DESCRIPTION = (
-    "FocusUp counts seconds on the server. These are its sockets, on the host that serves this "
-    "document. Messages are JSON text frames of at most 16 KB; compression is never negotiated. "
-    "Unknown fields are ignored. An answer, or an error, carries the `id` of the message that "
-    "it answers."
+    "FocusUp counts the seconds of focus sessions and page views on the server. These are its "
+    "WebSockets, on the host that serves this document. Messages are JSON text frames of at most "
+    "16 KB; compression is never negotiated. Unknown fields are ignored. Replies and errors carry "
+    "the `id` of the message they answer."
 )
 SECURITY_SCHEMES: Mapping[str, dict[str, str]] = {
     "subprotocol": {
         "type": "httpApiKey",
         "in": "header",
         "name": "Sec-WebSocket-Protocol",
-        "description": "The subprotocols `focusup.v1, bearer.JWT`, for browsers: the token stays "
-        "out of addresses and logs.",
+        "description": "Browsers: the subprotocols `focusup.v1, bearer.JWT`. This keeps the token "
+        "out of URLs and logs.",
     },
     "bearer": {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "`Authorization: Bearer JWT`, for programs.",
+        "description": "Other clients: `Authorization: Bearer JWT`.",
     },
     "token": {
         "type": "httpApiKey",
         "in": "query",
         "name": "token",
-        "description": "`?token=JWT`, for clients that were published with it.",
+        "description": "Older clients: `?token=JWT`.",
     },
 }
 OF_EVERY_MESSAGE = ("invalid_message",)
-OF_NO_MESSAGE = ("unknown_type",)
-OF_WHAT_IS_STORED = ("database_unavailable",)
+OF_AN_UNKNOWN_MESSAGE = ("unknown_type",)
+OF_A_WRITE = ("database_unavailable",)
 OF_A_FRESH_TOKEN = ("token_invalid", "token_expired")
-OF_A_SESSION = ("not_started", "session_ended", "superseded", *OF_WHAT_IS_STORED)
+OF_A_SESSION = ("not_started", "session_ended", "superseded", *OF_A_WRITE)
 
 Json = dict[str, Any]
 
 
 class Channel(NamedTuple):
-    """One of the sockets: what it hears, and what it says. `refusals` are the codes of the
-    errors that a message may get, beside `OF_EVERY_MESSAGE`; `query` describes what its address
-    may carry; `secured` says whether it needs a token."""
+    """A socket, with the messages that it receives and sends.
+
+    `refusals` are the error codes that a message can get, beside `OF_EVERY_MESSAGE`; `query`
+    describes the query parameters; `secured` says whether a token is required.
+    """
 
     name: str
     address: str
     title: str
     description: str
-    heard: tuple[type[ClientMessage], ...]
-    said: tuple[type[ServerMessage], ...]
+    received: tuple[type[ClientMessage], ...]
+    sent: tuple[type[ServerMessage], ...]
     refusals: Mapping[type[ClientMessage], tuple[str, ...]]
     query: Mapping[str, str]
     secured: bool
 
 
-TOKEN_IN_QUERY = {"token": "A token, where no header can carry it."}
+TOKEN_IN_QUERY = {"token": "The access token, if the client cannot send it in a header."}
 CHANNELS = (
     Channel(
         name="sessions",
         address="/ws/sessions",
         title="Focus sessions",
-        description="One connection tracks one session at a time. A token is needed: without a "
-        "good one the connection is accepted and then closed with 4401.",
-        heard=get_args(Message),
-        said=get_args(SessionAnswer),
+        description="A connection tracks one session at a time. A valid token is required; without "
+        "one the connection is accepted and then closed with 4401.",
+        received=get_args(Message),
+        sent=get_args(SessionAnswer),
         refusals={
             Start: (
                 *("session_not_found", "session_ended", "already_tracking"),
-                *("contended", "restarting", *OF_WHAT_IS_STORED),
+                *("contended", "restarting", *OF_A_WRITE),
             ),
             TabSwitch: ("not_started", "session_ended"),
             Pause: OF_A_SESSION,
@@ -106,42 +107,47 @@ CHANNELS = (
         name="pageviews",
         address="/ws/pageviews",
         title="Page views",
-        description="One connection views one page at a time. The visitor is known by the cookie "
-        "`focusup_visitor`, or by its key in `?visitor=`; it is a new one without. A token joins "
-        "the visitor to its user; it is not needed, and a bad one counts as none.",
-        heard=get_args(PageMessage),
-        said=get_args(PageAnswer),
+        description="A connection views one page at a time. The visitor is identified by the "
+        "cookie `focusup_visitor` or by its key in `?visitor=`; without either, a new visitor is created. "
+        "A token is optional and links the visitor to its user; an invalid token is ignored.",
+        received=get_args(PageMessage),
+        sent=get_args(PageAnswer),
         refusals={
-            View: (*OF_A_VIEW, "too_busy", *OF_WHAT_IS_STORED),
+            View: (*OF_A_VIEW, "too_busy", *OF_A_WRITE),
             Visible: ("not_started",),
             Hidden: ("not_started",),
-            Leave: ("not_started", *OF_WHAT_IS_STORED),
+            Leave: ("not_started", *OF_A_WRITE),
             Auth: OF_A_FRESH_TOKEN,
         },
-        query={"visitor": "The key that an earlier `viewing` gave.", **TOKEN_IN_QUERY},
+        query={"visitor": "The visitor's key from an earlier `viewing` message.", **TOKEN_IN_QUERY},
         secured=False,
     ),
 )
 
 
 def asyncapi_document(version: str, base_path: str = "") -> Json:
-    """The whole document; `base_path` is where the sockets are served, such as `/focus`."""
-    heard = {kind for channel in CHANNELS for kind in channel.heard}
-    said = {kind for channel in CHANNELS for kind in channel.said}
+    """Return the document.
+
+    Args:
+        version: The version of the product.
+        base_path: The path below which the sockets are served, such as `/focus`.
+    """
+    received = {kind for channel in CHANNELS for kind in channel.received}
+    sent = {kind for channel in CHANNELS for kind in channel.sent}
     operations: Json = {}
     for channel in CHANNELS:
         operations |= _operations(channel)
     refusals = [codes for channel in CHANNELS for codes in channel.refusals.values()]
-    codes = sorted({*OF_EVERY_MESSAGE, *OF_NO_MESSAGE}.union(*refusals))
+    codes = sorted({*OF_EVERY_MESSAGE, *OF_AN_UNKNOWN_MESSAGE}.union(*refusals))
     return {
         "asyncapi": "3.0.0",
-        "info": {"title": "FocusUp sockets", "version": version, "description": DESCRIPTION},
+        "info": {"title": "FocusUp WebSocket API", "version": version, "description": DESCRIPTION},
         "defaultContentType": "application/json",
         "channels": {channel.name: _channel(channel, base_path) for channel in CHANNELS},
         "operations": operations,
         "components": {
-            "messages": {kind.__name__: _message(kind) for kind in _sorted(heard | said)},
-            "schemas": _schemas(_sorted(heard), _sorted(said), codes),
+            "messages": {kind.__name__: _message(kind) for kind in _sorted(received | sent)},
+            "schemas": _schemas(_sorted(received), _sorted(sent), codes),
             "securitySchemes": dict(SECURITY_SCHEMES),
         },
         "x-error-codes": {code: CODES[code].meaning for code in codes},
@@ -158,7 +164,7 @@ def _channel(channel: Channel, base_path: str) -> Json:
         "description": channel.description,
         "messages": {
             kind.__name__: {"$ref": f"#/components/messages/{kind.__name__}"}
-            for kind in (*channel.heard, *channel.said)
+            for kind in (*channel.received, *channel.sent)
         },
         "bindings": {
             "ws": {
@@ -175,36 +181,35 @@ def _channel(channel: Channel, base_path: str) -> Json:
 
 
 def _operations(channel: Channel) -> Json:
-    """One for each message that is heard, with its answers; and one for all that is said
-    unasked."""
+    """Return an operation for each received message, and one for all unsolicited messages."""
     secured: Json = {}
     if channel.secured:
         schemes = [{"$ref": f"#/components/securitySchemes/{name}"} for name in SECURITY_SCHEMES]
         secured = {"security": schemes}
-    here = {"$ref": f"#/channels/{channel.name}"}
+    reference = {"$ref": f"#/channels/{channel.name}"}
     operations: Json = {}
-    for kind in channel.heard:
-        answers = [answer for answer in channel.said if kind in answer.answers]
+    for kind in channel.received:
+        answers = [answer for answer in channel.sent if kind in answer.answers]
         operations[f"{channel.name}.{type_of(kind)}"] = {
             "action": "receive",
-            "channel": here,
+            "channel": reference,
             "summary": _first_sentence(kind),
-            "messages": _in(channel, [kind]),
-            "reply": {"channel": here, "messages": _in(channel, [*answers, Error])},
+            "messages": _references(channel, [kind]),
+            "reply": {"channel": reference, "messages": _references(channel, [*answers, Error])},
             "x-error-codes": [*channel.refusals.get(kind, ()), *OF_EVERY_MESSAGE],
             **secured,
         }
     operations[f"{channel.name}.unasked"] = {
         "action": "send",
-        "channel": here,
-        "summary": "What the server says unasked.",
-        "messages": _in(channel, [kind for kind in channel.said if kind.unasked]),
+        "channel": reference,
+        "summary": "Messages that the server sends on its own.",
+        "messages": _references(channel, [kind for kind in channel.sent if kind.unasked]),
         **secured,
     }
     return operations
 
 
-def _in(channel: Channel, kinds: Iterable[type]) -> list[Json]:
+def _references(channel: Channel, kinds: Iterable[type]) -> list[Json]:
     return [{"$ref": f"#/channels/{channel.name}/messages/{kind.__name__}"} for kind in kinds]
 
 
@@ -220,7 +225,7 @@ def _message(kind: type[ClientMessage | ServerMessage]) -> Json:
 
 
 def type_of(kind: type[ClientMessage | ServerMessage]) -> str:
-    """The `type` of this message on the wire."""
+    """Return the `type` of this message on the wire."""
     (name,) = get_args(kind.model_fields["type"].annotation)
     return str(name)
 
@@ -234,12 +239,12 @@ def _first_sentence(kind: type) -> str:
 
 
 def _schemas(
-    heard: Iterable[type[ClientMessage]], said: Iterable[type[ServerMessage]], codes: list[str]
+    received: Iterable[type[ClientMessage]], sent: Iterable[type[ServerMessage]], codes: list[str]
 ) -> Json:
-    """Those of the messages, and of what is in them."""
+    """Return the schemas of the messages and of their parts."""
     modes: list[tuple[type[ClientMessage | ServerMessage], Mode]] = [
-        *((kind, "validation") for kind in heard),
-        *((kind, "serialization") for kind in said),
+        *((kind, "validation") for kind in received),
+        *((kind, "serialization") for kind in sent),
     ]
     schemas: Json = {}
     for kind, mode in modes:

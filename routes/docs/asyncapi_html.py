@@ -1,7 +1,10 @@
-"""The AsyncAPI document at `/asyncapi.json`, and the page at `/docs/socket` that shows it.
+"""Serve the AsyncAPI document at `/asyncapi.json` and as a page at `/docs/socket`.
 
-What must always hold: it says what the document says, made from it alone; it works without
-scripts and loads nothing from elsewhere; whatever stands in the document is escaped.
+Invariants:
+
+- The page is rendered from the document alone.
+- It works without scripts and loads nothing from other hosts.
+- All text of the document is escaped.
 """
 
 import json
@@ -37,29 +40,35 @@ BOUNDS = {
     "format": "{}",
     "pattern": "matching {}",
 }
-"""What is told of a type in brackets, by the keyword of its schema."""
+"""Constraints shown in parentheses after a type, by the keyword of its schema."""
 
 
-def _words(text: str) -> Markup:
-    """Text whose `names` stand between backticks."""
+def _with_code(text: str) -> Markup:
+    """Return the text with names in backticks as `<code>` elements."""
     plain_and_names = text.split("`")
     return Markup().join(
         CODE.format(part) if place % 2 else part for place, part in enumerate(plain_and_names)
     )
 
 
-TEMPLATES.filters["words"] = _words
+TEMPLATES.filters["words"] = _with_code
 
 
 class Part(NamedTuple):
-    """A piece of a type's name; `object` is what it is the name of, if that is described."""
+    """A piece of a type's name; `object` is the name of the schema to link to, if any."""
 
     text: str
     object: str | None = None
 
 
 def install_socket_page(app: Quart, version: str, base_path: str = "") -> None:
-    """Serve the document and the page; `version` is the product's."""
+    """Serve the document and the page.
+
+    Args:
+        app: The application.
+        version: The version of the product.
+        base_path: The path below which the sockets are served, such as `/focus`.
+    """
     document = asyncapi_document(version, base_path)
     files = {
         "/asyncapi.json": ("application/json", json.dumps(document, ensure_ascii=False)),
@@ -78,7 +87,7 @@ def install_socket_page(app: Quart, version: str, base_path: str = "") -> None:
 
 
 def socket_page(document: Json) -> str:
-    """The page of this document."""
+    """Return the HTML page of this document."""
     return TEMPLATES.get_template("socket.html").render(page=_page(document))
 
 
@@ -87,7 +96,7 @@ def _page(document: Json) -> Json:
     return {
         **document["info"],
         "channels": [_channel(document, name) for name in document["channels"]],
-        "ways": [
+        "authentication": [
             scheme["description"] for scheme in document["components"]["securitySchemes"].values()
         ],
         "close_codes": next(iter(document["channels"].values()))["x-close-codes"],
@@ -100,25 +109,25 @@ def _page(document: Json) -> Json:
 
 def _channel(document: Json, name: str) -> Json:
     channel = document["channels"][name]
-    heard, said = [], []
+    received, sent = [], []
     for operation in document["operations"].values():
         if operation["channel"]["$ref"] != f"#/channels/{name}":
             continue
         if operation["action"] == "receive":
-            heard.append(_heard(document, name, operation))
-            named = operation["reply"]["messages"]
+            received.append(_received(document, name, operation))
+            references = operation["reply"]["messages"]
         else:
-            named = operation["messages"]
-        said += [_name(each) for each in named]
+            references = operation["messages"]
+        sent += [_name(each) for each in references]
     return {
         "name": name,
         **{key: channel[key] for key in ("address", "title", "description")},
-        "heard": heard,
-        "said": [_message(document, name, kind) for kind in channel["messages"] if kind in said],
+        "received": received,
+        "sent": [_message(document, name, kind) for kind in channel["messages"] if kind in sent],
     }
 
 
-def _heard(document: Json, channel: str, operation: Json) -> Json:
+def _received(document: Json, channel: str, operation: Json) -> Json:
     (kind,) = (_name(each) for each in operation["messages"])
     answers = [_name(each) for each in operation["reply"]["messages"]]
     return {
@@ -154,7 +163,7 @@ def _described(name: str, schema: Json) -> Json:
                 "meaning": _meaning(given),
             }
             for field, given in schema.get("properties", {}).items()
-            if "const" not in given  # the type of a message, which is its heading
+            if "const" not in given  # the type of a message is already its heading
         ],
     }
 
@@ -162,11 +171,11 @@ def _described(name: str, schema: Json) -> Json:
 def _meaning(schema: Json) -> str:
     meaning = str(schema.get("description", ""))
     default = schema.get("default")
-    return meaning if default is None else f"{meaning} By default {json.dumps(default)}.".strip()
+    return meaning if default is None else f"{meaning} Default: {json.dumps(default)}.".strip()
 
 
 def _type(schema: Json) -> Iterator[Part]:
-    """What a value may be, in words."""
+    """Describe the type of a value in words."""
     if "$ref" in schema:
         yield Part(_name(schema), _name(schema))
     elif "anyOf" in schema:
@@ -186,9 +195,9 @@ def _type(schema: Json) -> Iterator[Part]:
 
 
 def _bounds(schema: Json) -> Iterator[Part]:
-    told = [words.format(schema[key]) for key, words in BOUNDS.items() if key in schema]
-    if told:
-        yield Part(f" ({', '.join(told)})")
+    bounds = [words.format(schema[key]) for key, words in BOUNDS.items() if key in schema]
+    if bounds:
+        yield Part(f" ({', '.join(bounds)})")
 
 
 def _name(reference: Json) -> str:

@@ -1,8 +1,9 @@
-"""An example of every body and answer, for both documents (OpenAPI and AsyncAPI).
+"""Provide examples of request bodies, and of the parts of answers, for both API documents.
 
-What must always hold: each is an instance of the model that it is an example of, so it can
-only say what the model can; together they tell of one user and one session, whose numbers
-come to each other.
+Invariants:
+
+- Each example is an instance of its model, so it is valid.
+- All examples are about one user and one session, with consistent numbers.
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -58,11 +59,11 @@ SESSION_ID = "697dc5b7e4b0c1d2e3f40002"
 VISITOR_ID = "0f6c1d2a9b8e4c7d8a5b6e3f2d1c0b9a"
 VIEW_ID = ObjectId("697dc5c0e4b0c1d2e3f40003")
 BROWSER_SESSION_ID = ObjectId("697dc5c0e4b0c1d2e3f40004")
-TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI2OTdkYzVhY2U0YjBjMWQyZTNmNDAwMDEifQ.c2lnbmF0dXJl"  # noqa: S105 - signs nothing
-REFRESH_TOKEN = "697dc5ace4b0c1d2e3f40005.c2VjcmV0"  # noqa: S105 - of nobody
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI2OTdkYzVhY2U0YjBjMWQyZTNmNDAwMDEifQ.c2lnbmF0dXJl"  # noqa: S105 - an example
+REFRESH_TOKEN = "697dc5ace4b0c1d2e3f40005.c2VjcmV0"  # noqa: S105 - an example
 EMAIL, ZONE = "ada@example.com", "Europe/Berlin"
-PASSWORD = "correct horse"  # noqa: S105 - of nobody
-NEW_PASSWORD = "battery staple"  # noqa: S105 - of nobody
+PASSWORD = "correct horse"  # noqa: S105 - an example
+NEW_PASSWORD = "battery staple"  # noqa: S105 - an example
 ACTIVE_S, IDLE_S, TAB_SWITCHES = 1320, 180, 2
 ELAPSED_S = ACTIVE_S + IDLE_S
 STARTED_AT = NOW - timedelta(seconds=ELAPSED_S)
@@ -118,7 +119,7 @@ ENDED = SessionView(
     updated_at=NOW,
     edited=False,
 )
-BEGUN = ENDED.model_copy(
+STARTED = ENDED.model_copy(
     update={
         "status": "active",
         "elapsed_seconds": 0,
@@ -133,7 +134,7 @@ BEGUN = ENDED.model_copy(
         "updated_at": STARTED_AT,
     }
 )
-"""The same session when it was started."""
+"""The same session at its start."""
 RUNS = [
     RunView(kind="active", started_at=STARTED_AT, seconds=ACTIVE_S, tab_switches=TAB_SWITCHES),
     RunView(

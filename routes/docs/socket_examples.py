@@ -1,7 +1,7 @@
-"""An example of every message of the sockets, for the AsyncAPI document.
+"""Provide an example of every message of the sockets for the AsyncAPI document.
 
-What must always hold: there is one of each class, each an instance of it, of the same user
-and session as `routes.docs.examples`.
+Invariant: each message class has one example, an instance of it, of the same user and session as in
+`routes.docs.examples`.
 """
 
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ _SCORE = score_points(of.ELAPSED_S, of.ACTIVE_S, of.IDLE_S, of.TAB_SWITCHES, 25)
 _LATER = of.NOW + timedelta(hours=1)
 _VIEW = str(of.VIEW_ID)
 
-SENT: tuple[ClientMessage, ...] = (
+FROM_CLIENT: tuple[ClientMessage, ...] = (
     Start(type="start", id=1, sessionId=of.SESSION_ID, heartbeatSeconds=10),
     Activity(type="activity"),
     TabSwitch(type="tabSwitch"),
@@ -67,11 +67,11 @@ SENT: tuple[ClientMessage, ...] = (
     Hidden(type="hidden"),
     Leave(type="leave", id=2),
 )
-TOLD: tuple[ServerMessage, ...] = (
+FROM_SERVER: tuple[ServerMessage, ...] = (
     Started(
         id=1,
         session_id=of.SESSION_ID,
-        session=of.BEGUN,
+        session=of.STARTED,
         resumed=False,
         idle_threshold_seconds=15,
         next_second_in_ms=1000,
@@ -114,14 +114,14 @@ TOLD: tuple[ServerMessage, ...] = (
 )
 
 
-def _sent(message: ClientMessage) -> dict[str, Any]:
-    """As a client sends it: what has a default is left out."""
+def _payload(message: ClientMessage) -> dict[str, Any]:
+    """Return the message as a client sends it, without fields at their defaults."""
     fields = message.model_dump(mode="json", by_alias=True, exclude_unset=True)
     return {"type": fields.pop("type"), **fields}
 
 
 EXAMPLES: Mapping[type[ClientMessage | ServerMessage], Mapping[str, Any]] = dict(
-    [(type(message), _sent(message)) for message in SENT]
-    + [(type(message), message.model_dump(mode="json")) for message in TOLD]
+    [(type(message), _payload(message)) for message in FROM_CLIENT]
+    + [(type(message), message.model_dump(mode="json")) for message in FROM_SERVER]
 )
-"""As JSON, by the class of the message."""
+"""Payloads by the class of the message."""

@@ -1,7 +1,7 @@
 """Declare the body, query and answer of a route once: in the OpenAPI document and in the code.
 
-The decorators stand below those that refuse a request before its body is read (`authenticated`,
-`repeatable`), so authentication and idempotency keys are checked first.
+Place these decorators below `authenticated` and `repeatable`: authentication and idempotency keys
+are checked before the body is parsed.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

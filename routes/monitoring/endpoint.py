@@ -1,9 +1,12 @@
-"""`/metrics`: the figures of the server for Prometheus.
+"""Serve the server's metrics at `/metrics` for Prometheus.
 
-What must always hold: who has not been given the token reads nothing; where none is set,
-only programs of this machine do, and never through a proxy, behind which anybody can be, nor
-by a name of the web's: what a page reads there is its own server's to the browser, wherever
-the name leads.
+Invariants:
+
+- With a token set, a request without that token is refused.
+- Without one, only programs of this machine may read. A request that came through a proxy is
+  refused, since its client may be anywhere.
+- A request to another host name than localhost is refused: after DNS rebinding, a foreign page
+  could read the answer as that of its own server.
 """
 
 import hmac
@@ -34,14 +37,20 @@ blueprint = Blueprint("metrics", __name__)
 
 
 class Metrics:
+    """The registry of all metrics, and who may read them.
+
+    Args:
+        collectors: The collectors of the server's own metrics.
+        token: What readers must present; None admits programs of this machine only.
+        is_proxied: Whether the operator set up a proxy. If so, readers without a token are refused.
+    """
+
     def __init__(
         self, collectors: Iterable[Collector], *, token: str | None, is_proxied: bool = False
     ) -> None:
-        """`token` is what readers must present; None lets in this machine alone, and nobody
-        where the operator says that there is a proxy (`is_proxied`)."""
         self._token = token
         self._is_proxied = is_proxied
-        # One for each app: the library's own would be shared by all of a process.
+        # The library's own registry would be shared by all apps of the process.
         self._registry = CollectorRegistry()
         for collector in collectors:
             self._registry.register(collector)
@@ -50,35 +59,46 @@ class Metrics:
         GCCollector(registry=self._registry)
 
     def admit(self, asked: Request, presented: str | None) -> None:
-        """Raises Unauthorized or Forbidden for those who may not read."""
+        """Return if the request may read the metrics.
+
+        Args:
+            asked: The request.
+            presented: Its bearer token, if any.
+
+        Raises:
+            Unauthorized: The token is missing or wrong.
+            Forbidden: No token is set, and the request may come from another machine.
+        """
         if self._token is None:
             if self._is_proxied or not _from_this_machine(asked):
-                raise Forbidden("metrics_private", "Set METRICS_TOKEN to read from elsewhere.")
+                message = (
+                    "Metrics are private. Set METRICS_TOKEN to read them from another machine."
+                )
+                raise Forbidden("metrics_private", message)
         elif presented is None:
-            raise Unauthorized("token_missing", "The token of the metrics is needed.")
+            raise Unauthorized("token_missing", "METRICS_TOKEN is required as a bearer token.")
         elif not hmac.compare_digest(presented.encode(), self._token.encode()):
-            raise Unauthorized("token_invalid", "This is not the token of the metrics.")
+            raise Unauthorized("token_invalid", "The token does not match METRICS_TOKEN.")
 
     def text(self) -> bytes:
-        """All figures in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
-def _was_passed_on(asked: Request) -> bool:
-    """Return whether a proxy has passed this request on, as far as that can be seen."""
-    # A proxy may add no header, and name this machine as the host: nginx does both unless it
-    # is told otherwise, and speaks HTTP/1.0 then.
+def _was_forwarded(asked: Request) -> bool:
+    """Return whether a proxy seems to have forwarded this request."""
+    # By default nginx adds no header and sends a host name of this machine; its HTTP/1.0 shows.
     if asked.http_version == "1.0" or any(name in asked.headers for name in FORWARDING):
         return True
     return not (_is_loopback(asked.host) or LOCALHOST.fullmatch(asked.host))
 
 
 def _from_this_machine(asked: Request) -> bool:
-    if not _is_loopback(asked.remote_addr or "") or _was_passed_on(asked):
+    if not _is_loopback(asked.remote_addr or "") or _was_forwarded(asked):
         return False
-    # A proxy that keeps the host names its own port.
-    port, ours = AT_PORT.search(asked.host), (asked.scope.get("server") or ("", None))[1]
-    return ours is None or port is None or int(port[1]) == ours
+    # A proxy that passes the Host header on shows by its own port.
+    port, own_port = AT_PORT.search(asked.host), (asked.scope.get("server") or ("", None))[1]
+    return own_port is None or port is None or int(port[1]) == own_port
 
 
 def _is_loopback(text: str) -> bool:
@@ -91,7 +111,7 @@ def _is_loopback(text: str) -> bool:
 @cors_exempt
 @hide
 async def read_metrics() -> Response:
-    """For programs that watch, not for the interface's users: the OpenAPI leaves it out."""
+    """Return the metrics. Monitoring reads them, not API clients, so the OpenAPI omits it."""
     metrics = services().metrics
     metrics.admit(request, bearer_token())
     return Response(metrics.text(), content_type=CONTENT_TYPE_PLAIN_0_0_4)

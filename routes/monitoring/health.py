@@ -1,16 +1,16 @@
-"""`/api/health`: whether the server is well, for people, probes and smoke tests."""
+"""Serve `/api/health` for people, probes and smoke tests, and watch database and disk."""
 
 import asyncio
 import contextlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 import structlog
-from quart import Blueprint, Response
+from quart import Blueprint
 from quart_rate_limiter import rate_exempt
-from quart_schema import document_response, tag_blueprint
+from quart_schema import tag_blueprint
 
 from models.base.driver_errors import StorageUnavailable, answered_within
 from models.base.schema_types import WireModel
@@ -18,16 +18,17 @@ from models.concurrency.periodic import run_every
 from realtime.cluster.revocation_listener import RevocationListener
 from realtime.pageviews.tracking import PageViewTracking
 from realtime.sessions.tracking import SessionTracking
-from routes.http.bodies import answer
 from routes.http.error_codes import document_problems
+from routes.http.operations import returns
 from routes.http.services import services
 
 PING_WITHIN_S = 2.0
 WATCH_EVERY_S = 5.0
 WATCH_DISK_EVERY_S = 60.0
 LOW_MIB = 1024
+"""Less free space than this is reported as low."""
 MIB = 2**20
-MAKE_ROOM = "make room, or lower STORED_MB_PER_DAY and RETENTION_DAYS_…"
+LOW_DISK_ADVICE = "free up disk space, or lower STORED_MB_PER_DAY and RETENTION_DAYS_…"
 
 log = structlog.get_logger(__name__)
 
@@ -35,41 +36,43 @@ blueprint = Blueprint("health", __name__, url_prefix="/api/health")
 tag_blueprint(blueprint, ["Health"])
 
 
-class Pinged(Protocol):
-    """An opened database."""
+class Pingable(Protocol):
+    """A database that can be pinged."""
 
     kind: Literal["mongodb", "mongod", "secantusdb", "memory"]
 
-    async def ping_ms(self) -> float: ...
+    async def ping_ms(self) -> float:
+        """Return how long the database took to answer, in milliseconds."""
+        ...
 
 
 class DatabaseHealth(WireModel):
-    """Which database it is, and how long it takes to answer; null while it does not."""
+    """The kind of the database, and its latency; null while it does not respond."""
 
     kind: Literal["mongodb", "mongod", "secantusdb", "memory"]
     latency_ms: float | None
 
 
 class DiskHealth(WireModel):
-    """Free space of the disk of the data directory; `low` below what the database needs to go on
-    for a while."""
+    """Free space on the disk of the data directory. `low` is true below 1 GiB."""
 
     free_mib: int
     low: bool
 
 
 class Health(WireModel):
-    """How the server is doing; `degraded` while the database does not answer or what is
-    counted cannot be written. Counting goes on meanwhile.
+    """The state of the server.
 
-    `tasks` are those of the event loop; sockets and sessions need none, so it stays small.
+    `degraded` while the database does not respond or counted time cannot be saved; counting
+    continues. `tasks` counts the tasks of the event loop and stays small: sockets and sessions need
+    none.
     """
 
     status: Literal["ok", "degraded"]
     version: str
     database: DatabaseHealth
     disk: DiskHealth | None
-    """Null where the database is not on this machine, by its address."""
+    """Null if the database is on another machine, by its address."""
     tracked_sessions: int
     viewed_pages: int
     sockets: int
@@ -79,30 +82,33 @@ class Health(WireModel):
 
 
 class Probe(WireModel):
-    """The answer to a probe."""
+    """The probe succeeded."""
 
     status: Literal["ok"]
 
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
+    """Checks the database, the disk, the counting and the revocations."""
+
     version: str
-    database: Pinged
+    database: Pingable
     tracking: SessionTracking
     pages: PageViewTracking
     sign_outs: RevocationListener
     disk: "DiskWatch"
 
     async def __call__(self) -> Health:
+        """Return the state of the server."""
         tracking, pages = self.tracking, self.pages
         latency_ms: float | None = None
         with contextlib.suppress(StorageUnavailable):
             latency_ms = round(await ping_ms(self.database), 2)
-        well = latency_ms is not None and not (
+        is_well = latency_ms is not None and not (
             tracking.ledger.in_trouble or pages.ledger.in_trouble
         )
         return Health(
-            status="ok" if well else "degraded",
+            status="ok" if is_well else "degraded",
             version=self.version,
             database=DatabaseHealth(kind=self.database.kind, latency_ms=latency_ms),
             disk=self.disk.health(),
@@ -115,103 +121,116 @@ class HealthCheck:
         )
 
     async def ready(self) -> None:
-        """Raises StorageUnavailable while the database does not answer, or it is not known what
-        was signed out before the start; Unavailable while the server stops."""
+        """Return if requests can be served.
+
+        Raises:
+            StorageUnavailable: The database does not respond, or the revocations from before the
+                start are not read yet.
+            Unavailable: The server is stopping.
+        """
         self.tracking.claims.refuse_if_closed()
         self.sign_outs.refuse_unless_read()
         await ping_ms(self.database)
 
 
 class DiskWatch:
-    """How much room the disk of the embedded database has, looked at again and again."""
+    """The free space on the disk of the embedded database, measured periodically.
+
+    Args:
+        directory: The data directory; None if the database is on another machine.
+    """
 
     def __init__(self, directory: Path | None) -> None:
-        """`directory` is None where the database is elsewhere."""
         self._directory = directory
         self.free_bytes: int | None = None
+        """None if the space is unknown."""
         self._was_low = False
-        self.look()
+        self.measure()
 
-    def look(self) -> None:
-        """Look now; a disk that can't be looked at has an unknown room."""
-        place = self._directory
+    def measure(self) -> None:
+        """Measure the free space now."""
         self.free_bytes = None
-        if place is not None:
+        if self._directory is not None:
             with contextlib.suppress(OSError):
-                self.free_bytes = shutil.disk_usage(place).free
+                self.free_bytes = shutil.disk_usage(self._directory).free
 
     def health(self) -> DiskHealth | None:
+        """Return the latest measurement; None if the space is unknown."""
         if self.free_bytes is None:
             return None
         return DiskHealth(free_mib=self.free_bytes // MIB, low=self.free_bytes < LOW_MIB * MIB)
 
     async def run(self) -> None:
-        """Look every `WATCH_DISK_EVERY_S`, and log when the room gets low."""
-        await run_every(WATCH_DISK_EVERY_S, self._look_and_log, name="disk_watch")
+        """Measure every `WATCH_DISK_EVERY_S`, and log when the space becomes low."""
+        await run_every(WATCH_DISK_EVERY_S, self._measure_and_log, name="disk_watch")
 
-    async def _look_and_log(self) -> None:
-        self.look()
+    async def _measure_and_log(self) -> None:
+        self.measure()
         health = self.health()
         is_low = health is not None and health.low
         if is_low and not self._was_low:
-            log.warning("disk_low", free_mib=health and health.free_mib, advice=MAKE_ROOM)
+            log.warning("disk_low", free_mib=health and health.free_mib, advice=LOW_DISK_ADVICE)
         self._was_low = is_low
 
 
 class DatabaseWatch:
-    """What the database last answered to a ping, for those who can't wait for it."""
+    """The latency of the latest ping, for readers that cannot wait for the database."""
 
-    def __init__(self, database: Pinged) -> None:
+    def __init__(self, database: Pingable) -> None:
         self.database = database
         self.latency_ms: float | None = None
-        """Of the latest ping; None if it was not answered, or none was sent yet."""
+        """None if the latest ping was not answered, or before the first one."""
 
     async def run(self) -> None:
-        """Ping again and again, for as long as the task lives."""
+        """Ping every `WATCH_EVERY_S`, until the task is cancelled."""
         await run_every(WATCH_EVERY_S, self._ping, name="database_watch")
 
     async def _ping(self) -> None:
         try:
             self.latency_ms = await ping_ms(self.database)
         except BaseException:
-            self.latency_ms = None  # the old figure must not stand
+            self.latency_ms = None  # the previous latency is out of date
             raise
 
 
-async def ping_ms(database: Pinged) -> float:
-    """How long it takes to answer; raises StorageUnavailable."""
+async def ping_ms(database: Pingable) -> float:
+    """Return how long the database takes to answer a ping, in milliseconds.
+
+    Raises:
+        StorageUnavailable: It does not answer within `PING_WITHIN_S`.
+    """
     async with answered_within(PING_WITHIN_S):
         return await database.ping_ms()
 
 
 @blueprint.get("")
 @rate_exempt
-@document_response(Health)
-async def health() -> Response:
-    """Tell version, database and how the counting is doing
+@returns(Health)
+async def health() -> Health:
+    """Get the health of the server.
 
-    Answers 200 as long as the server runs; `status` says whether the database does.
+    Returns 200 as long as the server runs. `status` is `degraded` while the database does not
+    respond.
     """
-    return answer(await services().health())
+    return cast(Health, await services().health())
 
 
 @blueprint.get("/live")
 @rate_exempt
-@document_response(Probe)
-async def live() -> Response:
-    """Tell whether the process runs (liveness)"""
-    return answer(Probe(status="ok"))
+@returns(Probe)
+async def live() -> Probe:
+    """Check that the process is running (liveness)."""
+    return Probe(status="ok")
 
 
 @blueprint.get("/ready")
 @rate_exempt
-@document_response(Probe)
+@returns(Probe)
 @document_problems("restarting")
-async def ready() -> Response:
-    """Tell whether requests can be served (readiness)
+async def ready() -> Probe:
+    """Check that requests can be served (readiness).
 
-    Answers 503 while the database does not answer, while the server has not read yet what was
-    signed out before it started, and while it stops.
+    Returns 503 while the database does not respond, while the server starts, and while it stops.
     """
     await services().health.ready()
-    return answer(Probe(status="ok"))
+    return Probe(status="ok")

@@ -1,8 +1,8 @@
-"""The figures of the process, under the names that Prometheus' own clients use.
+"""Collect the metrics of the process under the names of Prometheus' official clients.
 
-What must always hold: they cost the same however many sockets are open. The library's
-collector lists every descriptor, which takes 18 ms at 10,000. What a system does not tell
-is left out.
+Invariant: the cost does not depend on the number of open sockets. The library's own collector
+lists every descriptor, which takes 18 ms at 10,000. Metrics that a system does not provide are
+omitted.
 """
 
 import contextlib
@@ -24,24 +24,26 @@ MEMORY = Path("/proc/self/statm")
 
 
 class ProcessMetrics(Collector):
+    """CPU time, start time, memory and descriptors of this process."""
+
     def __init__(self) -> None:
         self._started_s = time.time()
 
     def collect(self) -> Iterator[Metric]:
-        """All that the system tells, as it is now."""
+        """Return the metrics that the system provides, as of now."""
         yield CounterMetricFamily("process_cpu_seconds", "CPU time of the process.",
                                   time.process_time())  # fmt: skip
-        yield GaugeMetricFamily("process_start_time_seconds", "When it began to serve (Unix time).",
+        yield GaugeMetricFamily("process_start_time_seconds", "Start time (Unix time).",
                                 self._started_s)  # fmt: skip
         with contextlib.suppress(OSError):
             pages = int(MEMORY.read_text().split()[1])
             yield GaugeMetricFamily("process_resident_memory_bytes", "Memory in use.",
                                     pages * os.sysconf("SC_PAGE_SIZE"))  # fmt: skip
         with contextlib.suppress(OSError):
-            # Linux 6.2 tells their number as the size of the folder, before it is 0.
+            # The size of the folder is the number of its entries since Linux 6.2; before, it is 0.
             if count := DESCRIPTORS.stat().st_size:
                 yield GaugeMetricFamily("process_open_fds", "Open descriptors, sockets included.",
                                         count)  # fmt: skip
         if resource is not None:
-            yield GaugeMetricFamily("process_max_fds", "How many descriptors it may have.",
+            yield GaugeMetricFamily("process_max_fds", "Maximum number of open descriptors.",
                                     resource.getrlimit(resource.RLIMIT_NOFILE)[0])  # fmt: skip

@@ -48,7 +48,7 @@ def test_every_class_of_message_is_in_it(document: Json) -> None:
     kinds = {*heirs(ClientMessage), *heirs(ServerMessage)} - ABSTRACT
     assert set(document["components"]["messages"]) == {kind.__name__ for kind in kinds}
     assert set(EXAMPLES) == kinds
-    of_channels = [kind for channel in CHANNELS for kind in (*channel.heard, *channel.said)]
+    of_channels = [kind for channel in CHANNELS for kind in (*channel.received, *channel.sent)]
     assert set(of_channels) == kinds
 
 
@@ -79,31 +79,31 @@ def test_what_a_client_may_leave_out_is_not_required(document: Json) -> None:
 
 def test_the_sockets_understand_the_examples(document: Json) -> None:
     for channel, understood in zip(CHANNELS, (parse, parse_page), strict=True):
-        for kind in channel.heard:
+        for kind in channel.received:
             assert isinstance(understood(json.dumps(EXAMPLES[kind])), kind)
 
 
 def test_each_message_has_an_operation_with_its_answers_and_errors(document: Json) -> None:
     operations = document["operations"]
     for channel in CHANNELS:
-        for kind in channel.heard:
+        for kind in channel.received:
             operation = operations[f"{channel.name}.{type_of(kind)}"]
             assert operation["action"] == "receive"
             refusals = channel.refusals.get(kind, ())
             assert operation["x-error-codes"] == [*refusals, "invalid_message"]
             named = {m["$ref"].rpartition("/")[2] for m in operation["reply"]["messages"]}
-            answers = {answer.__name__ for answer in channel.said if kind in answer.answers}
+            answers = {answer.__name__ for answer in channel.sent if kind in answer.answers}
             assert named == {*answers, Error.__name__}
         unasked = operations[f"{channel.name}.unasked"]
         assert unasked["action"] == "send"
-        assert len(unasked["messages"]) == sum(kind.unasked for kind in channel.said)
-    assert len(operations) == sum(len(channel.heard) + 1 for channel in CHANNELS)
+        assert len(unasked["messages"]) == sum(kind.unasked for kind in channel.sent)
+    assert len(operations) == sum(len(channel.received) + 1 for channel in CHANNELS)
 
 
 def test_every_answer_is_to_something_that_its_socket_hears() -> None:
     for channel in CHANNELS:
-        for kind in channel.said:
-            assert kind.unasked or set(kind.answers) & set(channel.heard), kind
+        for kind in channel.sent:
+            assert kind.unasked or set(kind.answers) & set(channel.received), kind
 
 
 def test_every_close_code_and_every_way_of_the_token_is_told(document: Json) -> None:
@@ -125,7 +125,7 @@ def test_the_codes_of_errors_are_those_of_the_table(document: Json) -> None:
 
 def test_a_message_is_of_one_type_on_its_socket() -> None:
     for channel in CHANNELS:
-        for kinds in (channel.heard, channel.said):
+        for kinds in (channel.received, channel.sent):
             assert len({type_of(kind) for kind in kinds}) == len(kinds)
             assert all(get_args(kind.model_fields["type"].annotation) for kind in kinds)
 

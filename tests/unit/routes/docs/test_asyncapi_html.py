@@ -52,7 +52,7 @@ def app() -> Quart:
 
 def test_every_message_field_and_code_is_on_the_page(document: Json, page: Parsed) -> None:
     for channel in CHANNELS:
-        kinds: list[type[ClientMessage | ServerMessage]] = [*channel.heard, *channel.said]
+        kinds: list[type[ClientMessage | ServerMessage]] = [*channel.received, *channel.sent]
         for kind in kinds:
             assert f"{channel.name}-{kind.__name__}" in page.all("id")
             assert f'"type": "{type_of(kind)}"' in page.text

@@ -12,7 +12,7 @@ from routes.monitoring import health
 from routes.monitoring.health import DatabaseWatch
 
 
-class Pinged:
+class PingedDatabase:
     """Answers with these in turn, then with the last for good."""
 
     kind: Literal["mongodb", "mongod", "secantusdb", "memory"] = "memory"
@@ -41,7 +41,7 @@ async def test_a_ping_that_fails_is_none_and_the_next_one_is_sent(
     error: Exception, is_ours: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(health, "WATCH_EVERY_S", 0.0)
-    database = Pinged([1.5, error, 2.5])
+    database = PingedDatabase([1.5, error, 2.5])
     watch = DatabaseWatch(database)
     seen = []
     with capture_logs() as lines:
