@@ -108,8 +108,9 @@ CHANNELS = (
         address="/ws/pageviews",
         title="Page views",
         description="A connection views one page at a time. The visitor is identified by the "
-        "cookie `focusup_visitor` or by its key in `?visitor=`; without either, a new visitor is created. "
-        "A token is optional and links the visitor to its user; an invalid token is ignored.",
+        "cookie `focusup_visitor` or by its key in `?visitor=`; without either, a new visitor "
+        "is created. A token is optional and links the visitor to its user; an invalid token is "
+        "ignored.",
         received=get_args(PageMessage),
         sent=get_args(PageAnswer),
         refusals={
