@@ -106,9 +106,9 @@ async def _request_of(key: str) -> Request:
     return Request(scope, None if user is None else user.user_id, key, content)
 
 
-async def _claim(asked: Request) -> Claimed | Answer:
+async def _claim(keyed_request: Request) -> Claimed | Answer:
     for pause_s in (*PAUSES_S, None):
-        claimed = await services().access.idempotency_keys.claim(asked, services().now())
+        claimed = await services().access.idempotency_keys.claim(keyed_request, services().now())
         if claimed is not None:
             return claimed
         if pause_s is not None:

@@ -8,7 +8,7 @@ Invariants:
 
 Each process counts for itself, since a database statement would cost more than most requests do:
 with three servers a caller may send three times as many requests. Attempts at passwords are counted
-in the database, for all servers together: `one_guess` and `one_signup`.
+in the database, for all servers together: `password_guess` and `count_signup`.
 """
 
 from collections.abc import AsyncIterator
@@ -40,7 +40,7 @@ class RateLimitStore(RateLimiterStoreABC):
     """
 
     def __init__(self, most: int = MAX_CALLERS) -> None:
-        self._whole_at: dict[str, datetime] = {}
+        self._full_at: dict[str, datetime] = {}
         self._most = most
 
     async def get(self, key: str, default: datetime) -> datetime:
@@ -49,16 +49,16 @@ class RateLimitStore(RateLimiterStoreABC):
         A value more than a period ahead was set before the clock was set back. It is ignored, or
         callers would be refused until then.
         """
-        whole_at = self._whole_at.get(_caller_in(key), default)
-        return default if whole_at > default + PERIOD else whole_at
+        full_at = self._full_at.get(_caller_in(key), default)
+        return default if full_at > default + PERIOD else full_at
 
     async def set(self, key: str, tat: datetime) -> None:
         """Store the instant for the caller in `key`."""
         caller = _caller_in(key)
-        self._whole_at.pop(caller, None)  # reinserted below as the newest
-        self._whole_at[caller] = tat
-        if len(self._whole_at) > self._most:
-            del self._whole_at[next(iter(self._whole_at))]
+        self._full_at.pop(caller, None)  # reinserted below as the newest
+        self._full_at[caller] = tat
+        if len(self._full_at) > self._most:
+            del self._full_at[next(iter(self._full_at))]
 
     async def before_serving(self) -> None:
         """Do nothing: the allowances are not kept over a restart."""
@@ -93,7 +93,7 @@ async def _is_preflight() -> bool:
 
 
 @asynccontextmanager
-async def one_guess(account: str) -> AsyncIterator[None]:
+async def password_guess(account: str) -> AsyncIterator[None]:
     """Count one guess at the password of an account.
 
     The guess counts as wrong unless the block ends without an exception, and does not count when
@@ -113,7 +113,7 @@ async def one_guess(account: str) -> AsyncIterator[None]:
     await attempts.was_right(guess)
 
 
-async def one_signup() -> None:
+async def count_signup() -> None:
     """Count one signup of this network.
 
     Raises:

@@ -29,10 +29,10 @@ class Presented(NamedTuple):
 
 
 def presented_visitor(
-    asked: Request | Websocket, keys: VisitorKeys, from_client: str | None = None
+    incoming: Request | Websocket, keys: VisitorKeys, from_client: str | None = None
 ) -> Presented | None:
     """Return the visitor of the cookie, else of the key `from_client`; None if neither is valid."""
-    cookie = asked.cookies.get(_name(asked, secure=_is_secure(asked)))
+    cookie = incoming.cookies.get(_name(incoming, secure=_is_secure(incoming)))
     for key, by_cookie in ((cookie, True), (from_client, False)):
         visitor_id = keys.read(key)
         if key is not None and visitor_id is not None:
@@ -40,40 +40,40 @@ def presented_visitor(
     return None
 
 
-def visitor_cookie(asked: Request | Websocket, key: str, *, max_age_s: int = MAX_AGE_S) -> str:
+def visitor_cookie(incoming: Request | Websocket, key: str, *, max_age_s: int = MAX_AGE_S) -> str:
     """Return the value of `Set-Cookie` that stores this key."""
-    secure = _is_secure(asked)
+    secure = _is_secure(incoming)
     return dump_cookie(
-        _name(asked, secure=secure),
+        _name(incoming, secure=secure),
         key,
         max_age=max_age_s,
-        path=asked.root_path or "/",
+        path=incoming.root_path or "/",
         secure=secure,
         httponly=True,
         samesite="Lax",
     )
 
 
-def _is_secure(asked: Request | Websocket) -> bool:
-    forwarded = asked.headers.get(
+def _is_secure(incoming: Request | Websocket) -> bool:
+    forwarded = incoming.headers.get(
         "X-Forwarded-Proto", ""
     )  # any client may set it: it can only make the cookie stricter
-    return asked.scheme in ("https", "wss") or forwarded in ("https", "wss")
+    return incoming.scheme in ("https", "wss") or forwarded in ("https", "wss")
 
 
-def _name(asked: Request | Websocket, *, secure: bool) -> str:
+def _name(incoming: Request | Websocket, *, secure: bool) -> str:
     """Return the name; with its prefix, no other host can set the cookie over https.
 
     `__Host-` requires the path `/`, so below a base path the name has the weaker `__Secure-`.
     """
     if not secure:
         return COOKIE
-    return (SECURE_PREFIX if asked.root_path else HOST_PREFIX) + COOKIE
+    return (SECURE_PREFIX if incoming.root_path else HOST_PREFIX) + COOKIE
 
 
-def without_visitor(asked: Request) -> dict[str, str]:
+def visitor_cookie_removal(incoming: Request) -> dict[str, str]:
     """Return the headers that delete the visitor cookie.
 
     After signing out, the next user of a shared browser is a new visitor.
     """
-    return {"Set-Cookie": visitor_cookie(asked, "", max_age_s=0)}
+    return {"Set-Cookie": visitor_cookie(incoming, "", max_age_s=0)}

@@ -14,9 +14,9 @@ from routes.access.authentication import (
     identity_if_any,
     verified_identity,
 )
-from routes.access.rate_limits import network, one_guess, one_signup
-from routes.access.visitor_cookie import without_visitor
-from routes.http.error_codes import OF_A_BUDGET, OF_A_TOKEN, document_problems
+from routes.access.rate_limits import count_signup, network, password_guess
+from routes.access.visitor_cookie import visitor_cookie_removal
+from routes.http.error_codes import BUDGET_CODES, TOKEN_CODES, document_problems
 from routes.http.operations import Headers, accepts, returns, returns_nothing
 from routes.http.services import services
 
@@ -33,13 +33,13 @@ class Me(WireModel):
 @blueprint.post("/signup")
 @accepts(Signup)
 @returns(SignedIn, 201)
-@document_problems(*OF_A_BUDGET, "email_taken", "password_too_common", "too_many_attempts", "busy")
+@document_problems(*BUDGET_CODES, "email_taken", "password_too_common", "too_many_attempts", "busy")
 async def signup(body: Signup) -> SignedIn:
     """Create an account.
 
     You are signed in to it.
     """
-    await one_signup()
+    await count_signup()
     return await services().access.accounts.signup(body, services().now(), network())
 
 
@@ -52,7 +52,7 @@ async def login(body: Credentials) -> SignedIn:
 
     A user can have 50 logins. Another one ends the login that was unused for the longest time.
     """
-    async with one_guess(body.email):
+    async with password_guess(body.email):
         return await services().access.accounts.login(body, services().now(), network())
 
 
@@ -75,7 +75,7 @@ async def refresh(body: Refresh) -> SignedIn:
 @accepts(Logout)
 @security_scheme([{}, {SCHEME: []}])
 @returns_nothing
-@document_problems(*OF_A_TOKEN)
+@document_problems(*TOKEN_CODES)
 async def logout(body: Logout) -> Headers:
     """Sign out.
 
@@ -90,7 +90,7 @@ async def logout(body: Logout) -> Headers:
         user = await identity_if_any()  # optional, so an expired bearer token does no harm
     await services().access.accounts.logout(body.refresh_token, user, services().now())
     await services().access.revocations.hear()
-    return without_visitor(request)
+    return visitor_cookie_removal(request)
 
 
 @blueprint.post("/logout-everywhere")
@@ -104,7 +104,7 @@ async def logout_everywhere() -> Headers:
     """
     await services().access.accounts.logout_everywhere(identity(), services().now())
     await services().access.revocations.hear()
-    return without_visitor(request)
+    return visitor_cookie_removal(request)
 
 
 @blueprint.get("/me")

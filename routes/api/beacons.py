@@ -8,7 +8,7 @@ from models.pageviews.beacons import Engagement, Sender, StoredEngagement
 from routes.access.authentication import SCHEME, identity_if_any
 from routes.access.rate_limits import network
 from routes.access.visitor_cookie import presented_visitor, visitor_cookie
-from routes.http.error_codes import OF_A_VIEW, document_problems
+from routes.http.error_codes import VIEW_CODES, document_problems
 from routes.http.operations import Headers, accepts, returns
 from routes.http.services import services
 
@@ -27,7 +27,7 @@ class EngagementBody(WireModel):
 @security_scheme([{}, {SCHEME: []}])
 @accepts(Engagement)
 @returns(EngagementBody)
-@document_problems("not_a_beacon", *OF_A_VIEW, "contended")
+@document_problems("not_a_beacon", *VIEW_CODES, "contended")
 async def track_engagement(body: Engagement) -> tuple[EngagementBody, Headers]:
     """Report the time spent on a page.
 

@@ -12,8 +12,8 @@ from routes.access.authentication import (
     authenticated_or_deleted,
     identity,
 )
-from routes.access.rate_limits import network, one_guess
-from routes.access.visitor_cookie import without_visitor
+from routes.access.rate_limits import network, password_guess
+from routes.access.visitor_cookie import visitor_cookie_removal
 from routes.http.error_codes import document_problems
 from routes.http.operations import Headers, accepts, accepts_query, returns_nothing
 from routes.http.services import services
@@ -84,7 +84,7 @@ async def change_password(body: PasswordChange) -> None:
     on this server.
     """
     user = identity()
-    async with one_guess(OWN_ACCOUNT.format(user.user_id)):
+    async with password_guess(OWN_ACCOUNT.format(user.user_id)):
         await services().access.accounts.change_password(user, body, services().now(), network())
     await services().access.revocations.hear()
 
@@ -104,8 +104,8 @@ async def leave(body: Leave) -> Headers:
     accounts = services().access.accounts
 
     async def prove() -> bool:
-        async with one_guess(OWN_ACCOUNT.format(user.user_id)):
+        async with password_guess(OWN_ACCOUNT.format(user.user_id)):
             return await accounts.prove(user, body.password, network())
 
     await services().access.deletions.leave(user, prove)
-    return without_visitor(request)
+    return visitor_cookie_removal(request)

@@ -15,7 +15,7 @@ from routes.access.authentication import (
     verified_identity,
 )
 from routes.access.visitor_cookie import presented_visitor
-from routes.http.error_codes import OF_A_TOKEN, document_problems
+from routes.http.error_codes import TOKEN_CODES, document_problems
 from routes.http.operations import accepts_query, returns
 from routes.http.services import services
 
@@ -64,7 +64,7 @@ async def get_page_stats(query: PagesQuery) -> PagesReport:
 @security_scheme([{}, {SCHEME: []}])
 @accepts_query(VisitorQuery)
 @returns(VisitorBody)
-@document_problems("visitor_not_found", "too_busy", *OF_A_TOKEN)
+@document_problems("visitor_not_found", "too_busy", *TOKEN_CODES)
 async def get_visitor_stats(query: VisitorQuery, visitor: str) -> VisitorBody:
     """Get a visitor's page views.
 

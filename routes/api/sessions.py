@@ -14,7 +14,7 @@ from models.sessions.timeline_view import TimelineView
 from routes.access.authentication import authenticated, identity
 from routes.access.idempotency import repeatable, reserved_id
 from routes.access.rate_limits import charge
-from routes.http.error_codes import OF_A_BUDGET, document_problems
+from routes.http.error_codes import BUDGET_CODES, document_problems
 from routes.http.operations import Headers, accepts, accepts_query, returns, returns_nothing
 from routes.http.preconditions import conditional, etag, expected
 from routes.http.services import services
@@ -66,7 +66,7 @@ def _tagged(session: SessionView) -> tuple[SessionBody, dict[str, str]]:
 @repeatable
 @accepts(NewSession)
 @returns(SessionBody, 201)
-@document_problems(*OF_A_BUDGET)
+@document_problems(*BUDGET_CODES)
 async def create_session(body: NewSession) -> tuple[SessionBody, Headers]:
     """Create a session."""
     charge("sessions", SESSION_BYTES + len(body.model_dump_json()), identity().user_id)

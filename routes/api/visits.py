@@ -13,7 +13,7 @@ from models.pageviews.storage_budgets import EVENT_BYTES, VISIT_BYTES
 from routes.access.authentication import SCHEME, authenticated, identity, identity_if_any
 from routes.access.idempotency import repeatable, reserved_id
 from routes.access.rate_limits import charge
-from routes.http.error_codes import OF_A_BUDGET, document_problems
+from routes.http.error_codes import BUDGET_CODES, document_problems
 from routes.http.operations import accepts, returns, returns_nothing
 from routes.http.services import services
 
@@ -31,7 +31,7 @@ class Cadence(WireModel):
 @repeatable
 @accepts(TrackVisit)
 @returns(Cadence)
-@document_problems("too_busy", *OF_A_BUDGET)
+@document_problems("too_busy", *BUDGET_CODES)
 async def track_visit(body: TrackVisit) -> Cadence:
     """Report a visit.
 
@@ -63,7 +63,7 @@ async def heartbeat() -> Cadence:
 @accepts(TrackEvent)
 @security_scheme([{}, {SCHEME: []}])
 @returns_nothing
-@document_problems("too_busy", *OF_A_BUDGET)
+@document_problems("too_busy", *BUDGET_CODES)
 async def track_event(body: TrackEvent) -> None:
     """Report an event.
 

@@ -23,7 +23,7 @@ from realtime.protocol.page_messages import Hidden, Leave, PageAnswer, PageMessa
 from realtime.protocol.server_messages import Error, ServerMessage, SessionAnswer
 from routes.docs.openapi import REFERENCE, Mode, add_schemas
 from routes.docs.socket_examples import EXAMPLES
-from routes.http.error_codes import CODES, OF_A_VIEW
+from routes.http.error_codes import CODES, VIEW_CODES
 
 DESCRIPTION = (
     "FocusUp counts the seconds of focus sessions and page views on the server. These are its "
@@ -52,11 +52,11 @@ SECURITY_SCHEMES: Mapping[str, dict[str, str]] = {
         "description": "Older clients: `?token=JWT`.",
     },
 }
-OF_EVERY_MESSAGE = ("invalid_message",)
-OF_AN_UNKNOWN_MESSAGE = ("unknown_type",)
-OF_A_WRITE = ("database_unavailable",)
-OF_A_FRESH_TOKEN = ("token_invalid", "token_expired")
-OF_A_SESSION = ("not_started", "session_ended", "superseded", *OF_A_WRITE)
+MESSAGE_CODES = ("invalid_message",)
+UNKNOWN_MESSAGE_CODES = ("unknown_type",)
+DATABASE_CODES = ("database_unavailable",)
+AUTH_CODES = ("token_invalid", "token_expired")
+SESSION_CODES = ("not_started", "session_ended", "superseded", *DATABASE_CODES)
 
 Json = dict[str, Any]
 
@@ -64,7 +64,7 @@ Json = dict[str, Any]
 class Channel(NamedTuple):
     """A socket, with the messages that it receives and sends.
 
-    `refusals` are the error codes that a message can get, beside `OF_EVERY_MESSAGE`; `query`
+    `refusals` are the error codes that a message can get, beside `MESSAGE_CODES`; `query`
     describes the query parameters; `secured` says whether a token is required.
     """
 
@@ -92,13 +92,13 @@ CHANNELS = (
         refusals={
             Start: (
                 *("session_not_found", "session_ended", "already_tracking"),
-                *("contended", "restarting", *OF_A_WRITE),
+                *("contended", "restarting", *DATABASE_CODES),
             ),
             TabSwitch: ("not_started", "session_ended"),
-            Pause: OF_A_SESSION,
-            Resume: OF_A_SESSION,
-            Stop: ("session_not_found", *OF_A_SESSION),
-            Auth: (*OF_A_FRESH_TOKEN, "wrong_subject"),
+            Pause: SESSION_CODES,
+            Resume: SESSION_CODES,
+            Stop: ("session_not_found", *SESSION_CODES),
+            Auth: (*AUTH_CODES, "wrong_subject"),
         },
         query=TOKEN_IN_QUERY,
         secured=True,
@@ -114,11 +114,11 @@ CHANNELS = (
         received=get_args(PageMessage),
         sent=get_args(PageAnswer),
         refusals={
-            View: (*OF_A_VIEW, "too_busy", *OF_A_WRITE),
+            View: (*VIEW_CODES, "too_busy", *DATABASE_CODES),
             Visible: ("not_started",),
             Hidden: ("not_started",),
-            Leave: ("not_started", *OF_A_WRITE),
-            Auth: OF_A_FRESH_TOKEN,
+            Leave: ("not_started", *DATABASE_CODES),
+            Auth: AUTH_CODES,
         },
         query={"visitor": "The visitor's key from an earlier `viewing` message.", **TOKEN_IN_QUERY},
         secured=False,
@@ -139,7 +139,7 @@ def asyncapi_document(version: str, base_path: str = "") -> Json:
     for channel in CHANNELS:
         operations |= _operations(channel)
     refusals = [codes for channel in CHANNELS for codes in channel.refusals.values()]
-    codes = sorted({*OF_EVERY_MESSAGE, *OF_AN_UNKNOWN_MESSAGE}.union(*refusals))
+    codes = sorted({*MESSAGE_CODES, *UNKNOWN_MESSAGE_CODES}.union(*refusals))
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "FocusUp WebSocket API", "version": version, "description": DESCRIPTION},
@@ -197,7 +197,7 @@ def _operations(channel: Channel) -> Json:
             "summary": _first_sentence(kind),
             "messages": _references(channel, [kind]),
             "reply": {"channel": reference, "messages": _references(channel, [*answers, Error])},
-            "x-error-codes": [*channel.refusals.get(kind, ()), *OF_EVERY_MESSAGE],
+            "x-error-codes": [*channel.refusals.get(kind, ()), *MESSAGE_CODES],
             **secured,
         }
     operations[f"{channel.name}.unasked"] = {

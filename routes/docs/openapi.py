@@ -29,15 +29,15 @@ from routes.access.idempotency import PARAMETER, REPEATABLE
 from routes.docs.swagger_ui import install_docs_page
 from routes.http.bodies import NoContent, needs_body
 from routes.http.error_codes import (
+    BODY_CODES,
     CODES,
-    OF_A_BODY,
-    OF_A_NEEDED_BODY,
-    OF_A_PATH,
-    OF_A_QUERY,
-    OF_A_RATE_LIMIT,
-    OF_A_TOKEN,
-    OF_EVERY,
-    OF_WRITING,
+    COMMON_CODES,
+    PATH_CODES,
+    QUERY_CODES,
+    RATE_LIMIT_CODES,
+    REQUIRED_BODY_CODES,
+    TOKEN_CODES,
+    WRITE_CODES,
     problems_of,
 )
 from routes.http.preconditions import CONDITIONAL
@@ -148,7 +148,7 @@ class Document(OpenAPIProvider):
         handler = self._app.view_functions[rule.endpoint]
         special = problems_of(handler)
         if not getattr(handler, QUART_RATE_LIMITER_EXEMPT_ATTRIBUTE, False):
-            special += OF_A_RATE_LIMIT
+            special += RATE_LIMIT_CODES
         for method, operation in path_item.items():
             if getattr(handler, REPEATABLE, False):
                 operation["parameters"].append(PARAMETER)
@@ -237,15 +237,15 @@ class Document(OpenAPIProvider):
 def _codes_of(method: str, operation: Schema, special: Iterable[str]) -> dict[int, list[str]]:
     """Return the codes of all problems that the operation can answer, by status."""
     places = {parameter["in"] for parameter in operation["parameters"]}
-    codes = set(OF_EVERY).union(special)
+    codes = set(COMMON_CODES).union(special)
     if (body := operation.get("requestBody")) is not None:
-        codes.update(OF_A_BODY, OF_A_NEEDED_BODY if body["required"] else ())
-    codes.update(OF_WRITING if method not in ("get", "head") else ())
-    codes.update(OF_A_QUERY if "query" in places else ())
-    codes.update(OF_A_PATH if "path" in places else ())
+        codes.update(BODY_CODES, REQUIRED_BODY_CODES if body["required"] else ())
+    codes.update(WRITE_CODES if method not in ("get", "head") else ())
+    codes.update(QUERY_CODES if "query" in places else ())
+    codes.update(PATH_CODES if "path" in places else ())
     security = operation.get("security")
     if security and {} not in security:
-        codes.update(OF_A_TOKEN)
+        codes.update(TOKEN_CODES)
     by_status: dict[int, list[str]] = {}
     for code in sorted(codes):
         status = CODES[code].status

@@ -33,10 +33,10 @@ class TrustedProxies:
     def __init__(self, networks: Iterable[str] = ()) -> None:
         self._networks = tuple(ip_network(network) for network in networks)
 
-    def client_of(self, asked: Request | Websocket) -> str:
+    def client_of(self, incoming: Request | Websocket) -> str:
         """Return the address of the client of this request; empty when it is unknown."""
-        forwarded = ",".join(asked.headers.getlist("X-Forwarded-For"))
-        return self.client(asked.remote_addr, forwarded)
+        forwarded = ",".join(incoming.headers.getlist("X-Forwarded-For"))
+        return self.client(incoming.remote_addr, forwarded)
 
     def client(self, peer: str | None, forwarded: str) -> str:
         """Return the client's address in canonical spelling.
@@ -57,22 +57,22 @@ class TrustedProxies:
             hop = before
         return str(hop)
 
-    def is_https(self, asked: Request) -> bool:
+    def is_https(self, incoming: Request) -> bool:
         """Return whether the client used https, to this server or to a trusted proxy."""
-        hop = parse_address(asked.remote_addr or "")
+        hop = parse_address(incoming.remote_addr or "")
         if hop is None or not self._trusts(hop):
-            return asked.scheme == "https"
-        nearest = asked.headers.get("X-Forwarded-Proto", asked.scheme).rpartition(",")[2]
+            return incoming.scheme == "https"
+        nearest = incoming.headers.get("X-Forwarded-Proto", incoming.scheme).rpartition(",")[2]
         return nearest.strip() == "https"
 
-    def base_url(self, asked: Request | Websocket) -> str:
+    def base_url(self, incoming: Request | Websocket) -> str:
         """Return scheme and host as the browser knows them, such as `https://study.example`."""
-        hop = parse_address(asked.remote_addr or "")
-        scheme, host = asked.scheme, asked.headers.get("Host", "")
+        hop = parse_address(incoming.remote_addr or "")
+        scheme, host = incoming.scheme, incoming.headers.get("Host", "")
         if hop is not None and self._trusts(hop):
-            scheme = _nearest(asked.headers.get("X-Forwarded-Proto")) or scheme
-            host = _nearest(asked.headers.get("X-Forwarded-Host")) or host
-            port = _nearest(asked.headers.get("X-Forwarded-Port"))
+            scheme = _nearest(incoming.headers.get("X-Forwarded-Proto")) or scheme
+            host = _nearest(incoming.headers.get("X-Forwarded-Host")) or host
+            port = _nearest(incoming.headers.get("X-Forwarded-Port"))
             # An origin omits 80 and 443; with the other scheme they belong to an inner hop.
             if port.isdecimal() and port not in ("80", "443") and not PORT_AT_END.search(host):
                 host = f"{host}:{port}"

@@ -60,13 +60,13 @@ class Origins:
             return True
         return any(pattern.match(origin) for pattern in self._patterns)
 
-    def admits(self, asked: Request | Websocket) -> bool:
+    def admits(self, incoming: Request | Websocket) -> bool:
         """Return whether this request may write or open a socket, judged by its page's origin."""
         # Scripts cannot set either header. Firefox sends the second with handshakes too.
-        origin, site = asked.headers.get("Origin"), asked.headers.get("Sec-Fetch-Site")
+        origin, site = incoming.headers.get("Origin"), incoming.headers.get("Sec-Fetch-Site")
         if origin is None:
             return site != "cross-site"
-        return self.allows(origin) or site == "same-origin" or origin == self._own(asked)
+        return self.allows(origin) or site == "same-origin" or origin == self._own(incoming)
 
     def install(self, app: Quart) -> None:
         """Refuse writing requests of other origins, answer preflights, add the CORS headers."""
@@ -85,9 +85,9 @@ class Origins:
             max_age=PREFLIGHT_MAX_AGE_S,
         )
 
-    def _own(self, asked: Request | Websocket) -> str | None:
+    def _own(self, incoming: Request | Websocket) -> str | None:
         """Return the origin of this server's own pages at the requested address."""
         try:
-            return normalised_origin(self._proxies.base_url(asked))
+            return normalised_origin(self._proxies.base_url(incoming))
         except ValueError:
             return None

@@ -103,20 +103,20 @@ CODES: Mapping[str, Code] = {
     "wrong_subject": Code(None, "The token belongs to another user. The connection is closed."),
 }
 
-OF_EVERY = ("internal_error", "database_unavailable")
-OF_A_RATE_LIMIT = ("too_many_requests",)
-OF_A_BUDGET = ("too_much_stored",)
-OF_A_VIEW = ("too_many_views", *OF_A_BUDGET)
-OF_A_BODY = (
+COMMON_CODES = ("internal_error", "database_unavailable")
+RATE_LIMIT_CODES = ("too_many_requests",)
+BUDGET_CODES = ("too_much_stored",)
+VIEW_CODES = ("too_many_views", *BUDGET_CODES)
+BODY_CODES = (
     *("invalid_json", "request_timeout", "body_too_large", "unsupported_media_type"),
     "invalid_body",
 )
-OF_A_NEEDED_BODY = ("body_missing",)
-OF_WRITING = ("origin_not_allowed",)
-OF_A_QUERY = ("invalid_query",)
-OF_A_PATH = ("not_found",)
-OF_A_TOKEN = ("token_missing", "token_invalid", "token_expired")
-OF_NO_OPERATION = ("bad_request", "method_not_allowed", "upgrade_required")
+REQUIRED_BODY_CODES = ("body_missing",)
+WRITE_CODES = ("origin_not_allowed",)
+QUERY_CODES = ("invalid_query",)
+PATH_CODES = ("not_found",)
+TOKEN_CODES = ("token_missing", "token_invalid", "token_expired")
+UNROUTED_CODES = ("bad_request", "method_not_allowed", "upgrade_required")
 """Codes of requests that reach no operation."""
 
 

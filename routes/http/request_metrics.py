@@ -52,9 +52,9 @@ class RequestMetrics:
         times.observe(took_us)
 
 
-def route_of(asked: Request | Websocket) -> str:
+def route_of(incoming: Request | Websocket) -> str:
     """Return the template of the request's route; `none` when no route matches."""
-    return NO_ROUTE if asked.url_rule is None else asked.url_rule.rule
+    return NO_ROUTE if incoming.url_rule is None else incoming.url_rule.rule
 
 
 def id_for(headers: Headers) -> str:
@@ -64,7 +64,7 @@ def id_for(headers: Headers) -> str:
 
 
 async def observed(
-    metrics: RequestMetrics, asked: Request, handle: Callable[[Request], Awaitable[Answer]]
+    metrics: RequestMetrics, incoming: Request, handle: Callable[[Request], Awaitable[Answer]]
 ) -> Answer:
     """Return the answer of `handle`, with its request id, and record it.
 
@@ -72,12 +72,12 @@ async def observed(
     follows later.
     """
     began_ns = time.perf_counter_ns()
-    request_id = id_for(asked.headers)
+    request_id = id_for(incoming.headers)
     bind_contextvars(request=request_id)
-    response = await handle(asked)
+    response = await handle(incoming)
     took_us = (time.perf_counter_ns() - began_ns) // 1000
-    method = asked.method if asked.method in METHODS else OTHER
-    route = route_of(asked)
+    method = incoming.method if incoming.method in METHODS else OTHER
+    route = route_of(incoming)
     metrics.record(method, route, response.status_code, took_us)
     response.headers[REQUEST_ID_HEADER] = request_id
     log.debug(

@@ -62,11 +62,11 @@ class HealthChecks(Protocol):
 class ReadMetrics(Protocol):
     """The metrics behind `/metrics`."""
 
-    def admit(self, asked: Request, presented: str | None) -> None:
+    def admit(self, incoming: Request, presented: str | None) -> None:
         """Return if the request may read the metrics.
 
         Args:
-            asked: The request.
+            incoming: The request.
             presented: Its bearer token, if any.
 
         Raises:

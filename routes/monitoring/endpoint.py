@@ -58,11 +58,11 @@ class Metrics:
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
 
-    def admit(self, asked: Request, presented: str | None) -> None:
+    def admit(self, incoming: Request, presented: str | None) -> None:
         """Return if the request may read the metrics.
 
         Args:
-            asked: The request.
+            incoming: The request.
             presented: Its bearer token, if any.
 
         Raises:
@@ -70,7 +70,7 @@ class Metrics:
             Forbidden: No token is set, and the request may come from another machine.
         """
         if self._token is None:
-            if self._is_proxied or not _from_this_machine(asked):
+            if self._is_proxied or not _from_this_machine(incoming):
                 message = (
                     "Metrics are private. Set METRICS_TOKEN to read them from another machine."
                 )
@@ -85,19 +85,19 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-def _was_forwarded(asked: Request) -> bool:
+def _was_forwarded(incoming: Request) -> bool:
     """Return whether a proxy seems to have forwarded this request."""
     # By default nginx adds no header and sends a host name of this machine; its HTTP/1.0 shows.
-    if asked.http_version == "1.0" or any(name in asked.headers for name in FORWARDING):
+    if incoming.http_version == "1.0" or any(name in incoming.headers for name in FORWARDING):
         return True
-    return not (_is_loopback(asked.host) or LOCALHOST.fullmatch(asked.host))
+    return not (_is_loopback(incoming.host) or LOCALHOST.fullmatch(incoming.host))
 
 
-def _from_this_machine(asked: Request) -> bool:
-    if not _is_loopback(asked.remote_addr or "") or _was_forwarded(asked):
+def _from_this_machine(incoming: Request) -> bool:
+    if not _is_loopback(incoming.remote_addr or "") or _was_forwarded(incoming):
         return False
     # A proxy that passes the Host header on shows by its own port.
-    port, own_port = AT_PORT.search(asked.host), (asked.scope.get("server") or ("", None))[1]
+    port, own_port = AT_PORT.search(incoming.host), (incoming.scope.get("server") or ("", None))[1]
     return own_port is None or port is None or int(port[1]) == own_port
 
 

@@ -9,7 +9,7 @@ import pytest
 from models.base import errors
 from models.base.errors import DomainError
 from realtime.protocol import client_messages
-from routes.http.error_codes import CODES, OF_NO_OPERATION
+from routes.http.error_codes import CODES, UNROUTED_CODES
 from routes.http.problems import HTTP_CODES, STATUS_OF
 from tests.support.documents import openapi_of, operations, whole_app
 from tests.support.paths import ROOT
@@ -72,4 +72,4 @@ def test_every_problem_is_documented_where_it_can_come(monkeypatch: pytest.Monke
     of_metrics = {"metrics_private"}  # whose route is in no document
     of_rest = {code for code, (status, _) in CODES.items() if status is not None}
     of_rest -= of_sockets | of_metrics
-    assert told == of_rest - set(OF_NO_OPERATION)
+    assert told == of_rest - set(UNROUTED_CODES)
