@@ -1,9 +1,10 @@
-"""People who leave, here or on another server.
+"""Delete accounts, and follow deletions of other servers.
 
-What must always hold: whoever leaves is refused, untracked and cut off on every server
-before the last removal, so that nothing of theirs can come after it; a removal that was cut
-off, with this process or its database, is finished by whoever is left; and nobody has to
-ask for it again.
+Invariants:
+
+- A deleted user is refused, untracked and disconnected on every server before the second pass, so
+  no data of the user can be stored after it.
+- A removal that was interrupted is finished by any living server, without another request.
 """
 
 import asyncio
@@ -22,12 +23,14 @@ from models.tokens.access_tokens import Identity
 HEAR_EVERY_S = 1.0
 ANSWER_WITHIN_S = 5.0
 REMOVED_WITHIN_S = 8.0
-"""How long whoever leaves waits for it; it goes on all the same."""
+"""How long a request waits for the removal, which goes on after that."""
 
 log = structlog.get_logger(__name__)
 
 
 class AccountDeletions:
+    """The deletions that this process has begun or learned of."""
+
     def __init__(
         self,
         departures: Deletions,
@@ -36,8 +39,14 @@ class AccountDeletions:
         forget: Sequence[Callable[[str], None]],
         now: Callable[[], datetime],
     ) -> None:
-        """`remove` removes a user from the database, `forget` from the memory of this
-        process, with their connections."""
+        """Create it.
+
+        Args:
+            departures: The stored deletions.
+            remove: Removes a user's data from the database.
+            forget: Remove a user, with all connections, from the memory of this process.
+            now: Gives aware UTC datetimes.
+        """
         self._departures = departures
         self._remove = remove
         self._forget = forget
@@ -45,28 +54,34 @@ class AccountDeletions:
         self._removing: dict[str, asyncio.Task[None]] = {}
 
     async def leave(self, identity: Identity, prove: Callable[[], Awaitable[bool]]) -> None:
-        """Let this user go; returns when they are removed. Done again it changes nothing.
+        """Delete a user, and return when the data is removed; repeating it changes nothing.
 
-        `prove` says whether they have an account, or raises. Raises StorageUnavailable if
-        nothing has begun, Unavailable "leaving" if it takes longer than a request may: then
-        it goes on.
+        Args:
+            identity: The user.
+            prove: Returns whether the user has an account, or raises for a wrong password.
+
+        Raises:
+            StorageUnavailable: The deletion has not begun.
+            Unavailable: `leaving`, the removal takes longer and goes on by itself.
         """
         if not self._departures.is_deleted(identity):
             had_account = await prove()
             await self._departures.begin(identity, self._now(), had_account=had_account)
             self._hear(identity.user_id)
         elif not self._departures.is_pending(identity):
-            return  # an old token of somebody who has left: what came after it stays
+            return  # an old token of a user who was deleted before
         try:
             async with asyncio.timeout(REMOVED_WITHIN_S):
                 await asyncio.shield(self._removal(identity.user_id))
         except (TimeoutError, StorageUnavailable, StatementRefused):
             raise Unavailable(
-                "leaving", "It takes a while, and goes on by itself.", retry_after_s=10
+                "leaving",
+                "Deleting your data takes a while and continues in the background.",
+                retry_after_s=10,
             ) from None
 
     async def hear(self) -> None:
-        """Learn who has left elsewhere. Raises StorageUnavailable, StatementRefused."""
+        """Learn of deletions by other servers; raise StorageUnavailable or StatementRefused."""
         async with answered_within(ANSWER_WITHIN_S):
             heard = await self._departures.read_new(self._now())
         for user_id in heard:
@@ -84,20 +99,19 @@ class AccountDeletions:
                 await self._finish(departure)
 
     async def _finish(self, departure: Deletion) -> None:
-        """Remove what may have come since, and forget the user; should it fail, it is tried
-        again, and keeps nobody else."""
+        """Remove what was stored since the first pass; a failure is tried again later."""
         try:
             if departure.user_id is not None:
                 await self._removal(departure.user_id)
             async with answered_within(ANSWER_WITHIN_S):
                 await self._departures.complete(departure)
         except (StorageUnavailable, StatementRefused) as error:
-            log.warning("leaving_failed", reason=type(error).__name__)
+            log.warning("account_removal_failed", reason=type(error).__name__)
         except Exception:
-            log.exception("leaving_failed")
+            log.exception("account_removal_failed")
 
     def _removal(self, user_id: str) -> "asyncio.Task[None]":
-        """The removal under way, or a new one, which no time limit of a request ends."""
+        """Return the removal under way, or begin one that outlives the request."""
         task = self._removing.get(user_id)
         if task is None:
             work = self._remove_once(user_id)
@@ -111,7 +125,7 @@ class AccountDeletions:
     def _done(self, user_id: str, task: "asyncio.Task[None]") -> None:
         del self._removing[user_id]
         if not task.cancelled():
-            task.exception()  # whoever waits is told; else `run` does it again
+            task.exception()  # the caller has received it; else `run` tries again
 
     def _hear(self, user_id: str) -> None:
         for forget in self._forget:

@@ -1,9 +1,11 @@
-"""The other processes on the same database: who lives, and what they tell each other.
+"""Exchange heartbeats and notices with the other processes on the same database.
 
-What must always hold: nothing here is needed for counted seconds to be right, the stamps
-see to that; it only lets a socket hear within `POLL_S` and a write what was done to its
-session elsewhere, and lets others know that its session is tracked. Who lives is judged
-by our own clock alone: the clocks of hosts differ.
+Invariants:
+
+- Counted seconds do not depend on this module: stamps decide who owns a session. It only tells a
+  socket within `POLL_S` and a write what another process did to its session, and tells others that
+  a session is tracked.
+- Whether a process lives is judged by our own clock alone, because the clocks of hosts differ.
 """
 
 import asyncio
@@ -22,14 +24,14 @@ from realtime.engine.clock import US_PER_SECOND, Clock
 
 POLL_S = 0.5
 ALIVE_EVERY = 4
-"""Polls between two signs of life."""
+"""Polls between two heartbeats."""
 SILENT_FOR_US = 6 * US_PER_SECOND
 SILENT_READS = 3
-"""A process whose sign of life has not changed for this long, in so many looks, is taken
-for dead. Looks are counted as well: we may have been the one who slept."""
+"""A process whose heartbeat has not changed for `SILENT_FOR_US`, in so many reads, counts as dead.
+Reads are counted too, because this process may be the one that slept."""
 ANSWER_WITHIN_S = 5.0
 DONE_WITHIN_S = 2.5
-"""How long an owner has to do what it was asked; after that it is deposed."""
+"""How long an owner has to carry out a request; after that it loses the session."""
 LOOK_EVERY_S = 0.1
 
 log = structlog.get_logger(__name__)
@@ -43,13 +45,13 @@ class _Sign:
 
 
 class Liveness:
-    """Who lives: whose sign of life is new, or changes. Pure."""
+    """Decide which processes live: those with a new or changing heartbeat. Pure."""
 
     def __init__(self) -> None:
         self._signs: dict[str, _Sign] = {}
 
     def read(self, signs: Mapping[str, object], now_us: int) -> frozenset[str]:
-        """Take in what was read just now; gives those who live."""
+        """Take the heartbeats that were just read; return the living processes."""
         for gone in self._signs.keys() - signs.keys():
             del self._signs[gone]
         for process, value in signs.items():
@@ -66,6 +68,8 @@ class Liveness:
 
 
 class Peers:
+    """The other processes, as this one knows them."""
+
     def __init__(
         self,
         db: Database,
@@ -76,25 +80,25 @@ class Peers:
         on_silence: Callable[[], None],
         tracked: Callable[[], int],
     ) -> None:
-        """`tracked` tells how many sessions this process tracks."""
+        """Create it; `tracked` returns how many sessions this process tracks."""
         self._db = db
         self._tracked = tracked
         self._process = process
         self._clock = clock
         self._on_notice = on_notice
         self._on_silence = on_silence
-        """We said nothing for so long that the others may have taken us for dead, and
-        sent no notice of what they did."""
+        """Called after a silence so long that others may have taken this process for dead, and
+        sent it no notices."""
         self._liveness = Liveness()
         self._alive: frozenset[str] = frozenset()
         self._said_us: int | None = None
 
     def others_track(self, owner: str | None) -> bool:
-        """Whether this owner of a session is another process that lives."""
+        """Return whether this owner of a session is another living process."""
         return owner is not None and owner != self._process and owner in self._alive
 
     async def run(self) -> None:
-        """Take notices and say that we live, for as long as the task lives."""
+        """Receive notices and write heartbeats, for as long as the task lives."""
         turn = 0
         while True:
             try:
@@ -111,7 +115,7 @@ class Peers:
             await asyncio.sleep(POLL_S)
 
     async def meet(self) -> None:
-        """Say that we live, and learn who else does."""
+        """Write a heartbeat, and learn which other processes live."""
         silent_since_us, now_us = self._said_us, self._clock.now_us()
         await processes.write_heartbeat(
             self._db, self._process, self._clock.wall(now_us), tracked=self._tracked()
@@ -123,18 +127,18 @@ class Peers:
         self._alive = self._liveness.read(signs, self._clock.now_us())
 
     async def count_tracked(self) -> int:
-        """How many sessions are tracked now, here and, as last said, by others who live."""
+        """Return how many sessions are tracked, in this process and by all living others."""
         said = await processes.read_tracked_counts(self._db)
         others = sum(count for process, count in said.items() if self.others_track(process))
         return self._tracked() + others
 
     async def leave(self) -> None:
-        """Say that we are gone."""
+        """Remove this process from the list."""
         async with answered_within(ANSWER_WITHIN_S):
             await processes.remove_process(self._db, self._process)
 
     async def tell(self, owner: str | None, session_id: ObjectId) -> None:
-        """Let the process that owned this session look at its document."""
+        """Ask the former owner of a session to read its document."""
         if self.others_track(owner):
             await self._leave(str(owner), Notice(session_id, "look"))
 
@@ -149,9 +153,9 @@ class Peers:
         value: Any,
         done: Callable[[], Awaitable[bool]],
     ) -> bool:
-        """Let the process that tracks this session do something with it.
+        """Ask the owner of a session to change it; return whether it has done so.
 
-        Whether it has; False as well if none does track it.
+        Returns False at once if no other living process tracks the session.
         """
         owner = document["owner"]
         if not self.others_track(owner):

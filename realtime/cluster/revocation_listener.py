@@ -1,8 +1,10 @@
-"""Signing out, here or on another server, reaches the sockets that are open.
+"""Close open sockets whose tokens were revoked, by any server.
 
-What must always hold: whatever was signed out is refused and cut off on every server within
-`HEAR_EVERY_S` and the time of one reading; and a socket whose token is still good is left
-alone.
+Invariants:
+
+- A revoked token is refused, and its sockets are closed, on every server within `HEAR_EVERY_S` and
+  the time of one read.
+- A socket whose token is still good stays open.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,24 +24,30 @@ log = structlog.get_logger(__name__)
 
 
 class RevocationListener:
+    """The revocations that this process has read."""
+
     def __init__(
-        self, revocations: Revocations, hubs: Sequence[Registry], now: Callable[[], datetime]
+        self, revocations: Revocations, registries: Sequence[Registry], now: Callable[[], datetime]
     ) -> None:
         self._revocations = revocations
-        self._hubs = hubs
+        self._registries = registries
         self._now = now
 
     def refuse_unless_read(self) -> None:
-        """Raises StorageUnavailable until it is known what was signed out before the start."""
+        """Raise StorageUnavailable until the revocations before the start are known."""
         if not self._revocations.were_read:
             raise StorageUnavailable
 
     async def hear(self) -> None:
-        """Learn what was signed out, and close its sockets. Raises StorageUnavailable,
-        StatementRefused."""
+        """Read new revocations, and close their sockets.
+
+        Raises:
+            StorageUnavailable: The database does not answer.
+            StatementRefused: The database refuses the read.
+        """
         is_revoked = self._revocations.is_revoked
         async for news in self._revocations.read_new(self._now()):
-            for registry in self._hubs:
+            for registry in self._registries:
                 registry.close_if(news, is_revoked, CloseCode.UNAUTHORIZED, "signed out")
 
     async def run(self) -> None:

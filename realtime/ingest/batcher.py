@@ -1,8 +1,10 @@
-"""What comes in one by one at a high rate, stored together: visits, heartbeats, events.
+"""Store frequent small reports in batches: visits, heartbeats, events.
 
-What must always hold: whoever waits is answered once what it brought is stored, or told
-that it is not known to be; one write at a time, a few times a second; what waits is
-bounded; and of those who come twice before a write, one is stored.
+Invariants:
+
+- A caller is answered once its report is stored, or with an error if that is unknown.
+- One write is under way at a time, a few times a second.
+- The number of waiting reports is bounded. Of two reports with the same key, the later is stored.
 """
 
 import asyncio
@@ -15,8 +17,7 @@ from models.base.driver_errors import answered_within
 from models.base.errors import Busy
 
 EVERY_S = 0.1
-"""From the beginning of a write to that of the next: so long a caller waits at most, with
-one more for each `TOGETHER` who came before."""
+"""The time from the begin of a write to the begin of the next."""
 TOGETHER = 500
 MAX_WAITING = 20_000
 ANSWER_WITHIN_S = 5.0
@@ -26,7 +27,7 @@ V = TypeVar("V")
 
 
 class Batch(Generic[K, V]):
-    """Those that are stored together, the newest word of each."""
+    """Reports that are stored together, the newest of each key."""
 
     __slots__ = ("items", "number")
 
@@ -35,8 +36,8 @@ class Batch(Generic[K, V]):
         self.items: dict[K, V] = {}
 
 
-class Batches(Generic[K, V]):
-    """What waits to be stored, in the order in which it came. Pure."""
+class BatchQueue(Generic[K, V]):
+    """Reports that wait to be stored, in order of arrival. Pure."""
 
     def __init__(self, together: int = TOGETHER, most: int = MAX_WAITING) -> None:
         self._together = together
@@ -49,7 +50,7 @@ class Batches(Generic[K, V]):
         return len(self._in)
 
     def add(self, key: K, value: V) -> int:
-        """The number of the batch it is in; raises Busy when too much waits."""
+        """Add a report and return the number of its batch; raise Busy when too many wait."""
         batch = self._in.get(key)
         if batch is None:
             if len(self._in) >= self._most:
@@ -62,7 +63,7 @@ class Batches(Generic[K, V]):
         return batch.number
 
     def take(self) -> Batch[K, V] | None:
-        """The oldest batch, which nothing joins any more."""
+        """Remove and return the oldest batch."""
         if not self._waiting:
             return None
         batch = self._waiting.pop(0)
@@ -71,28 +72,30 @@ class Batches(Generic[K, V]):
         return batch
 
 
-class Gathering(Generic[K, V]):
+class Batcher(Generic[K, V]):
+    """The reports of one kind."""
+
     def __init__(
         self,
         store: Callable[[Mapping[K, V], datetime], Awaitable[None]],
         now: Callable[[], datetime],
     ) -> None:
-        """`store` stores a batch, all of it with the one instant at which it is taken."""
+        """Create it; `store` stores a batch with the instant at which it was taken."""
         self._store = store
         self._now = now
-        self._batches: Batches[K, V] = Batches()
+        self._batches: BatchQueue[K, V] = BatchQueue()
         self._stored: dict[int, asyncio.Future[None]] = {}
         self._writing: asyncio.Task[None] | None = None
 
-    async def note(self, key: K, value: V) -> None:
-        """Once it is stored; raises what the storing raised, or Busy."""
+    async def add(self, key: K, value: V) -> None:
+        """Store a report with the next batch; raise the error of the store, or Busy."""
         number = self._batches.add(key, value)
         loop = asyncio.get_running_loop()
         stored = self._stored.get(number)
         if stored is None:
             stored = self._stored[number] = loop.create_future()
         if self._writing is None or self._writing.done():
-            # Not within the time limit of this one request.
+            # The write outlives the time limit of this one request.
             self._writing = loop.create_task(self._write_all(), context=Context())
         await asyncio.shield(stored)
 
@@ -112,7 +115,7 @@ class Gathering(Generic[K, V]):
                 await asyncio.sleep(began_s + EVERY_S - loop.time())
 
     def _give_up(self, stored: asyncio.Future[None], error: Exception) -> None:
-        """All that waits fails alike: stored later, it would get a later instant."""
+        """Fail everything that waits: stored later, it would get a later instant."""
         while (batch := self._batches.take()) is not None:
             self._fail(self._stored.pop(batch.number), error)
         self._fail(stored, error)
@@ -120,4 +123,4 @@ class Gathering(Generic[K, V]):
     @staticmethod
     def _fail(stored: asyncio.Future[None], error: Exception) -> None:
         stored.set_exception(error)
-        stored.exception()  # nobody may be waiting any more
+        stored.exception()  # the waiting callers may be gone

@@ -1,7 +1,4 @@
-"""Visits, presence and events as routes report them.
-
-What must always hold: a call is answered once what it says is stored (`Gathering`).
-"""
+"""Store visits, presence and events that the routes report."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -12,31 +9,31 @@ from models.activity.events import Event, insert_events
 from models.activity.presence import record_presence
 from models.activity.visits import Visitor, record_visits
 from models.base.database import Database
-from realtime.ingest.batcher import Gathering
+from realtime.ingest.batcher import Batcher
 
 
 class Reports:
-    """`now` gives aware UTC datetimes."""
+    """The reports of a study app; each call returns once its report is stored."""
 
     def __init__(self, db: Database, now: Callable[[], datetime]) -> None:
-        self._visits: Gathering[str, Visitor] = Gathering(
+        self._visits: Batcher[str, Visitor] = Batcher(
             lambda seen, at: record_visits(db, seen, at), now
         )
-        self._presence: Gathering[str, None] = Gathering(
+        self._presence: Batcher[str, None] = Batcher(
             lambda seen, at: record_presence(db, seen, at), now
         )
-        self._events: Gathering[ObjectId, Event] = Gathering(
+        self._events: Batcher[ObjectId, Event] = Batcher(
             lambda events, at: insert_events(db, events, at), now
         )
 
     async def visit(self, visit_id: str, visitor: Visitor) -> None:
-        """The visit is seen; raises StorageUnavailable, Busy."""
-        await self._visits.note(visit_id, visitor)
+        """Store a sign of a visit; raise StorageUnavailable or Busy."""
+        await self._visits.add(visit_id, visitor)
 
     async def heartbeat(self, user_id: str) -> None:
-        """The user is there; raises StorageUnavailable, Busy."""
-        await self._presence.note(user_id, None)
+        """Store a sign of a user; raise StorageUnavailable or Busy."""
+        await self._presence.add(user_id, None)
 
     async def event(self, event: Event, id_: ObjectId | None = None) -> None:
-        """It has happened; raises StorageUnavailable, Busy. One with the same id is the same."""
-        await self._events.note(id_ or ObjectId(), event)
+        """Store an event, once for each id; raise StorageUnavailable or Busy."""
+        await self._events.add(id_ or ObjectId(), event)

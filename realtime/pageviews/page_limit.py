@@ -1,10 +1,11 @@
-"""Which names views may have. Pure: `now_s` is always an argument.
+"""Limit the number of page names. Pure: time is an argument.
 
 Invariants:
+
 - There are never more than `most` names, and `OVERFLOW` beside them.
-- One visitor, and one address, bring at most so many new names in 24 hours.
+- One visitor, and one address, bring a limited number of new names in 24 hours.
 - A view is never refused: beyond a limit it is counted under `OVERFLOW`.
-- A name that is known may always be viewed.
+- A known name can always be viewed.
 """
 
 from collections.abc import Iterable
@@ -13,18 +14,20 @@ from models.pageviews.storage_budgets import daily_allowances
 
 OVERFLOW = "(other pages)"
 SETTLES_AFTER_S = 600.0
-"""A name that is not stored so long after it was first viewed is forgotten: the view that
-brought it was not stored either, or the name was pruned."""
+"""How long a new name may stay unstored. After that it is dropped: its view was not stored either,
+or the name was pruned."""
 
 
 class PageLimit:
+    """The known page names of this process."""
+
     def __init__(self, *, most: int, most_of_visitor: int, most_of_address: int) -> None:
         self.overflowed = 0
         """Views that were counted under `OVERFLOW`."""
         self._most = most
         self._stored: set[str] = set()
         self._new: dict[str, float] = {}
-        """Names that were not read from the database yet, and when they were first viewed."""
+        """Names that were not yet read from the database, and when each was first viewed."""
         # Half of a day's allowance is there at once (see `daily_allowances`).
         self._of_visitor = daily_allowances(2 * most_of_visitor)
         self._of_address = daily_allowances(2 * most_of_address)
@@ -48,7 +51,7 @@ class PageLimit:
         return page
 
     def know(self, names: Iterable[str], now_s: float) -> None:
-        """These are stored, and no others but those that are new here."""
+        """Take the stored names; of the others, keep the names that are new in this process."""
         self._stored = set(names)
         self._stored.discard(OVERFLOW)
         self._new = {

@@ -1,7 +1,7 @@
-"""Closing the days and months of page views that are over, in the background.
+"""Close the days and months of page views that are over, in the background.
 
-What must always hold: a failure, or an end in the middle, leaves nothing half closed; the
-next round, here or in another process, goes on.
+A failure, or a stop in the middle, leaves no period half closed. The next round, in this process or
+another, goes on.
 """
 
 from collections.abc import Callable
@@ -14,12 +14,14 @@ from models.page_statistics.rollup_job import ClosedPeriods
 
 ROUND_S = 300.0
 FIRST_AFTER_S = 15.0
-"""By then it is known which other processes live."""
+"""Long enough to know which other processes live."""
 
 log = structlog.get_logger(__name__)
 
 
 class RollupJob:
+    """The job that closes periods."""
+
     def __init__(
         self,
         periods: ClosedPeriods,

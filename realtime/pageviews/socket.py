@@ -1,8 +1,10 @@
-"""One connection of `/ws/pageviews`: what each message means in each state.
+"""Serve a connection of `/ws/pageviews`: the meaning of each message in each state.
 
-What must always hold: a connection views one page at a time; the next `view`, `leave` and
-its loss end that one; and a token that comes along joins the visitor to its user, while a
-bad one does no harm to what is counted.
+Invariants:
+
+- A connection has one view at a time, which ends with the next `view`, with `leave`, or with the
+  connection.
+- A valid token joins the visitor to its user. An invalid one changes nothing that is counted.
 """
 
 from dataclasses import dataclass
@@ -34,23 +36,25 @@ GAP_US = round(GAP.total_seconds() * 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
-class Visiting:
-    """Who is at the other end."""
+class PageClient:
+    """The client of a connection."""
 
     visitor_id: str
     key: str | None
-    """What a front end that can't use our cookie has to keep; None if the cookie is there."""
+    """The key that a front end without our cookie has to keep; None with the cookie."""
     identity: Identity | None
     user_agent: str
     address: str = ""
-    """The network of the client, for what one address may do."""
+    """The network of the client, for the limits of an address."""
 
 
 class PageSocket(SocketConnection[TrackedView]):
+    """A connection that tracks at most one page view."""
+
     def __init__(
         self,
         wire: SocketTransport,
-        visiting: Visiting,
+        visiting: PageClient,
         service: PageViewTracking,
         settings: SocketSettings,
     ) -> None:
@@ -73,16 +77,19 @@ class PageSocket(SocketConnection[TrackedView]):
         self._arrival: Arrival | None = None
         self._views = socket_allowances()
         self._previous: TrackedView | None = None
-        """What was viewed last on this connection."""
+        """The latest view of this connection that has ended."""
 
     def is_of(self, user_id: str) -> bool:
+        """Return whether the connection belongs to this user."""
         return self._user_id == user_id
 
     @property
     def identity(self) -> Identity | None:
+        """The identity of the latest token; None without one."""
         return self._identity
 
     def released(self, tracked: Tracked, *, ended: bool) -> None:
+        """Track nothing after the end of the view, and expect another."""
         if self._tracked is tracked and ended:
             self._previous, self._tracked = self._tracked, None
             self._expect_start()

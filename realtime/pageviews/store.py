@@ -28,7 +28,7 @@ class TrackedView(Tracked):
     __slots__ = ("__weakref__", "begun", "of_token", "user_id")
 
     def __init__(self, begun: Document, *, idle_after_us: int) -> None:
-        """`begun` is its document, which is not stored yet."""
+        """Create a view from its document, which is not stored yet."""
         super().__init__(
             tracked_id=begun["_id"],
             status=RUNNING if begun["status"] == "visible" else PAUSED,
@@ -44,6 +44,8 @@ class TrackedView(Tracked):
 
 
 class PageViewStore:
+    """The `Store` of page views (`realtime.engine.store`)."""
+
     def __init__(self, db: Database, clock: Clock, process: str) -> None:
         self._db = db
         self._clock = clock
@@ -51,6 +53,7 @@ class PageViewStore:
         self._pages = PageNameRecorder(db)
 
     async def insert(self, batch: Sequence[TrackedView], /) -> set[Any]:
+        """Insert new views and note them at their visitors; return the refused ids."""
         now = self._clock.wall(self._clock.now_us())
         views = [tracked.begun for tracked in batch]
         latest = {
@@ -63,14 +66,17 @@ class PageViewStore:
         return set(refused)
 
     async def write(self, ids: list[ObjectId], pipeline: list[dict[str, Any]]) -> int:
+        """Apply an update pipeline; return how many documents it changed."""
         async with answered_within(ANSWER_WITHIN_S):
             return await write_fenced(page_views(self._db), ids, pipeline)
 
     async def read(self, ids: list[ObjectId]) -> dict[ObjectId, Document]:
+        """Return the fields that the ledger compares, by id."""
         async with answered_within(ANSWER_WITHIN_S):
             return await read_fields(page_views(self._db), ids, _READ)
 
     def absolute(self, tracked: TrackedView) -> dict[str, Any]:
+        """Return all values that the engine holds of a view."""
         clock = self._clock
         values: dict[str, Any] = {
             "status": _STATUS[tracked.status],
@@ -87,22 +93,27 @@ class PageViewStore:
         return values
 
     def increments(self, increase: Counts) -> dict[str, int]:
+        """Return the counter fields to increase, and by how much."""
         pairs = (("visibleSeconds", increase.elapsed), ("engagedSeconds", increase.active))
         return {name: amount for name, amount in pairs if amount}
 
     def counted(self, _: Counts, at_us: int) -> dict[str, Any]:
+        """Return the fields that are set when counters are increased."""
         at = self._clock.wall(at_us)
         return {"lastBookedAt": at, "updatedAt": at}
 
     def totals(self, document: Document) -> Counts:
+        """Return the counters; raise ValueError or LookupError if unreadable."""
         visible, engaged = (document[name] for name in COUNTERS)
         if not (isinstance(visible, int) and isinstance(engaged, int)):
-            raise ValueError("a counter is no whole number")
+            raise ValueError("a counter is not an integer")
         return Counts(engaged, visible - engaged, 0)
 
     def matches(self, tracked: TrackedView, document: Document) -> bool:
+        """Return whether status and owner are stored as memory holds them."""
         owner = self._process if tracked.owned else None
         return bool(document["status"] == _STATUS[tracked.status] and document["owner"] == owner)
 
     def ended(self, document: Document) -> bool:
+        """Return whether the view has ended."""
         return bool(document["status"] == ENDED)

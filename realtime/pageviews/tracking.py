@@ -1,9 +1,12 @@
-"""Page views as they are tracked: the focus-session engine, with views in it.
+"""Track page views, on the same engine and ledger as focus sessions.
 
-What must always hold: a view counts as visible while its connection says so, and as
-engaged while the visitor's last sign is no older than the idle threshold times the page's
-attention coefficient; a view is stored when it begins and is written by the ledger alone;
-it ends with its connection; and the number of page names is bounded.
+Invariants:
+
+- A view counts as visible while its connection says so, and as engaged while the last sign of
+  activity is no older than the idle threshold times the attention coefficient of the page.
+- A view is inserted when it starts, and is written by the ledger alone.
+- A view ends with its connection.
+- The number of page names is bounded.
 """
 
 import asyncio
@@ -43,6 +46,8 @@ SECOND_US = 1_000_000
 
 
 class PageViewTracking:
+    """The page views that this process tracks."""
+
     def __init__(
         self,
         db: Database,
@@ -58,8 +63,21 @@ class PageViewTracking:
         budget: StorageBudget,
         max_waiting: int,
     ) -> None:
-        """`process` is what we are called among the servers; `is_alive` tells whether
-        another of them lives."""
+        """Create it.
+
+        Args:
+            db: The database.
+            clock: The clock of counting.
+            process: The name of this process among the servers.
+            is_alive: Returns whether another process lives.
+            coefficient: Returns the attention coefficient of a page.
+            idle_after_s: The idle threshold of a page with coefficient 1.
+            max_sockets_per_visitor: The limit of one visitor.
+            max_sockets: The limit of all.
+            names: The limit of page names.
+            budget: What strangers may make us store.
+            max_waiting: How many ended views may wait for the database.
+        """
         self.clock = clock
         self.registry = Registry(max_per_user=max_sockets_per_visitor, max_in_all=max_sockets)
         self._db = db
@@ -71,9 +89,9 @@ class PageViewTracking:
         self._budget = budget
         self._max_waiting = max_waiting
         self._arriving: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        """A browser that opens all its tabs at once begins one browser session."""
+        """One lock a visitor: tabs that open together share one browser session."""
         self._latest: WeakValueDictionary[str, TrackedView] = WeakValueDictionary()
-        """What each visitor began to view last; the database learns of it a little later."""
+        """The latest view of each visitor, before the database has it."""
         self._stamps = stamps = Stamps(process + "p")
         self._store = PageViewStore(db, clock, process)
         self.counting = counting = Pipeline(
@@ -89,9 +107,10 @@ class PageViewTracking:
         self.counting.start(run_every(READ_NAMES_EVERY_S, self._read_names, name="page_names"))
 
     async def stop(self, *, within_s: float) -> list[TrackedView]:
-        """End every view, write everything, close every socket with 1012.
+        """End every view, write everything, then close every socket with 1012.
 
-        Gives the views that could not be written in time.
+        Returns:
+            The views that could not be written in time.
         """
         return await self.counting.stop(self._end_all, within_s=within_s)
 
@@ -115,14 +134,16 @@ class PageViewTracking:
 
     @property
     def tracked_count(self) -> int:
+        """The number of views in memory."""
         return len(self.engine.all_tracked)
 
     # --- for sockets --------------------------------------------------------------------
 
     async def arrive(self, visitor_id: str, user_id: str | None, user_agent: str) -> Arrival:
-        """The browser session to which what this visitor views now belongs.
+        """Return the browser session that the visitor's next view belongs to.
 
-        Raises StorageUnavailable.
+        Raises:
+            StorageUnavailable: The database does not answer.
         """
         lock = self._arriving.setdefault(visitor_id, asyncio.Lock())
         async with answered_within(ANSWER_WITHIN_S), lock:
@@ -138,7 +159,7 @@ class PageViewTracking:
             )
         latest = self._latest.get(visitor_id)
         if latest is None or (latest is before and was_stored):
-            return arrival  # what was read is as new, or newer and of another process
+            return arrival  # the stored view is the latest, or is newer and of another process
         if latest.begun["browserSessionId"] != arrival.browser_session_id:
             return arrival
         return arrival._replace(last_view_id=latest.begun["_id"])
@@ -153,9 +174,11 @@ class PageViewTracking:
         user_id: str | None,
         now_us: int,
     ) -> None:
-        """Let a view begin, as far as budgets go; `views` are those of its connection.
+        """Charge the budgets for a new view; `views` are the allowances of its connection.
 
-        Raises TooMany; Busy while too many views that have ended wait for the database.
+        Raises:
+            TooMany: A budget is used up.
+            Busy: Too many ended views wait for the database.
         """
         # Each socket has one view that has not ended.
         if len(self.engine.all_tracked) - len(self.registry) >= self._max_waiting:
@@ -177,7 +200,7 @@ class PageViewTracking:
         previous_view_id: ObjectId | None,
         address: str = "",
     ) -> TrackedView:
-        """Let this connection view a page from `now_us` on."""
+        """Start a view of a page at `now_us`, with this connection as its viewer."""
         page = self._names.admit(view.page, arrival.visitor_id, address, now_us / SECOND_US)
         coefficient = self._coefficient(view.page)
         begun = new_view(
@@ -206,22 +229,22 @@ class PageViewTracking:
         return tracked
 
     def end(self, tracked: TrackedView, viewer: Viewer, at_us: int) -> None:
-        """It is viewed no more since `at_us`."""
+        """End a view at `at_us`."""
         self.engine.end(tracked, ENDED, at_us)
         tracked.viewers.discard(viewer)
         self.ledger.wake()
 
     def join(self, visitor_id: str, session_id: ObjectId, user_id: str) -> None:
-        """The visitor has turned out to be this user."""
+        """Store that the visitor is this user."""
         self.keep(asyncio.create_task(self._join(visitor_id, session_id, user_id)))
 
     def forget_user(self, user_id: str) -> None:
-        """They have left: what they view now is nobody's, and ends."""
+        """Remove a deleted user from the views in memory, and end them."""
         for tracked in self.engine.all_tracked.values():
             if tracked.user_id == user_id:
                 tracked.user_id = None
                 tracked.begun.update(ANONYMOUS_VIEW)
-        self.registry.close_of(user_id, CloseCode.DELETED, "the user has left")
+        self.registry.close_of(user_id, CloseCode.DELETED, "the account was deleted")
 
     # --- private ------------------------------------------------------------------------
 

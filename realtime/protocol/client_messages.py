@@ -1,9 +1,10 @@
-"""Every message that comes in on `/ws/sessions`, and what all sockets share of reading them.
+"""Define and parse the messages that clients send on `/ws/sessions`.
 
-What must always hold: parsing is total. Any text becomes a message or a `Malformed`
-with what can be told to its sender; nothing a client sends can raise. Unknown fields are
-ignored, so that clients may send more than this version understands. A lone surrogate, as
-of a text that was cut within an emoji, becomes U+FFFD.
+Invariants:
+
+- Parsing is total: any text becomes a message, or a `Malformed` with the reason. It never raises.
+- Unknown fields are ignored, so clients may send more than this version understands.
+- A lone surrogate, as in a text that was cut within an emoji, becomes U+FFFD.
 """
 
 from typing import Annotated, Generic, Literal, TypeVar
@@ -25,6 +26,8 @@ M = TypeVar("M")
 
 
 class ClientMessage(BaseModel):
+    """The base of all messages of clients, on both sockets."""
+
     model_config = ConfigDict(
         alias_generator=to_camel,
         strict=True,
@@ -96,7 +99,7 @@ class Ping(ClientMessage):
 
 
 class Malformed(BaseModel):
-    """A text that is no message, and what to tell its sender."""
+    """A text that is not a valid message, and the reason."""
 
     id: str | int | None
     code: Literal["invalid_message", "unknown_type"]
@@ -107,14 +110,14 @@ ACTIVITY = Activity(type="activity")
 _ACTIVITY_TEXTS = frozenset({'{"type":"activity"}', '{"type": "activity"}'})
 
 
-class Dialect(Generic[M]):
-    """The messages that one kind of socket understands."""
+class MessageParser(Generic[M]):
+    """The parser of one socket's messages."""
 
     def __init__(self, adapter: TypeAdapter[M]) -> None:
         self._adapter = adapter
 
     def parse(self, text: str) -> M | Activity | Malformed:
-        """The message in this text. Never raises."""
+        """Return the message in a text. Never raises."""
         if text in _ACTIVITY_TEXTS:  # up to 60 a second from each client
             return ACTIVITY
         found = self._read(text)
@@ -134,7 +137,7 @@ class Dialect(Generic[M]):
 
 
 Message = Start | Activity | TabSwitch | Pause | Resume | Stop | Auth | Ping
-parse = Dialect[Message](TypeAdapter(Annotated[Message, Field(discriminator="type")])).parse
+parse = MessageParser[Message](TypeAdapter(Annotated[Message, Field(discriminator="type")])).parse
 
 
 def _explain(error: ErrorDetails) -> tuple[Literal["invalid_message", "unknown_type"], str]:
@@ -154,7 +157,7 @@ def _explain(error: ErrorDetails) -> tuple[Literal["invalid_message", "unknown_t
 
 
 def _id_of(text: str) -> str | int | None:
-    """The `id` of a message that is wrong otherwise, if it can be found."""
+    """Return the `id` of an invalid message, if it can be read."""
     try:
         value = from_json(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Every way our sockets are closed, in one table (published in docs/protocol.md)."""
+"""List every close code of the sockets (published in docs/protocol.md)."""
 
 from enum import IntEnum
 
@@ -9,7 +9,9 @@ class CloseCode(IntEnum):
     when: str
     advice: str
 
+    # Members carry their texts, so that the table is in one place.
     def __new__(cls, code: int, when: str, advice: str) -> "CloseCode":
+        """Create a member from its code and its two texts."""
         member = int.__new__(cls, code)
         member._value_ = code
         member.when = when

@@ -1,7 +1,7 @@
-"""Every message of `/ws/pageviews`, in and out.
+"""Define and parse all messages of `/ws/pageviews`.
 
-What must always hold: what `realtime.protocol.client_messages` says of all messages; and
-nothing in them tells where a pointer is or which key was pressed.
+The invariants of `realtime.protocol.client_messages` hold. No message has the position of a pointer
+or the key that was pressed.
 """
 
 from typing import Annotated, Literal
@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationInfo, field_validator
 
 from models.base.schema_types import PageName, UtcDatetime, or_default
 from models.pageviews.page_view import PageTitle, Params, check_details_size
-from realtime.protocol.client_messages import Activity, Auth, ClientMessage, Dialect, Ping
+from realtime.protocol.client_messages import Activity, Auth, ClientMessage, MessageParser, Ping
 from realtime.protocol.server_messages import (
     Authenticated,
     Degraded,
@@ -38,6 +38,7 @@ class View(ClientMessage):
     @field_validator("title")
     @classmethod
     def small_with_params(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Refuse a title that is too large together with the params."""
         check_details_size(info.data.get("params") or {}, value)
         return value
 
@@ -61,7 +62,7 @@ class Leave(ClientMessage):
 
 
 PageMessage = View | Visible | Hidden | Activity | Leave | Auth | Ping
-parse_page = Dialect[PageMessage](
+parse_page = MessageParser[PageMessage](
     TypeAdapter(Annotated[PageMessage, Field(discriminator="type")])
 ).parse
 
@@ -114,8 +115,7 @@ class Left(ServerMessage):
 def page_tick_message(
     *, view_id: str, visible_seconds: int, engaged_seconds: int, engaged: bool
 ) -> str:
-    """`PageTick` as text. Plain formatting: made once a second for each view, from numbers
-    and an id of hexadecimal digits alone."""
+    """Return the text of `PageTick`, formatted by hand like `count_message`."""
     return (
         f'{{"type":"tick","viewId":"{view_id}","visibleSeconds":{visible_seconds},'
         f'"engagedSeconds":{engaged_seconds},"engaged":{"true" if engaged else "false"}}}'

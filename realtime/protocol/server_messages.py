@@ -1,8 +1,10 @@
-"""Every message that the server sends on `/ws/sessions`, and what all sockets share of them.
+"""Define the messages that the server sends on `/ws/sessions`.
 
-What must always hold: nothing is sent that is not the text of a class here or in
-`realtime.protocol.page_messages`, so that what is published of the sockets is made from these
-classes; an answer carries the `id` of the message that it answers.
+Invariants:
+
+- Every text that is sent is of a class here or in `realtime.protocol.page_messages`, from which the
+  AsyncAPI document is made.
+- An answer carries the `id` of the message that it answers.
 """
 
 import datetime as dt
@@ -33,8 +35,11 @@ def _without_default(schema: dict[str, Any]) -> None:
 
 
 class ServerMessage(WireModel):
-    """`answers` are the messages that it may be the answer to; `unasked` says whether it
-    is sent otherwise too."""
+    """The base of all messages of the server.
+
+    `answers` are the client messages that it may answer; `unasked` says whether it is also sent
+    without one.
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -193,8 +198,10 @@ class Pong(ServerMessage):
 
 
 class Degraded(ServerMessage):
-    """The database could not be written for two seconds. Counting goes on, and what was
-    counted is written later."""
+    """The database has not been writable for two seconds.
+
+    Counting goes on, and the seconds are written later.
+    """
 
     type: Literal["degraded"] = "degraded"
     server_time: UtcDatetime
@@ -251,8 +258,11 @@ def count_message(
     idle: bool,
     focus_score: int,
 ) -> str:
-    """`Tick` and `State` as text. Plain formatting: made once a second for each session, from
-    numbers and an id of hexadecimal digits alone."""
+    """Return the text of `Tick` or `State`.
+
+    It is formatted by hand because it is made once a second for each session; its values are
+    numbers and an id of hexadecimal digits.
+    """
     return (
         f'{{"type":"{type_}","sessionId":"{session_id}",'
         f'"elapsedSeconds":{active_seconds + idle_seconds},'

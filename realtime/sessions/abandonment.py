@@ -1,9 +1,11 @@
-"""Sessions that were tracked, and to which nobody came back.
+"""Abandon sessions that were started and are no longer tracked.
 
-What must always hold: a session that was started is noted as such before its client is
-told so; one that nobody has tracked for `abandon_after_s` becomes `abandoned`, ended at
-its last booked second and scored, once, however many processes look for such; one that is
-paused, tracked here or tracked by another living process is left alone.
+Invariants:
+
+- A started session has a row in `attendance` before its client receives `started`.
+- A session that no process has tracked for `abandon_after_s` becomes `abandoned`, ended at its last
+  booked second and scored, once, however many processes sweep.
+- A session that is paused, or tracked by a living process, is not abandoned.
 """
 
 import asyncio
@@ -23,7 +25,7 @@ from realtime.cluster.peers import Peers
 
 CHUNK = 250
 PAUSE_S = 0.05
-"""Between two chunks: counting comes first."""
+"""The pause between two chunks, so that a sweep does not delay the counting."""
 ANSWER_WITHIN_S = 5.0
 SHORTEST_ROUND_S, LONGEST_ROUND_S = 0.5, 60.0
 
@@ -31,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 
 class Abandonment:
+    """The rows of started sessions, and the sweeps through them."""
+
     def __init__(
         self,
         db: Database,
@@ -52,7 +56,7 @@ class Abandonment:
         self._noting: asyncio.Task[None] | None = None
 
     async def note(self, session_id: ObjectId) -> None:
-        """Note that it was started; those that start meanwhile are noted together."""
+        """Store that a session was started; sessions that start together share a statement."""
         future = self._to_note.get(session_id)
         if future is None:
             future = asyncio.get_running_loop().create_future()
@@ -75,25 +79,25 @@ class Abandonment:
                     future.set_result(None)
                 else:
                     future.set_exception(failure)
-                    future.exception()  # nobody may be waiting any more
+                    future.exception()  # the waiting callers may be gone
 
     async def run(self) -> None:
         """Sweep again and again, for as long as the task lives."""
         await run_every(self._round_s, self.sweep, name="abandonment", first_after_s=self._round_s)
 
     async def sweep(self) -> None:
-        """Look at every noted session once; end the abandoned ones."""
+        """Check every started session once, and end the abandoned ones."""
         after: ObjectId | None = None
         while True:
             async with answered_within(ANSWER_WITHIN_S):
                 ids = await started_sessions.noted(self._db, after, CHUNK)
-                await self._look_at([id_ for id_ in ids if id_ not in self._tracked_here])
+                await self._check([id_ for id_ in ids if id_ not in self._tracked_here])
             if len(ids) < CHUNK:
                 return
             after = ids[-1]
             await asyncio.sleep(PAUSE_S)
 
-    async def _look_at(self, ids: list[ObjectId]) -> None:
+    async def _check(self, ids: list[ObjectId]) -> None:
         if not ids:
             return
         documents = await started_sessions.read_attendance(self._db, ids)

@@ -1,8 +1,11 @@
-"""Taking sessions over from the database into the engine.
+"""Claim sessions: make this process their owner, and put them into the engine.
 
-What must always hold: however many connections ask for a session at the same time, it is
-claimed once and is in the engine once; a claim that nobody waits for any more is let go
-again; and whoever changes a session can first wait for a claim that is on its way.
+Invariants:
+
+- However many connections start a session at the same time, it is claimed once, and is in the
+  engine once.
+- A claimed session without viewers is released again.
+- A change of a session can wait for a claim under way.
 """
 
 import asyncio
@@ -27,11 +30,13 @@ from realtime.sessions.store import SessionStore
 
 CLAIM_WITHIN_S = 10.0
 ATTEND_WITHIN_S = 1.0
-"""How long a claimed session waits for those who asked for it: they are told at once, so
-who has not come by then has gone."""
+"""How long a claimed session waits for its viewers, which are told at once: a viewer that has not
+come by then is gone."""
 
 
 class Claims:
+    """The claims of this process."""
+
     def __init__(
         self,
         db: Database,
@@ -45,7 +50,7 @@ class Claims:
         note: Callable[[ObjectId], Awaitable[None]],
         first_start: Callable[[Document, datetime], Awaitable[None]] | None = None,
     ) -> None:
-        """`first_start` is told before a session is started for the first time."""
+        """Create it; `first_start` is awaited before the first start of a session."""
         self._db = db
         self._peers = peers
         self._note = note
@@ -59,18 +64,22 @@ class Claims:
         self._closed = False
 
     async def close(self) -> None:
-        """Claim nothing any more; returns when the claims under way have ended."""
+        """Refuse further claims, and wait for the claims under way."""
         self._closed = True
         await asyncio.gather(*self._under_way.values(), return_exceptions=True)
 
     def refuse_if_closed(self) -> None:
+        """Raise StorageUnavailable `restarting` after `close`."""
         if self._closed:
             raise StorageUnavailable("restarting", "The server restarts; connect again.")
 
     async def claim(self, session_id: str, user_id: str, now_us: int) -> Claim:
-        """Claim the user's session, tracked from `now_us` on, and put it into the engine.
+        """Claim a session of the user, tracked from `now_us` on, and put it into the engine.
 
-        Raises NotFound, Conflict "session_ended", StorageUnavailable.
+        Raises:
+            NotFound: The user has no such session.
+            Conflict: `session_ended`.
+            StorageUnavailable: The database did not answer, or the server stops.
         """
         self.refuse_if_closed()
         if not ObjectId.is_valid(session_id):
@@ -78,7 +87,7 @@ class Claims:
         key = (ObjectId(session_id), user_id)
         task = self._under_way.get(key)
         if task is None:
-            # Whoever asked may have little time left; others may wait for it as well.
+            # The claim outlives the time limit of the caller: others may wait for it too.
             work = self._claim(session_id, user_id, now_us)
             task = asyncio.create_task(work, context=Context())
             self._under_way[key] = task
@@ -86,10 +95,11 @@ class Claims:
         return await asyncio.shield(task)
 
     def is_under_way(self, session_id: str, user_id: str) -> bool:
+        """Return whether a claim of this session by this user is under way."""
         return ObjectId.is_valid(session_id) and (ObjectId(session_id), user_id) in self._under_way
 
     async def settled(self, session_id: str, user_id: str) -> None:
-        """Until no claim of this session is under way."""
+        """Wait until no claim of this session is under way."""
         if self.is_under_way(session_id, user_id):
             await asyncio.wait([self._under_way[ObjectId(session_id), user_id]])
 
@@ -118,7 +128,7 @@ class Claims:
     def _ended(self, key: tuple[ObjectId, str], task: asyncio.Task[Any]) -> None:
         self._under_way.pop(key, None)
         if not task.cancelled():
-            task.exception()  # told to those who waited, if anybody still did
+            task.exception()  # the waiting callers have received it
 
     def _release_unattended(self, tracked: TrackedSession) -> None:
         if not tracked.viewers and not tracked.gone:

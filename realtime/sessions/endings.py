@@ -1,8 +1,10 @@
-"""Ending tracked sessions: stored once, told to everybody.
+"""End tracked sessions: store the end once, and tell every viewer.
 
-What must always hold: however many ask for the end of a session, it ends once; whoever
-asked may go meanwhile, the end goes on; and every viewer is told exactly once, either by
-the answer to its own message or by the push.
+Invariants:
+
+- However many clients ask for the end of a session, it ends once.
+- The end goes on when the client that asked disconnects.
+- Every viewer is told exactly once, by the answer to its own message or by a push.
 """
 
 import asyncio
@@ -25,25 +27,25 @@ from realtime.sockets.registry import Registry
 READ_WITHIN_S = 5.0
 READ_AGAIN_AFTER_S = 0.25
 STATS_WITHIN_S = 1.0
-"""So long an end waits for statistics at most: when many end at once, some go without."""
+"""How long an end waits for statistics; when many end at once, some are sent without them."""
 STATS_AT_ONCE = 4
 
 log = structlog.get_logger(__name__)
 
 Read = Callable[[TrackedSession], Awaitable[SessionView]]
 ReadStats = Callable[[str], Awaitable[UserStats]]
-"""Those of a user."""
+"""Returns the statistics of a user."""
 
 
 class Ended(NamedTuple):
-    """A session that has ended, and what its user's sessions come to now."""
+    """An ended session, and the statistics of its user."""
 
     session: SessionView
     stats: UserStats | None
 
 
 class Ending:
-    """An end on its way to the database, and who gets an answer of their own."""
+    """An end under way, and the viewers that get an answer to their own message."""
 
     task: asyncio.Task[Ended]
 
@@ -52,6 +54,8 @@ class Ending:
 
 
 class Endings:
+    """The ends under way in this process."""
+
     def __init__(
         self,
         ledger: Ledger[TrackedSession],
@@ -61,7 +65,7 @@ class Endings:
         read_stats: ReadStats,
         on_ended: Callable[[TrackedSession], None],
     ) -> None:
-        """`on_ended` is told of each end that is stored."""
+        """Create it; `on_ended` is called for each stored end."""
         self._ledger = ledger
         self._registry = registry
         self._read = read
@@ -71,14 +75,14 @@ class Endings:
         self._under_way: dict[TrackedSession, Ending] = {}
 
     async def stored(self, tracked: TrackedSession, *, by: Viewer | None) -> Ended:
-        """Until the end of this thing, which the engine has ended, is stored.
+        """Wait until the end of a session, which the engine has ended, is stored.
 
         Raises NotFound, or Conflict "superseded" if another process took it before.
         """
         ending = self._under_way.get(tracked)
         if ending is None:
             ending = self._under_way[tracked] = Ending()
-            # Whoever asked may have a time limit; the end has none.
+            # The end outlives the time limit of the request.
             ending.task = asyncio.create_task(self._finish(tracked, ending), context=Context())
             ending.task.add_done_callback(lambda task: task.cancelled() or task.exception())
         if by is not None:
@@ -86,13 +90,13 @@ class Endings:
         return await asyncio.shield(ending.task)
 
     async def ended_elsewhere(self, tracked: TrackedSession) -> None:
-        """Tell the viewers of a thing that another process has ended."""
+        """Tell the viewers of a session that another process has ended."""
         session = await self.read_again(tracked)
         ended = Ended(session, await self._stats_of(tracked))
         self._registry.ended(tracked, stopped_text(ended))
 
     async def read_again(self, tracked: TrackedSession) -> SessionView:
-        """The session as stored, however long the database takes. Raises NotFound."""
+        """Return the stored session, however long the database takes; raise NotFound."""
         while True:
             try:
                 async with answered_within(READ_WITHIN_S):
@@ -125,11 +129,12 @@ class Endings:
 
 
 def taken_over() -> Conflict:
-    return Conflict("superseded", "The session is tracked elsewhere now.")
+    """Return the error of a session that another process tracks now."""
+    return Conflict("superseded", "The session is now tracked by another connection.")
 
 
 def stopped_text(ended: Ended, id_: MessageId | None = None) -> str:
-    """The message `stopped`. `stats` are null when they could not be read in time."""
+    """Return the text of `stopped`; its `stats` are null if they were not read in time."""
     session = ended.session
     return Stopped(
         id=id_,

@@ -1,10 +1,12 @@
-"""Tells learners at once when they reach a goal.
+"""Send `goalReached` to learners who are tracked.
 
-What must always hold: `goalReached` is sent once for each goal and day (or week), however
-many servers and sessions count towards it: whoever notes it first in `goals_reached` says
-it. Whether a goal is reached is always read from the sessions (`models.study.service`); what is
-kept here only says when it is worth looking again. Learners are looked at one after the
-other, so that a thousand who come at once cost the counting nothing.
+Invariants:
+
+- `goalReached` is sent once for each goal and day (or week), however many servers and sessions
+  count towards it: the process that inserts the row in `goals_reached` sends it.
+- Whether a goal is reached is always computed from the sessions (`models.study.service`). This
+  module only decides when to compute it again.
+- Learners are checked one after the other, so a thousand at once do not delay the counting.
 """
 
 from collections.abc import Callable
@@ -21,16 +23,18 @@ from realtime.engine.tracked import TrackedSession
 from realtime.protocol.server_messages import GoalName, GoalReached
 from realtime.sockets.registry import Registry
 
-LOOK_EVERY_S = 1.0
+CHECK_EVERY_S = 1.0
 ANSWER_WITHIN_S = 5.0
-LOOK_AGAIN_S = 3600
-"""Active seconds after which to look again in any case: a new day may have begun, and the
-goals may have been changed through another server."""
+CHECK_AGAIN_S = 3600
+"""Active seconds after which a learner is checked in any case: a new day may have begun, or another
+server may have changed the goals."""
 
 log = structlog.get_logger(__name__)
 
 
 class GoalNotifier:
+    """The goals of all learners who are tracked in this process."""
+
     def __init__(
         self,
         registry: Registry,
@@ -40,36 +44,36 @@ class GoalNotifier:
         self._registry = registry
         self._learning = learning
         self._now = now
-        self._look_at: dict[TrackedSession, int] = {}
-        """The active seconds of a session at which its learner is worth a look."""
-        self._worth_it: dict[str, None] = {}
-        """Learners to be looked at with the next round."""
+        self._check_at: dict[TrackedSession, int] = {}
+        """The active seconds of each session at which its learner is checked next."""
+        self._to_check: dict[str, None] = {}
+        """Learners to check in the next round."""
 
     def began(self, tracked: TrackedSession) -> None:
-        """A session is tracked here from now on."""
-        self._look_at.setdefault(tracked, 0)
+        """Note that a session is tracked in this process."""
+        self._check_at.setdefault(tracked, 0)
 
     def ended(self, tracked: TrackedSession) -> None:
-        """It has ended, and that is stored."""
-        self._look_at.pop(tracked, None)
-        self._worth_it[tracked.user_id] = None
+        """Note that the end of a session is stored."""
+        self._check_at.pop(tracked, None)
+        self._to_check[tracked.user_id] = None
 
     def look(self, user_id: str) -> None:
-        """The goals of this learner were changed."""
-        for tracked in self._look_at:
+        """Note that the goals of a learner were changed."""
+        for tracked in self._check_at:
             if tracked.user_id == user_id:
-                self._look_at[tracked] = 0
+                self._check_at[tracked] = 0
 
     async def run(self) -> None:
-        """Look at the learners whose goals are due, for as long as the task lives."""
-        await run_every(LOOK_EVERY_S, self._look_at_due, name="goals", first_after_s=LOOK_EVERY_S)
+        """Check due learners every second, for as long as the task lives."""
+        await run_every(CHECK_EVERY_S, self._check_due, name="goals", first_after_s=CHECK_EVERY_S)
 
-    async def _look_at_due(self) -> None:
+    async def _check_due(self) -> None:
         for tracked in self._due():
-            self._worth_it.setdefault(tracked.user_id)
-        users, self._worth_it = list(self._worth_it), {}
+            self._to_check.setdefault(tracked.user_id)
+        users, self._to_check = list(self._to_check), {}
         for user_id in await self._with_goals(users):
-            await self._look_safely(user_id)
+            await self._check_safely(user_id)
 
     async def _with_goals(self, user_ids: list[str]) -> set[str]:
         if not user_ids:
@@ -78,33 +82,33 @@ class GoalNotifier:
             async with answered_within(ANSWER_WITHIN_S):
                 return await self._learning.with_goals(user_ids)
         except (StorageUnavailable, StatementRefused):
-            self._worth_it.update(dict.fromkeys(user_ids))  # again, a second later
+            self._to_check.update(dict.fromkeys(user_ids))  # again, a second later
         except Exception:
-            log.exception("goals_not_read")
+            log.exception("goal_check_failed")
         return set()
 
     def _due(self) -> list[TrackedSession]:
         due = []
-        for tracked, at in list(self._look_at.items()):
+        for tracked, at in list(self._check_at.items()):
             if tracked.gone or tracked.ended:
-                del self._look_at[tracked]
+                del self._check_at[tracked]
             elif tracked.active >= at:
-                self._look_at[tracked] = tracked.active + LOOK_AGAIN_S
+                self._check_at[tracked] = tracked.active + CHECK_AGAIN_S
                 due.append(tracked)
         return due
 
-    async def _look_safely(self, user_id: str) -> None:
+    async def _check_safely(self, user_id: str) -> None:
         try:
             async with answered_within(ANSWER_WITHIN_S):
-                await self._look(user_id)
+                await self._check(user_id)
         except (StorageUnavailable, StatementRefused):
-            self._worth_it[user_id] = None  # again, a second later
+            self._to_check[user_id] = None  # again, a second later
         except Exception:
-            log.exception("goals_not_looked_at")
+            log.exception("goal_check_failed")
 
-    async def _look(self, user_id: str) -> None:
+    async def _check(self, user_id: str) -> None:
         stats = await self._learning.stats(user_id, self._now())
-        left_s = LOOK_AGAIN_S
+        left_s = CHECK_AGAIN_S
         for name, period, progress in goals_of(stats):
             if progress.goal is None:
                 continue
@@ -119,13 +123,13 @@ class GoalNotifier:
                     goal=name, value=progress.goal, done=progress.done, date=period.date
                 )
                 self._registry.push_to(user_id, reached.text())
-        for tracked in self._look_at:
+        for tracked in self._check_at:
             if tracked.user_id == user_id:
-                self._look_at[tracked] = tracked.active + left_s
+                self._check_at[tracked] = tracked.active + left_s
 
 
 def goals_of(stats: UserStats) -> tuple[tuple[GoalName, PeriodProgress, Progress], ...]:
-    """Each goal by its name, with the period that it is of."""
+    """Return each goal by name, with its period and progress."""
     return (
         ("dailyMinutes", stats.today, stats.today.minutes),
         ("sessionsPerDay", stats.today, stats.today.sessions),

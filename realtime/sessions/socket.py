@@ -1,11 +1,12 @@
-"""One connection of `/ws/sessions`: what each message means in each state.
+"""Serve a connection of `/ws/sessions`: the meaning of each message in each state.
 
-What must always hold: every message is answered or ignored by the table in
-docs/protocol.md; a client that announced its heartbeat is held to it; and a token that
-expires ends the connection, but no second that was earned.
+Invariants:
 
-Only `start` and `stop` have to wait for the database before what follows them can mean
-anything.
+- Every message is answered or ignored by the table in docs/protocol.md.
+- A client that announced a heartbeat is disconnected when it misses two.
+- A token that expires ends the connection, and takes no counted second.
+
+Only `start` and `stop` wait for the database before later messages are handled.
 """
 
 import asyncio
@@ -40,18 +41,22 @@ EXPIRING_BEFORE_S = 30.0
 JOIN_WITHIN_S = 10.0
 """How long `start` waits for the database before it answers with an error."""
 MISSED_HEARTBEATS = 2
-"""A client that announced its heartbeat and is silent for so many of them is gone."""
+"""Missed heartbeats after which a client that announced them is gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class SocketSettings:
+    """What the connections of both sockets have in common."""
+
     tokens: TokenAuthority
     now: Callable[[], datetime]
-    """The wall clock, for the expiry of tokens alone."""
+    """The wall clock, which only the expiry of tokens goes by."""
     start_within_s: float = 60.0
 
 
 class SessionSocket(SocketConnection[TrackedSession]):
+    """A connection that tracks at most one session."""
+
     def __init__(
         self, wire: SocketTransport, identity: Identity, service: SessionTracking, s: SocketSettings
     ) -> None:
@@ -71,8 +76,8 @@ class SessionSocket(SocketConnection[TrackedSession]):
         self._settings = s
         self._had_ended = False
         self._stopping: TrackedSession | None = None
-        """What this connection has said `stop` for."""
-        self._telling: asyncio.Task[None] | None = None
+        """The session that this connection has sent `stop` for."""
+        self._answering: asyncio.Task[None] | None = None
         """The answer to the latest `pause` or `resume`."""
         self._heartbeat_s: float | None = None
         self._heard_s = 0.0
@@ -81,18 +86,22 @@ class SessionSocket(SocketConnection[TrackedSession]):
         self._watch_expiry()
 
     def received(self, text: str) -> None:
+        """Handle a text of the client, and note that it is alive."""
         if self._heartbeat_s is not None:
             self._heard_s = self._loop.time()
         super().received(text)
 
     def is_of(self, user_id: str) -> bool:
+        """Return whether the connection belongs to this user."""
         return self._identity.user_id == user_id
 
     @property
     def identity(self) -> Identity:
+        """The identity of the latest token."""
         return self._identity
 
     def released(self, tracked: Tracked, *, ended: bool) -> None:
+        """Track nothing, and expect another `start`."""
         if self._tracked is tracked:
             self._tracked = None
             self._had_ended = ended
@@ -103,7 +112,7 @@ class SessionSocket(SocketConnection[TrackedSession]):
     def _handle(self, message: ClientMessage, now_us: int) -> None:
         match message:
             case Start():
-                self._refuse_another(message)
+                self._refuse_second_session(message)
                 self.hidden_since_us = None if message.visible else now_us
                 self._run_exclusive(message, self._start(message, now_us))
             case TabSwitch():
@@ -116,7 +125,7 @@ class SessionSocket(SocketConnection[TrackedSession]):
                 self._engine.end(tracked, message.status, now_us)
                 self._run_exclusive(message, self._stop(message, tracked))
 
-    def _refuse_another(self, message: Start) -> None:
+    def _refuse_second_session(self, message: Start) -> None:
         current = self._tracked
         if current is not None and str(current.tracked_id) != message.session_id:
             raise Conflict("already_tracking", "Stop the session that this connection tracks.")
@@ -150,8 +159,8 @@ class SessionSocket(SocketConnection[TrackedSession]):
 
     async def _stop(self, message: Stop, tracked: TrackedSession) -> None:
         ended = await self._service.end_tracked(tracked, message.status, by=self)
-        if self._telling is not None:  # what came before it is answered before it
-            await asyncio.wait({self._telling})
+        if self._answering is not None:  # earlier messages are answered first
+            await asyncio.wait({self._answering})
         session = ended.session
         if session.status != message.status:
             raise Conflict("session_ended", f"The session has ended ({session.status}).")
@@ -161,21 +170,21 @@ class SessionSocket(SocketConnection[TrackedSession]):
         tracked = self._started()
         stored = self._service.set_paused(tracked, isinstance(message, Pause), now_us, by=self)
 
-        async def tell() -> None:
+        async def answer() -> None:
             await stored
             if tracked.ended and self._stopping is not tracked:
                 raise Conflict("session_ended", f"The session has ended ({tracked.status}).")
             type_: StatusMessage = "paused" if isinstance(message, Pause) else "resumed"
             self.push(status_text(type_, tracked, self._clock, message.id))
 
-        self._telling = asyncio.create_task(self._answered(message, tell()))
-        self._service.keep(self._telling)
+        self._answering = asyncio.create_task(self._answered(message, answer()))
+        self._service.keep(self._answering)
 
     def _renew(self, message: Auth) -> None:
         identity = self._tokens.verify(message.token, self._settings.now())
         if identity.user_id != self._identity.user_id:
-            self._error(message.id, "wrong_subject", "The token is for somebody else.")
-            self.close(CloseCode.FORBIDDEN, "the token is for somebody else")
+            self._error(message.id, "wrong_subject", "The token belongs to another user.")
+            self.close(CloseCode.FORBIDDEN, "the token belongs to another user")
             return
         before, self._identity = self._identity, identity
         self._registry.renewed(self, before)
@@ -203,26 +212,26 @@ class SessionSocket(SocketConnection[TrackedSession]):
     # --- timers -----------------------------------------------------------------------------
 
     def _expect_heartbeat(self, every_s: float | None) -> None:
-        """Hold the client to what it announced; a later `start` may announce otherwise."""
+        """Watch the announced heartbeat; a later `start` may announce another."""
         self._cancel("heartbeat")
         self._heartbeat_s = every_s
         self._heard_s = self._loop.time()
         if every_s is not None:
-            self._after("heartbeat", every_s * MISSED_HEARTBEATS, self._listen_for_heartbeat)
+            self._after("heartbeat", every_s * MISSED_HEARTBEATS, self._check_heartbeat)
 
-    def _listen_for_heartbeat(self) -> None:
+    def _check_heartbeat(self) -> None:
         if self._heartbeat_s is None:
             return
         left_s = self._heard_s + self._heartbeat_s * MISSED_HEARTBEATS - self._loop.time()
         if left_s > 0.001:
-            self._after("heartbeat", left_s, self._listen_for_heartbeat)
+            self._after("heartbeat", left_s, self._check_heartbeat)
         else:
             self.cut()
 
     def _watch_expiry(self) -> None:
-        """Warn before the token expires, and close when it does.
+        """Send `expiring` before the token expires, and close the connection when it does.
 
-        A token that is accepted although its time is over lives on for the leeway.
+        A token that was accepted after its expiry is valid for the leeway.
         """
         left_s = (self._identity.expires_at - self._settings.now()).total_seconds()
         if left_s <= 0:

@@ -1,4 +1,4 @@
-"""Focus sessions as the ledger books them: their collection, their document's shape."""
+"""Store focus sessions for the ledger: their collection and the shape of their documents."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,10 +20,12 @@ from scoring.timeline import Counts
 
 _READ = ("stamp", "status", "owner", *COUNTERS)
 ANSWER_WITHIN_S = 5.0
-"""After that a write counts as unanswered; it is in doubt, not lost."""
+"""The time after which a write counts as unanswered, and so as in doubt."""
 
 
 class SessionStore:
+    """The `Store` of focus sessions (`realtime.engine.store`)."""
+
     def __init__(
         self,
         db: Database,
@@ -32,26 +34,28 @@ class SessionStore:
         *,
         interactive_s: float,
     ) -> None:
-        """`interactive_s` is the silence that the idle mode `interactive` allows."""
+        """Create it; `interactive_s` is the idle threshold of the idle mode `interactive`."""
         self._db = db
         self._interactive_s = interactive_s
         self._clock = clock
         self._stamps = stamps
 
     async def insert(self, _: Sequence[TrackedSession]) -> set[Any]:
+        """Never called: a session is stored before it is tracked."""
         raise AssertionError("a session is stored before it is tracked")
 
     async def write(self, ids: list[ObjectId], pipeline: list[dict[str, Any]]) -> int:
+        """Apply an update pipeline; return how many documents it changed."""
         async with answered_within(ANSWER_WITHIN_S):
             return await write_fenced(sessions(self._db), ids, pipeline)
 
     async def read(self, ids: list[ObjectId]) -> dict[ObjectId, Document]:
+        """Return the fields that the ledger compares, by id."""
         async with answered_within(ANSWER_WITHIN_S):
             return await read_fields(sessions(self._db), ids, _READ)
 
     def tracked(self, claim: Claim, now_us: int) -> TrackedSession:
-        """The session that was claimed to be tracked from `now_us` on, as the engine counts
-        it."""
+        """Return a claimed session as the engine tracks it from `now_us` on."""
         document = claim.document
         paused_at = document["pausedAt"]
         paused = document["status"] == PAUSED
@@ -75,10 +79,10 @@ class SessionStore:
         )
 
     def absolute(self, tracked: TrackedSession) -> dict[str, Any]:
-        """All that the engine knows of the session.
+        """Return all values that the engine holds of a session.
 
-        The remainder of a second is stored only while nothing counts: a crash may lose it,
-        and never counts it twice.
+        The remainder of a second is stored only while the session does not count, so a crash may
+        lose it, and never counts it twice.
         """
         clock, paused_since_us = self._clock, tracked.paused_since_us
         values: dict[str, Any] = {
@@ -101,13 +105,14 @@ class SessionStore:
         if tracked.last_active_us is not None and tracked.active != tracked.stored.active:
             values["lastActiveAt"] = clock.wall(tracked.last_active_us)
         if tracked.ended_at_us is not None:
-            # The target it is scored with goes along, so that the two always fit.
+            # The target is stored with the score that was computed from it.
             values["targetMinutes"] = tracked.target_minutes
             facts = {**values, "startedAt": tracked.started_at, BY_HAND: tracked.by_hand}
             values |= ended_fields(facts, tracked.status, clock.wall(tracked.ended_at_us))
         return values
 
     def increments(self, increase: Counts) -> dict[str, int]:
+        """Return the counter fields to increase, and by how much."""
         return {
             name: amount
             for name, amount in (
@@ -120,6 +125,7 @@ class SessionStore:
         }
 
     def counted(self, increase: Counts, at_us: int) -> dict[str, Any]:
+        """Return the fields that are set when counters are increased."""
         at = self._clock.wall(at_us)
         values: dict[str, Any] = {"updatedAt": at}
         if increase.elapsed:
@@ -130,14 +136,17 @@ class SessionStore:
         return values
 
     def totals(self, document: Document) -> Counts:
+        """Return the counters; raise ValueError or LookupError if unreadable."""
         totals = counts_in(document)
         if not all(isinstance(count, int) for count in totals):
-            raise ValueError("a counter is no whole number")
+            raise ValueError("a counter is not an integer")
         return totals
 
     def matches(self, tracked: TrackedSession, document: Document) -> bool:
+        """Return whether status and owner are stored as memory holds them."""
         owner = self._stamps.process if tracked.owned else None
         return bool(document["status"] == tracked.status and document["owner"] == owner)
 
     def ended(self, document: Document) -> bool:
+        """Return whether the session has a final status."""
         return document["status"] in FINAL

@@ -1,9 +1,11 @@
-"""Sessions as they are tracked: the only way in to the engine.
+"""Track focus sessions: the only entrance to the engine.
 
-What must always hold: a session that this process tracks is changed through the engine
-alone, at once, and answered once the database has acknowledged it; whatever becomes of it
-elsewhere, its viewers are told; and work that outlives whoever asked for it inherits none
-of their time limits.
+Invariants:
+
+- A session that this process tracks is changed through the engine alone, at once. The caller is
+  answered once the database has acknowledged the change.
+- Whatever another process does to a session, its viewers are told.
+- Work that outlives the request that began it inherits none of its time limits.
 """
 
 import asyncio
@@ -43,12 +45,16 @@ ANSWER_WITHIN_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Joined:
+    """The result of `join`."""
+
     tracked: TrackedSession
     session: SessionView
     resumed: bool
 
 
 class SessionTracking:
+    """The sessions that this process tracks."""
+
     def __init__(
         self,
         db: Database,
@@ -64,8 +70,8 @@ class SessionTracking:
         self.registry = Registry(max_per_user=max_sockets_per_user, max_in_all=max_sockets)
         self._db = db
         self._stamps = stamps = Stamps()
-        # Direct writes carry a mark of their own, so that the ledger never takes them
-        # for one of its writes whose reply was lost.
+        # Direct writes have stamps of their own, so that the ledger never takes one of them for
+        # a write of its own whose reply was lost.
         self.direct_stamps = Stamps(stamps.process + "d")
         store = SessionStore(db, clock, stamps, interactive_s=idle_after_s)
         self._store = store
@@ -120,17 +126,18 @@ class SessionTracking:
         self.counting.start(self.peers.run(), self.abandonment.run(), self.goals.run())
 
     async def stop(self, *, within_s: float) -> list[TrackedSession]:
-        """Join nobody any more, write everything, close every socket with 1012.
+        """Refuse further joins, write everything, then close every socket with 1012.
 
-        Gives the sessions that could not be written in time.
+        Returns:
+            The sessions that could not be written in time.
         """
-        unwritten = await self.counting.stop(self._let_go, within_s=within_s)
+        unwritten = await self.counting.stop(self._untrack_all, within_s=within_s)
         if not unwritten:
             with contextlib.suppress(StorageUnavailable, StatementRefused):
                 await self.peers.leave()
         return unwritten
 
-    async def _let_go(self) -> None:
+    async def _untrack_all(self) -> None:
         await self.claims.close()
         self._release_all()
 
@@ -145,19 +152,23 @@ class SessionTracking:
 
     @property
     def process(self) -> str:
-        """What we are called among the servers on this database."""
+        """The name of this process among the servers on the database."""
         return self._stamps.process
 
     @property
     def tracked_count(self) -> int:
+        """The number of sessions in memory."""
         return len(self.engine.all_tracked)
 
     # --- for sockets --------------------------------------------------------------------
 
     async def join(self, viewer: Viewer, session_id: str, user_id: str, now_us: int) -> Joined:
-        """Let this connection track the session from `now_us` on.
+        """Add a viewer to a session from `now_us` on, and claim the session if need be.
 
-        Raises NotFound, Conflict "session_ended", StorageUnavailable.
+        Raises:
+            NotFound: The user has no such session.
+            Conflict: `session_ended`.
+            StorageUnavailable: The database does not answer, or the server stops.
         """
         while True:
             tracked = self.tracked(session_id)
@@ -168,7 +179,7 @@ class SessionTracking:
             else:
                 document, resumed = await queries.find_session(self._db, session_id, user_id), True
             if tracked is None or tracked.gone:
-                continue  # it went while we waited: claim it anew
+                continue  # dropped in the meantime: claim it again
             if tracked.ended:
                 await self.ledger.saved(tracked)
                 raise Conflict("session_ended", f"The session has ended ({tracked.status}).")
@@ -178,7 +189,7 @@ class SessionTracking:
             return Joined(tracked, self._live_view(tracked, document), resumed)
 
     def leave(self, viewer: Viewer, tracked: TrackedSession, at_us: int) -> None:
-        """This connection tracks it no more since `at_us`."""
+        """Remove a viewer at `at_us`."""
         if viewer in tracked.viewers:
             self.engine.detach(tracked, viewer, at_us)
             self.ledger.wake()
@@ -186,8 +197,11 @@ class SessionTracking:
     def set_paused(
         self, tracked: TrackedSession, paused: bool, at_us: int, *, by: Viewer | None = None
     ) -> Awaitable[None]:
-        """Pause or resume a tracked session at once; wait for it to be stored, or do not:
-        all viewers but the one that asked are told then."""
+        """Pause or resume a tracked session at once.
+
+        Returns:
+            An awaitable of the store, which may be ignored. All viewers but `by` are told then.
+        """
         before = tracked.status
         change = self.engine.pause if paused else self.engine.resume
         change(tracked, at_us)
@@ -210,34 +224,34 @@ class SessionTracking:
     async def end_tracked(
         self, tracked: TrackedSession, status: str, *, by: Viewer | None = None
     ) -> Ended:
-        """End a tracked session; returns it once that is stored.
+        """End a tracked session, and return it once that is stored.
 
-        Whoever asked may go meanwhile: the end goes on, and all other viewers are told.
+        The end goes on if the caller is cancelled; all other viewers are told.
         """
         self.engine.end(tracked, status, self.clock.now_us())
         return await self._endings.stored(tracked, by=by)
 
     def forget_user(self, user_id: str) -> None:
-        """They have left: track nothing of theirs, and close what they opened with 4404."""
+        """Untrack the sessions of a deleted user, and close their sockets with 4404."""
         for tracked in list(self.engine.all_tracked.values()):
             if tracked.user_id == user_id:
                 self.ledger.lose(tracked, "deleted")
-        self.registry.close_of(user_id, CloseCode.DELETED, "the user has left")
+        self.registry.close_of(user_id, CloseCode.DELETED, "the account was deleted")
 
     # --- private ----------------------------------------------------------------------------
 
     def now(self) -> datetime:
-        """The instant of the counting clock."""
+        """Return the current instant of the counting clock."""
         return self.clock.wall(self.clock.now_us())
 
     def tracked(self, session_id: str) -> TrackedSession | None:
-        """The session as this process tracks it."""
+        """Return a session that this process tracks; None otherwise."""
         if not ObjectId.is_valid(session_id):
             return None
         return self.engine.all_tracked.get(ObjectId(session_id))
 
     def view(self, document: Document) -> SessionView:
-        """The session as clients see it: never behind what its viewers were told."""
+        """Return a session as clients see it, never behind what its viewers received."""
         tracked = self._counted(document)
         if tracked is not None:
             return self._live_view(tracked, document)
@@ -245,22 +259,24 @@ class SessionTracking:
         return view(document, now=self.now(), tracked=elsewhere)
 
     def known(self, document: Document) -> tuple[Document, bool]:
-        """The document as memory knows it, which may be ahead of what is stored; and
-        whether somebody tracks the session."""
+        """Return the document as memory holds it, and whether the session is tracked."""
         tracked = self._counted(document)
         if tracked is not None:
             return {**document, **self._store.absolute(tracked)}, tracked.owned
         return document, self.peers.others_track(document["owner"])
 
     def _counted(self, document: Document) -> TrackedSession | None:
-        """The session in memory, if that knows more of it than this document."""
+        """Return the session in memory, if that is ahead of this document."""
         tracked = self.engine.all_tracked.get(document["_id"])
-        ours = self._stamps.ours(document["stamp"])  # else it was taken, and we know it soon
-        return (
-            tracked
-            if tracked is not None and ours and not tracked.gone and not tracked.ended
-            else None
-        )
+        # With the stamp of another process it was taken over, and a notice will come.
+        if (
+            tracked is None
+            or tracked.gone
+            or tracked.ended
+            or not self._stamps.ours(document["stamp"])
+        ):
+            return None
+        return tracked
 
     async def _read(self, tracked: TrackedSession) -> SessionView:
         return self.view(
@@ -268,7 +284,7 @@ class SessionTracking:
         )
 
     def _live_view(self, tracked: TrackedSession, document: Document) -> SessionView:
-        """The session with the counters of memory, which are ahead of the stored ones."""
+        """Return the session with the counters of memory, which are ahead of the stored ones."""
         due_at_us = tracked.meter.due_at_us
         # Before the first second after a return is booked, the time away is known already.
         known_us = tracked.last_booked_us if due_at_us is None else due_at_us - SECOND_US
@@ -295,7 +311,7 @@ class SessionTracking:
             self.keep(asyncio.create_task(self._tell_ended(tracked)))
 
     def _on_notice(self, notice: Notice) -> None:
-        """Another process has done, or wants, something with a session of ours."""
+        """Carry out the notice of another process about a session of ours."""
         tracked = self.engine.all_tracked.get(notice.session_id)
         if tracked is None or tracked.gone:
             return
@@ -309,15 +325,14 @@ class SessionTracking:
             self.set_paused(tracked, notice.what == "pause", self.clock.now_us())
 
     def _look_at_paused(self) -> None:
-        """Nothing falls due in a session that is paused: no write would tell that it was
-        taken."""
+        """Read paused sessions: they are never written, so no write would tell of a new owner."""
         for tracked in self.engine.all_tracked.values():
             if tracked.status == PAUSED:
                 self.ledger.look(tracked)
 
     async def _tell_ended(self, tracked: TrackedSession) -> None:
-        """Somebody else ended the session that our clients tracked."""
+        """Tell the viewers of a session that another process has ended."""
         try:
             await self._endings.ended_elsewhere(tracked)
         except NotFound:
-            self.registry.lost(tracked, CloseCode.DELETED, "the session is gone")
+            self.registry.lost(tracked, CloseCode.DELETED, "the session was deleted")

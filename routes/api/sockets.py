@@ -17,7 +17,7 @@ from structlog.contextvars import bind_contextvars
 
 from models.base.errors import Unauthorized
 from models.tokens.access_tokens import Identity
-from realtime.pageviews.socket import PageSocket, Visiting
+from realtime.pageviews.socket import PageClient, PageSocket
 from realtime.protocol.close_codes import CloseCode
 from realtime.sessions.socket import SessionSocket
 from realtime.sockets.registry import Registry
@@ -83,7 +83,7 @@ async def page_socket() -> None:
     identity = None
     with suppress(Unauthorized):
         identity = offered_identity(socket)
-    visiting = Visiting(
+    visiting = PageClient(
         visitor_id=key.partition(".")[0],
         key=None if by_cookie else key,
         identity=identity,

@@ -8,7 +8,7 @@ import pytest
 
 from models.base.driver_errors import answered_within
 from models.base.errors import Busy, StorageUnavailable
-from realtime.ingest.batcher import Batches, Gathering
+from realtime.ingest.batcher import Batcher, BatchQueue
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -17,7 +17,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def test_who_comes_twice_is_stored_once_with_the_newest_word() -> None:
-    batches: Batches[str, int] = Batches()
+    batches: BatchQueue[str, int] = BatchQueue()
     assert batches.add("a", 1) == batches.add("b", 2) == batches.add("a", 3)
     batch = batches.take()
     assert batch is not None
@@ -26,7 +26,7 @@ def test_who_comes_twice_is_stored_once_with_the_newest_word() -> None:
 
 
 def test_who_comes_while_it_is_written_is_written_again() -> None:
-    batches: Batches[str, int] = Batches()
+    batches: BatchQueue[str, int] = BatchQueue()
     first = batches.add("a", 1)
     batches.take()
     assert batches.add("a", 2) != first
@@ -36,14 +36,14 @@ def test_who_comes_while_it_is_written_is_written_again() -> None:
 
 
 def test_a_batch_that_is_full_is_followed_by_another() -> None:
-    batches: Batches[int, None] = Batches(together=2)
+    batches: BatchQueue[int, None] = BatchQueue(together=2)
     assert [batches.add(number, None) for number in range(5)] == [1, 1, 2, 2, 3]
     taken = [batches.take() for _ in range(3)]
     assert [list(batch.items) for batch in taken if batch] == [[0, 1], [2, 3], [4]]
 
 
 def test_what_waits_is_bounded_and_room_comes_back() -> None:
-    batches: Batches[int, None] = Batches(together=2, most=3)
+    batches: BatchQueue[int, None] = BatchQueue(together=2, most=3)
     for number in range(3):
         batches.add(number, None)
     with pytest.raises(Busy):
@@ -87,15 +87,15 @@ def database() -> Database:
 
 
 @pytest.fixture
-def gathering(database: Database) -> Gathering[str, int]:
-    return Gathering(database.store, lambda: NOW)
+def gathering(database: Database) -> Batcher[str, int]:
+    return Batcher(database.store, lambda: NOW)
 
 
 async def test_an_answer_comes_after_the_write(
-    database: Database, gathering: Gathering[str, int]
+    database: Database, gathering: Batcher[str, int]
 ) -> None:
     database.answers.clear()
-    call = asyncio.create_task(gathering.note("a", 1))
+    call = asyncio.create_task(gathering.add("a", 1))
     await asyncio.sleep(0.05)
     assert not call.done()
     database.answers.set()
@@ -104,31 +104,31 @@ async def test_an_answer_comes_after_the_write(
 
 
 async def test_those_who_come_during_a_write_share_the_next(
-    database: Database, gathering: Gathering[str, int]
+    database: Database, gathering: Batcher[str, int]
 ) -> None:
-    calls = [asyncio.create_task(gathering.note("first", 0))]
+    calls = [asyncio.create_task(gathering.add("first", 0))]
     await asyncio.sleep(0.01)
-    calls += [asyncio.create_task(gathering.note(f"{n % 1000}", n)) for n in range(3000)]
+    calls += [asyncio.create_task(gathering.add(f"{n % 1000}", n)) for n in range(3000)]
     await asyncio.gather(*calls)
     assert database.batches[0] == {"first": 0}
     assert [len(batch) for batch in database.batches[1:]] == [500, 500]
     assert database.most_under_way == 1
 
 
-async def test_it_goes_on_after_a_rest(database: Database, gathering: Gathering[str, int]) -> None:
+async def test_it_goes_on_after_a_rest(database: Database, gathering: Batcher[str, int]) -> None:
     for number in range(3):
-        await gathering.note("a", number)
+        await gathering.add("a", number)
         await asyncio.sleep(0.15)
     assert database.batches == [{"a": 0}, {"a": 1}, {"a": 2}]
 
 
 async def test_a_failed_write_is_told_to_all_who_wait_and_nothing_stays(
-    database: Database, gathering: Gathering[str, int]
+    database: Database, gathering: Batcher[str, int]
 ) -> None:
     database.answers.clear()
-    calls = [asyncio.create_task(gathering.note("first", 0))]
+    calls = [asyncio.create_task(gathering.add("first", 0))]
     await asyncio.sleep(0.01)
-    calls += [asyncio.create_task(gathering.note(f"{n}", n)) for n in range(1200)]
+    calls += [asyncio.create_task(gathering.add(f"{n}", n)) for n in range(1200)]
     await asyncio.sleep(0.01)
     database.fails = StorageUnavailable()
     database.answers.set()
@@ -136,20 +136,20 @@ async def test_a_failed_write_is_told_to_all_who_wait_and_nothing_stays(
     assert all(isinstance(result, StorageUnavailable) for result in results)
     assert database.batches == []
     database.fails = None
-    await gathering.note("back", 1)
+    await gathering.add("back", 1)
     assert database.batches == [{"back": 1}]
 
 
 async def test_one_who_gives_up_takes_nobody_along(
-    database: Database, gathering: Gathering[str, int]
+    database: Database, gathering: Batcher[str, int]
 ) -> None:
     database.answers.clear()
 
     async def impatient() -> None:
         async with answered_within(0.05):
-            await gathering.note("a", 1)
+            await gathering.add("a", 1)
 
-    patient = asyncio.create_task(gathering.note("a", 2))
+    patient = asyncio.create_task(gathering.add("a", 2))
     with pytest.raises(StorageUnavailable):
         await impatient()
     await asyncio.sleep(0.05)
@@ -159,10 +159,10 @@ async def test_one_who_gives_up_takes_nobody_along(
 
 
 async def test_a_database_that_hangs_is_no_answer(
-    database: Database, gathering: Gathering[str, int], monkeypatch: pytest.MonkeyPatch
+    database: Database, gathering: Batcher[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("realtime.ingest.batcher.ANSWER_WITHIN_S", 0.1)
     database.answers.clear()
     with pytest.raises(StorageUnavailable):
-        await gathering.note("a", 1)
+        await gathering.add("a", 1)
     assert database.under_way == 0

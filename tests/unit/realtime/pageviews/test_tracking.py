@@ -17,7 +17,7 @@ from models.pageviews.storage_budgets import StorageBudget
 from models.tokens.access_tokens import TokenAuthority
 from realtime.engine.clock import ManualClock
 from realtime.pageviews.page_limit import PageLimit
-from realtime.pageviews.socket import PageSocket, Visiting
+from realtime.pageviews.socket import PageClient, PageSocket
 from realtime.pageviews.tracking import PageViewTracking
 from realtime.protocol.close_codes import CloseCode
 from realtime.sessions.socket import SocketSettings
@@ -78,7 +78,7 @@ class World:
 
     def socket(self, visitor: str = "v") -> tuple[SocketTransport, PageSocket]:
         wire = SocketTransport()
-        visiting = Visiting(visitor, key=None, identity=None, user_agent="Mozilla")
+        visiting = PageClient(visitor, key=None, identity=None, user_agent="Mozilla")
         settings = SocketSettings(tokens=TOKENS, now=lambda: NOW)
         socket = PageSocket(wire, visiting, self.pages, settings)  # type: ignore[arg-type]
         socket.open()
