@@ -28,7 +28,7 @@ class Choice(WireModel):
 
 
 class Given(WireModel):
-    """What there is."""
+    """A given number."""
 
     given: int = 1
 

@@ -1,4 +1,4 @@
-"""The client's address: what proxies say is believed only where they are trusted."""
+"""The client's address: forwarded headers count only from trusted proxies."""
 
 import pytest
 

@@ -24,7 +24,7 @@ KINDS = {
 
 
 OF_COMMANDS = ("not_a_demo",)
-"""What no route and no socket can come to."""
+"""Codes that only commands raise."""
 
 
 def status_of(kind: type[DomainError]) -> int:

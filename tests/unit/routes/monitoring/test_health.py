@@ -1,4 +1,4 @@
-"""What the database last answered to a ping."""
+"""The latency of the latest ping of the database."""
 
 import asyncio
 from typing import Literal
