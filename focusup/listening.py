@@ -1,7 +1,9 @@
-"""The address of the server: taking it, and telling who has it.
+"""Bind the address of the server, and find out which program uses it.
 
-What must always hold: an address that somebody listens at is told before anything else is
-started, with what to do about it; looking at one leaves it as it is.
+Invariants:
+
+- An address in use is reported before anything else is started, with what to do about it.
+- Asking who uses an address changes nothing there.
 """
 
 import contextlib
@@ -13,6 +15,8 @@ import socket
 import sys
 from dataclasses import dataclass
 
+from focusup.operator_errors import OperatorError
+
 BACKLOG = 2048
 ASK_WITHIN_S = 2.0
 ANSWER_BYTES = 65_536
@@ -20,24 +24,24 @@ LOOPBACKS = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 NOT_ALLOWED = {errno.EACCES, getattr(errno, "WSAEACCES", errno.EACCES)}
 
 
-class ListenError(Exception):
-    """The address can't be had; the message is for people: what is wrong; what to do."""
+class ListenError(OperatorError):
+    """The address can't be bound."""
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """Who answers at an address: a FocusUp server, or (`version` is None) another program."""
+    """The program at an address: a FocusUp server, or another one (`version` is None)."""
 
     version: str | None = None
     status: str | None = None
-    """As its `/api/health` tells it."""
+    """The status of its `/api/health`."""
 
     def __str__(self) -> str:
         return "another program" if self.version is None else f"FocusUp {self.version}"
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket that has the address but takes no connections yet. Raises ListenError."""
+    """Return a socket with the address, which accepts no connections yet; raise ListenError."""
     with contextlib.ExitStack() as opened:
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(
@@ -49,22 +53,26 @@ def bind(host: str, port: int) -> socket.socket:
             bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             bound.bind(address)
         except (OSError, UnicodeError) as error:
-            raise ListenError(_told(host, port, error)) from error
+            raise _listen_error(host, port, error) from error
         opened.pop_all()
     return bound
 
 
 def listen(bound: socket.socket, host: str, port: int) -> None:
-    """Let it take connections; raises ListenError, since two that start at once may both be
-    bound, but one alone may listen."""
+    """Accept connections.
+
+    Raises:
+        ListenError: Another server listens. Two that start at once may both be bound, but only one
+            may listen.
+    """
     try:
         bound.listen(BACKLOG)
     except OSError as error:
-        raise ListenError(_told(host, port, error)) from error
+        raise _listen_error(host, port, error) from error
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only programs of this machine get to it."""
+    """Return whether only programs of this machine can connect to a host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -72,7 +80,7 @@ def is_loopback(host: str) -> bool:
 
 
 def neighbour(host: str, port: int) -> Neighbour | None:
-    """Who listens there, asked within a few seconds; None if nobody takes connections."""
+    """Return the program that listens there, within seconds; None if none does."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         is_any = ipaddress.ip_address(str(address[0])).is_unspecified
@@ -94,18 +102,27 @@ def _health(host: str, port: int) -> object:
         return json.loads(connection.getresponse().read(ANSWER_BYTES))
 
 
-def _told(host: str, port: int, error: OSError | UnicodeError) -> str:
+def _listen_error(host: str, port: int, error: OSError | UnicodeError) -> ListenError:
     at = f"cannot listen on {host}:{port}"
     if isinstance(error, socket.gaierror | UnicodeError):
-        return f"{at}: HOST can't be found; set it to an address of this machine or to 0.0.0.0"
+        return ListenError(
+            f"{at}: HOST can't be found", "set it to an address of this machine or to 0.0.0.0"
+        )
     if error.errno == errno.EADDRINUSE:
         who = neighbour(host, port) or Neighbour()
         hint = ""
         if port == 5000 and sys.platform == "darwin" and who.version is None:
             hint = " (macOS keeps port 5000 for AirPlay Receiver)"
-        return f"{at}: {who} runs there already; stop it, or set PORT to another one{hint}"
+        return ListenError(
+            f"{at}: {who} is already running there", f"stop it, or set PORT to another port{hint}"
+        )
     if error.errno in NOT_ALLOWED:
-        return f"{at}: that port is not for everybody; set PORT to another one, from 1024 up"
+        return ListenError(
+            f"{at}: permission denied, ports below 1024 need root", "set PORT to 1024 or higher"
+        )
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"{at}: this machine has no such address; set HOST to 127.0.0.1, or 0.0.0.0 for all"
-    return f"{at}: {error.strerror or error}; set PORT or HOST to another one"
+        return ListenError(
+            f"{at}: this machine has no such address",
+            "set HOST to 127.0.0.1, or to 0.0.0.0 for all addresses",
+        )
+    return ListenError(f"{at}: {error.strerror or error}", "set PORT or HOST to another value")

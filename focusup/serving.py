@@ -26,14 +26,15 @@ from focusup import file_descriptors
 from focusup.app import VERSION, create_app
 from focusup.asgi.admission import Admission
 from focusup.asgi.idle_connections import ConnectionLimits, ServerConfig
-from focusup.asgi.versions import UnsupportedVersionError, check_versions
+from focusup.asgi.versions import check_versions
 from focusup.cancellation import Interrupted, unless_set
 from focusup.database import NOTHING_KEPT, DatabaseError, OpenedDatabase, open_database
 from focusup.file_descriptors import Capacity
-from focusup.listening import BACKLOG, ListenError, bind, listen
+from focusup.listening import BACKLOG, bind, listen
 from focusup.logs import configure_logs
+from focusup.operator_errors import OperatorError
 from focusup.own_command import own_command
-from focusup.security.signing_key import SecretError, is_kept, load_secret, secret_file
+from focusup.security.signing_key import is_kept, load_secret, secret_file
 from focusup.settings import Settings
 from focusup.wiring.data import indexes_of, prepare
 from models.base.driver_errors import StatementRefused, StorageUnavailable
@@ -57,7 +58,7 @@ def run(settings: Settings) -> int:
         check_versions()
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             all_written = runner.run(_serve(settings))
-    except (DatabaseError, ListenError, SecretError, UnsupportedVersionError) as error:
+    except OperatorError as error:
         click.echo(f"focusup: {error}", err=True)
         return 1
     except Interrupted:

@@ -46,6 +46,8 @@ FOR_GOOD = "0"
 
 
 class Settings(BaseSettings):
+    """Every setting of the server; `.env.example` describes each."""
+
     model_config = SettingsConfigDict(
         env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore"
     )
@@ -101,7 +103,7 @@ class Settings(BaseSettings):
 
     @property
     def requests_of_address(self) -> int:
-        """How many requests a minute one address may make, all its users together."""
+        """The requests a minute that one address may make, all its users together."""
         return self.requests_per_minute_of_address or ADDRESS_SHARES * self.requests_per_minute
 
     @classmethod
@@ -113,17 +115,20 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - there are none
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the environment and `.env` literally, in this order."""
         env_file = cast(DotEnvSettingsSource, dotenv_settings).env_file
         return init_settings, Environment(settings_cls), EnvFile(settings_cls, env_file)
 
     @field_validator("log_level", mode="before")
     @classmethod
     def in_any_case(cls, value: object) -> object:
+        """Accept the level in any case."""
         return value.lower() if isinstance(value, str) else value
 
     @field_validator("base_path")
     @classmethod
     def below_a_host(cls, value: str) -> str:
+        """Normalise the path, which must not collide with our own."""
         path = value.strip("/")
         if not path:
             return ""
@@ -136,6 +141,7 @@ class Settings(BaseSettings):
     @field_validator("data_dir")
     @classmethod
     def from_home(cls, value: Path) -> Path:
+        """Expand `~`."""
         try:
             return value.expanduser()
         except RuntimeError:
@@ -143,6 +149,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def database_of_the_uri(self) -> Self:
+        """Use the database that MONGODB_URI names."""
         named = _database_in(self.mongodb_uri or "")
         if named is None or "mongodb_database" in self.model_fields_set:
             return self
@@ -156,6 +163,7 @@ class Settings(BaseSettings):
     @field_validator("allowed_origins", mode="before")
     @classmethod
     def split_origins(cls, value: object) -> object:
+        """Split a list at commas."""
         if isinstance(value, str):
             return tuple(part.rstrip("/") for part in _listed(value))
         return value
@@ -170,16 +178,19 @@ class Settings(BaseSettings):
     )
     @classmethod
     def zero_keeps_it(cls, value: object) -> object:
+        """Read 0 as "keep for good"."""
         return None if str(value) == FOR_GOOD else value
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod
     def split_proxies(cls, value: object) -> object:
+        """Split a list at commas."""
         return _listed(value) if isinstance(value, str) else value
 
     @field_validator("trusted_proxies")
     @classmethod
     def each_a_network(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse anything but addresses and networks."""
         try:
             for network in value:
                 ip_network(network)
@@ -190,6 +201,7 @@ class Settings(BaseSettings):
     @field_validator("allowed_origins")
     @classmethod
     def each_an_origin(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Normalise origins as browsers send them."""
         from routes.http.origin_names import normalised_origin
 
         try:
@@ -202,6 +214,7 @@ class Settings(BaseSettings):
     @field_validator("jwt_secret")
     @classmethod
     def long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        """Refuse a short secret."""
         if value is not None and len(value.get_secret_value().encode()) < MIN_SECRET_BYTES:
             raise ValueError(
                 f"must be at least {MIN_SECRET_BYTES} bytes long; leave it empty to have one made, "
@@ -212,6 +225,7 @@ class Settings(BaseSettings):
     @field_validator("jwt_secret")
     @classmethod
     def random_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        """Refuse a secret of few different characters."""
         if value is not None and len(set(value.get_secret_value())) < MIN_SECRET_VARIETY:
             raise ValueError(
                 f"must have at least {MIN_SECRET_VARIETY} different characters; "
@@ -222,6 +236,7 @@ class Settings(BaseSettings):
     @field_validator("jwt_secret")
     @classmethod
     def no_public_key(cls, value: SecretStr | None) -> SecretStr | None:
+        """Refuse a key in PEM or of SSH, which is no secret."""
         from jwt import InvalidKeyError, get_algorithm_by_name
 
         if value is not None:
@@ -234,6 +249,7 @@ class Settings(BaseSettings):
     @field_validator("metrics_token")
     @classmethod
     def not_guessed(cls, value: SecretStr | None) -> SecretStr | None:
+        """Refuse a short token."""
         if value is not None and len(value.get_secret_value()) < MIN_METRICS_TOKEN:
             raise ValueError(f"must be at least {MIN_METRICS_TOKEN} characters long")
         return value
@@ -241,6 +257,7 @@ class Settings(BaseSettings):
     @field_validator("jwks_url")
     @classmethod
     def safe_to_fetch(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Refuse addresses that would expose the fetch."""
         if value is None:
             return None
         if info.data.get("jwt_public_key") is not None:
@@ -258,6 +275,7 @@ class Settings(BaseSettings):
     @field_validator("jwt_issuer", "jwt_audience")
     @classmethod
     def has_keys(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Refuse an issuer or audience without keys of an external issuer."""
         # Tokens signed with JWT_SECRET are not compared with it: nobody shall think they are.
         given = (info.data.get("jwt_public_key"), info.data.get("jwks_url"))
         if value is not None and given == (None, None):
@@ -267,6 +285,7 @@ class Settings(BaseSettings):
     @field_validator("now_ttl_minutes")
     @classmethod
     def outlasts_a_heartbeat(cls, value: float, info: ValidationInfo) -> float:
+        """Refuse a time in which no heartbeat falls."""
         every_s = info.data.get("heartbeat_interval_seconds")
         if every_s is not None and value * 60 <= every_s:
             raise ValueError("must be longer than HEARTBEAT_INTERVAL_SECONDS")

@@ -15,7 +15,7 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
     "focusup": (
         *("cli", "doctor", "serving", "app", "wiring", "demo", "web", "security", "configuration"),
         *("database", "settings", "asgi", "settings_sources", "logs", "listening", "own_command"),
-        *("file_descriptors", "disk_space", "cancellation"),
+        *("file_descriptors", "disk_space", "cancellation", "operator_errors"),
     ),
     "routes": ("docs", "api", "monitoring", "access", "http"),
     "realtime": (

@@ -11,12 +11,14 @@ from importlib.metadata import requires, version
 
 from packaging.requirements import Requirement
 
+from focusup.operator_errors import OperatorError
+
 RELIED_ON = ("hypercorn", "quart", "websockets")
 REINSTALL = "pip install -e . -c constraints.txt (or `make run`, which does it)"
 
 
-class UnsupportedVersionError(Exception):
-    """A package has a version that this server was not tried with; the message is for people."""
+class UnsupportedVersionError(OperatorError):
+    """A package has a version that this server was not tried with."""
 
 
 def check_versions(installed: Callable[[str], str] = version) -> None:
@@ -31,7 +33,7 @@ def check_versions(installed: Callable[[str], str] = version) -> None:
         if (found := installed(needed.name)) not in needed.specifier
     ]
     if wrong:
-        raise UnsupportedVersionError(f"FocusUp was not tried with {', '.join(wrong)}; {REINSTALL}")
+        raise UnsupportedVersionError(f"FocusUp was not tried with {', '.join(wrong)}", REINSTALL)
 
 
 def _relied_on() -> Iterator[Requirement]:

@@ -1,7 +1,10 @@
-"""The database for a command, whether or not a server runs on it.
+"""Open the database for a command, beside a running server or without one.
 
-What must always hold: a server that runs keeps its data directory and its child; a command
-beside it only talks to that child. A command makes no data directory.
+Invariants:
+
+- A running server keeps its data directory and its child process; a command only connects to that
+  child.
+- A command creates no data directory.
 """
 
 from contextlib import AsyncExitStack
@@ -17,9 +20,10 @@ from focusup.database.programs import kinds_kept
 async def reach_database(
     *, uri: str | None, name: str, data_dir: Path, timeout_s: float = 5.0
 ) -> OpenedDatabase:
-    """As `open_database`, but through the child of a server that runs.
+    """Open the database, through the child of a running server if there is one.
 
-    Raises DatabaseError.
+    Raises:
+        DatabaseError: There is no database, or it does not answer.
     """
     if uri == MEMORY:
         raise DatabaseError("MONGODB_URI=memory: a database in memory is the server's alone")
@@ -27,8 +31,8 @@ async def reach_database(
         with usable(data_dir):
             if not kinds_kept(data_dir):
                 raise DatabaseError(
-                    f"there is no database in {short(data_dir)}; start the server once, or set "
-                    "DATA_DIR or MONGODB_URI as it is set for the server"
+                    f"there is no database in {short(data_dir)}",
+                    "start the server once, or set DATA_DIR or MONGODB_URI as for the server",
                 )
     try:
         return await open_database(
@@ -39,7 +43,7 @@ async def reach_database(
 
 
 async def beside_the_server(name: str, data_dir: Path, timeout_s: float) -> OpenedDatabase:
-    """The child of the server that holds this directory. Raises DatabaseError."""
+    """Connect to the child of the server that holds a directory; raise DatabaseError."""
     for kind in kinds_kept(data_dir):
         try:
             port = int(port_file(data_dir, kind).read_text("ascii"))
@@ -51,4 +55,4 @@ async def beside_the_server(name: str, data_dir: Path, timeout_s: float) -> Open
             await until_it_answers(client, timeout_s)
             where = f"{kind} of the server on {short(data_dir)}"
             return OpenedDatabase(client[name], kind, where, _held=held.pop_all())
-    raise DatabaseError(f"the server on {short(data_dir)} is starting or stopping; try again")
+    raise DatabaseError(f"the server on {short(data_dir)} is starting or stopping", "try again")

@@ -102,7 +102,7 @@ class Child:
                 if self._port_is_known or is_free(self.port):
                     raise
                 self.port = free_port()
-        raise DatabaseError(f"{self._program.path.name} found every port taken; start again")
+        raise DatabaseError(f"{self._program.path.name} found every port taken", "start again")
 
     async def _until_it_listens(self) -> None:
         name = self._program.path.name
@@ -117,8 +117,8 @@ class Child:
                     await asyncio.sleep(POLL_S)
                 return
         raise DatabaseError(
-            f"{name} was not ready within {READY_WITHIN_S:g} s; "
-            f"see {self._log_path}: {self._last_words()}"
+            f"{name} was not ready within {READY_WITHIN_S:g} s",
+            f"see {self._log_path}: {self._last_words()}",
         )
 
     async def _spawn(self) -> None:

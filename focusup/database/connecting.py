@@ -29,9 +29,9 @@ async def connect(uri: str, timeout_s: float) -> tuple[Client, str]:
         client = _client(uri, timeout_s)
     except (PyMongoError, ValueError, TypeError):
         raise DatabaseError(
-            f"MONGODB_URI can't be read{f' ({where})' if at else ''}; it looks like "
-            "mongodb://user:password@host:27017, with : / ? # @ in a name or password "
-            "written as %3A %2F %3F %23 %40"
+            f"MONGODB_URI can't be read{f' ({where})' if at else ''}",
+            "it looks like mongodb://user:password@host:27017, with : / ? # @ in a name or "
+            "password written as %3A %2F %3F %23 %40",
         ) from None
     try:
         async with asyncio.timeout(timeout_s):
@@ -40,17 +40,17 @@ async def connect(uri: str, timeout_s: float) -> tuple[Client, str]:
         await close(client)
         if isinstance(error, OperationFailure):
             raise DatabaseError(
-                f"{where} refuses us (code {error.code}); "
-                "check the user and password of MONGODB_URI"
+                f"{where} refuses us (code {error.code})",
+                "check the user and password of MONGODB_URI",
             ) from None
         if isinstance(error, ConfigurationError):
             raise DatabaseError(
-                f"{where} can't be found; check the host and the options of MONGODB_URI"
+                f"{where} can't be found", "check the host and the options of MONGODB_URI"
             ) from None
         if isinstance(error, PyMongoError | TimeoutError):
             raise DatabaseError(
-                f"{where} does not answer within {timeout_s:g} s; "
-                "check MONGODB_URI, or leave it unset to run on an embedded database"
+                f"{where} does not answer within {timeout_s:g} s",
+                "check MONGODB_URI, or leave it unset to run on an embedded database",
             ) from None
         raise
     return client, where

@@ -31,8 +31,8 @@ def hold(data_dir: Path) -> Iterator[None]:
             lock.acquire()
         except Timeout:
             raise InUseError(
-                f"another FocusUp server{_named(owner)} is using {short(data_dir)}; "
-                "stop it, or set DATA_DIR to another folder"
+                f"another FocusUp server{_named(owner)} is using {short(data_dir)}",
+                "stop it, or set DATA_DIR to another folder",
             ) from None
     try:
         with usable(data_dir):

@@ -1,7 +1,9 @@
-"""What is told to people when there is no database to run on.
+"""Errors of a database that cannot be used, and what they may show.
 
-What must always hold: of a connection string, nothing is shown but its hosts. Passwords
-stand in front of them, but in the options behind them too.
+Invariants:
+
+- Of a connection string only the hosts are shown. Passwords stand in front of them, and may stand
+  in the options behind them.
 """
 
 import contextlib
@@ -10,42 +12,43 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from focusup.disk_space import remedy
+from focusup.operator_errors import OperatorError
 
 ADDRESS = re.compile(r"mongodb(?:\+srv)?://(?:[^/?#]*@)?(?P<hosts>[^/?#@]+)(?:[/?#][^@]*)?")
 
 
-class DatabaseError(Exception):
-    """What is wrong and what to do about it, in words for people."""
+class DatabaseError(OperatorError):
+    """There is no database to run on."""
 
 
 def hosts(uri: str) -> str | None:
-    """The hosts of a connection string; None if they can't be told from its credentials.
+    """Return the hosts of a connection string; None if its credentials could be among them.
 
-    An `@` behind the hosts means that a password holds an unescaped `/`, `?` or `#`, and
-    then what looks like a host is part of the password.
+    An `@` behind the hosts means that a password holds an unescaped `/`, `?` or `#`; then the part
+    that looks like a host belongs to the password.
     """
     found = ADDRESS.fullmatch(uri)
     return None if found is None else found["hosts"]
 
 
 class InUseError(DatabaseError):
-    """A server that runs holds the data directory."""
+    """A running server holds the data directory."""
 
 
 @contextlib.contextmanager
 def usable(data_dir: Path) -> Iterator[None]:
-    """Says of anything the file system refuses that it is about the data directory."""
+    """Turn errors of the file system into a DatabaseError about the data directory."""
     try:
         yield
     except OSError as error:
         raise DatabaseError(
-            f"the data directory {short(data_dir)} can't be used: {error.strerror or error}; "
-            f"{remedy(error)}"
+            f"the data directory {short(data_dir)} can't be used: {error.strerror or error}",
+            remedy(error),
         ) from None
 
 
 def short(path: Path) -> str:
-    """Relative to where we are, if it is below."""
+    """Return a path relative to the working directory, if it is below it."""
     with contextlib.suppress(ValueError, OSError):
         return str(path.relative_to(Path.cwd()))
     return str(path)

@@ -64,7 +64,8 @@ async def end_leftover(pid_file: Path, data: Path) -> None:
             return
     raise DatabaseError(
         f"a database server that was left over (process {pid}) uses {short(data)} and can't be "
-        "ended; end it, or set DATA_DIR to another folder"
+        "ended",
+        "end it, or set DATA_DIR to another folder",
     )
 
 

@@ -1,16 +1,17 @@
 """The address to listen on: free, ours already, or somebody else's."""
 
-from focusup.doctor.findings import Finding, failed_as_told, ok, warning
+from focusup.doctor.findings import Finding, failed_by, ok, warning
 from focusup.listening import ListenError, bind, neighbour
 
 
 def address(host: str, port: int) -> Finding:
+    """Check whether the address is free, or which program uses it."""
     try:
         bind(host, port).close()
     except ListenError as error:
         who = neighbour(host, port) if port else None
         if who is None or who.version is None:
-            return failed_as_told("port", str(error))
+            return failed_by("port", error)
         found = f"{who} runs on {host}:{port}"
         if who.status != "ok":
             return warning("port", f"{found}, and says {who.status}", "see its log")

@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 
-from focusup.doctor.findings import Finding, failed, failed_as_told, ok, warning
+from focusup.doctor.findings import Finding, failed, failed_by, ok, warning
 from focusup.listening import is_loopback
 from focusup.security.external_issuer import foreign_issuer
 from focusup.security.signing_key import SecretError, kept_secret, secret_file
@@ -86,6 +86,7 @@ def misspelt(
 
 
 def secret(settings: Settings) -> Finding:
+    """Check the secret that signs tokens."""
     if settings.jwt_secret is not None:
         value = settings.jwt_secret.get_secret_value()
         if len(set(value)) < DISTINCT_CHARS:
@@ -98,7 +99,7 @@ def secret(settings: Settings) -> Finding:
     try:
         kept_secret(path)
     except SecretError as error:
-        return failed_as_told("secret", str(error))
+        return failed_by("secret", error)
     mode = stat.S_IMODE(path.stat().st_mode)
     if os.name == "posix" and mode & OTHERS_MAY:
         return warning("secret", f"others may read {path} (mode {mode:o})", f"chmod 600 {path}")
@@ -117,6 +118,7 @@ def other_issuer(settings: Settings) -> Finding:
 
 
 def origins(settings: Settings) -> Finding:
+    """Check which pages may call the server."""
     named = len(settings.allowed_origins)
     if named:
         return ok("origins", f"{named} in ALLOWED_ORIGINS")
@@ -127,6 +129,7 @@ def origins(settings: Settings) -> Finding:
 
 
 def proxies(settings: Settings) -> Finding:
+    """Check which proxies are trusted."""
     networks = [ipaddress.ip_network(text) for text in settings.trusted_proxies]
     if any(network.prefixlen == 0 for network in networks):
         found = "TRUSTED_PROXIES trusts the whole internet: anybody may claim any address"

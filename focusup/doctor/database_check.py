@@ -16,7 +16,7 @@ from focusup.database.directory import holder
 from focusup.database.errors import short
 from focusup.database.opening import MEMORY, NOTHING_KEPT, open_database
 from focusup.database.programs import kinds_kept
-from focusup.doctor.findings import Finding, failed, failed_as_told, ok, warning
+from focusup.doctor.findings import Finding, failed, failed_by, ok, warning
 from focusup.settings import Settings
 from focusup.wiring.data import indexes_of
 from models.base.database import PyMongoError
@@ -42,7 +42,7 @@ async def database(settings: Settings) -> list[Finding]:
     try:
         opened = await _opened(settings)
     except DatabaseError as error:
-        return [failed_as_told("database", str(error))]
+        return [failed_by("database", error)]
     try:
         async with answered_within(WITHIN_S):
             return await _examined(opened, settings)
@@ -104,6 +104,7 @@ def _utc(told: datetime | None) -> datetime | None:
 
 
 def latency(what: str, median_ms: float) -> Finding:
+    """Judge how quickly the database answers."""
     found = f"{what}; answers in {median_ms:.1f} ms"
     if median_ms > FAR_MS:
         return warning("database", found, "put it nearer to the server, or take load off it")

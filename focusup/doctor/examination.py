@@ -6,7 +6,7 @@ from typing import Any
 
 from focusup.configuration import WrongSettingsError, read_settings
 from focusup.doctor import address, configuration, database_check, installation, machine, storage
-from focusup.doctor.findings import Finding, failed, failed_as_told
+from focusup.doctor.findings import Finding, failed
 from focusup.settings import Settings
 
 Check = Callable[[], Finding | Iterable[Finding]]
@@ -63,4 +63,4 @@ def _made(name: str, check: Check) -> Iterator[Finding]:
         reason = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
         yield failed(name, f"can't be looked at ({reason})", "let this user read it")
     except Exception as error:  # the others are told all the same
-        yield failed_as_told(name, f"can't be looked at ({type(error).__name__}); report this")
+        yield failed(name, f"can't be checked ({type(error).__name__})", "report this")

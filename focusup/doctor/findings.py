@@ -1,17 +1,18 @@
-"""What a check has found, as a line for people and as JSON for programs."""
+"""Represent what a check has found, as a line for people and as JSON for programs."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from focusup.logs import redact
+from focusup.operator_errors import OperatorError
 
 Status = Literal["ok", "warning", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`advice` is what to do; None where all is well."""
+    """What a check has found; `advice` says what to do, and is None where all is well."""
 
     check: str
     status: Status
@@ -20,47 +21,52 @@ class Finding:
 
     @property
     def line(self) -> str:
+        """The finding as a line for people, without secrets."""
         advice = "" if self.advice is None else f"; {self.advice}"
         line: str = redact(f"{self.check:<17} {self.found}{advice}")
         return line
 
     @property
     def wire(self) -> dict[str, str | None]:
+        """The finding as JSON, without secrets."""
         wire: dict[str, str | None] = redact(asdict(self))
         return wire
 
 
 def ok(check: str, found: str) -> Finding:
+    """Return the finding of a check that passed."""
     return Finding(check, "ok", found)
 
 
 def warning(check: str, found: str, advice: str) -> Finding:
+    """Return the finding of a check that passed with a warning."""
     return Finding(check, "warning", found, advice)
 
 
 def failed(check: str, found: str, advice: str) -> Finding:
+    """Return the finding of a check that failed."""
     return Finding(check, "failed", found, advice)
 
 
-def failed_as_told(check: str, message: str) -> Finding:
-    """Of a message for people: what is wrong; what to do."""
-    found, _, advice = message.partition("; ")
-    return Finding(check, "failed", found, advice or None)
+def failed_by(check: str, error: OperatorError) -> Finding:
+    """Return the finding of a check that failed with an error for the operator."""
+    return Finding(check, "failed", error.problem, error.advice)
 
 
 def all_well(findings: Sequence[Finding]) -> bool:
-    """Whether nothing failed; warnings are well."""
+    """Return whether no check failed; warnings are no failure."""
     return all(finding.status != "failed" for finding in findings)
 
 
 def summary(findings: Sequence[Finding]) -> str:
+    """Return how many checks failed, and how many have a warning."""
     failures = sum(finding.status == "failed" for finding in findings)
     warnings = sum(finding.status == "warning" for finding in findings)
     return f"{len(findings)} checks: {failures} failed, {warnings} to look at"
 
 
 def report(findings: Sequence[Finding], version: str) -> dict[str, Any]:
-    """The whole of it for `--json`."""
+    """Return all findings for `--json`."""
     return {
         "version": version,
         "ok": all_well(findings),

@@ -1,4 +1,4 @@
-"""The other issuer whose tokens are let in, by the settings that name it."""
+"""Build the external issuer whose tokens are accepted, from the settings."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ PEM = "-----BEGIN "
 
 
 def foreign_issuer(settings: Settings) -> ExternalIssuer | None:
-    """None unless a key is set; raises SecretError for a key that can't be used."""
+    """Return the issuer, or None if no key is set; raise SecretError for an unusable key."""
     keys: OneKey | RemoteKeys
     if settings.jwt_public_key is not None:
         keys = OneKey(_public_key(settings.jwt_public_key))

@@ -1,7 +1,10 @@
-"""The secret that signs access tokens: set by the operator, or made once and kept.
+"""Provide the secret that signs access tokens: set by the operator, or generated once and kept.
 
-What must always hold: a secret is never printed or logged; a generated one is readable
-by its owner alone, and the same at every start with the same data directory.
+Invariants:
+
+- A secret is never printed or logged.
+- A generated secret is readable by its owner alone, and the same at every start with the same data
+  directory.
 """
 
 import os
@@ -9,21 +12,23 @@ import secrets
 from pathlib import Path
 
 from focusup.disk_space import remedy
+from focusup.operator_errors import OperatorError
 from focusup.settings import MIN_SECRET_BYTES, Settings
 
 FILE_NAME = "jwt_secret"
 
 
-class SecretError(Exception):
-    """The secret can't be used; the message is for people."""
+class SecretError(OperatorError):
+    """A secret or key can't be used."""
 
 
 def secret_file(settings: Settings) -> Path:
+    """Return the path of the generated secret."""
     return settings.data_dir / FILE_NAME
 
 
 def is_kept(settings: Settings) -> bool:
-    """Whether one was generated before, as far as can be told."""
+    """Return whether a secret was generated before; False if that can't be seen."""
     try:
         return secret_file(settings).exists()
     except OSError:
@@ -31,9 +36,10 @@ def is_kept(settings: Settings) -> bool:
 
 
 def load_secret(settings: Settings) -> str:
-    """`JWT_SECRET`, else the generated secret of the data directory (made if missing).
+    """Return `JWT_SECRET`, else the secret of the data directory, generated if missing.
 
-    Raises SecretError.
+    Raises:
+        SecretError: The secret can't be stored or read.
     """
     if settings.jwt_secret is not None:
         return settings.jwt_secret.get_secret_value()
@@ -43,29 +49,29 @@ def load_secret(settings: Settings) -> str:
         _make(path)
     except OSError as error:
         raise SecretError(
-            f"cannot keep the token secret in {path}: {error.strerror}; {remedy(error)}"
+            f"cannot keep the token secret in {path}: {error.strerror}", remedy(error)
         ) from error
     return kept_secret(path)
 
 
 def kept_secret(path: Path) -> str:
-    """What this file holds. Raises SecretError."""
+    """Return the secret that a file holds; raise SecretError."""
     try:
         secret = path.read_text("ascii").strip()
     except UnicodeDecodeError:
         secret = ""
     except OSError as error:
         raise SecretError(
-            f"the token secret in {path} can't be read: {error.strerror}; "
-            "let this user read it, or set DATA_DIR to another folder"
+            f"the token secret in {path} can't be read: {error.strerror}",
+            "let this user read it, or set DATA_DIR to another folder",
         ) from error
     if len(secret) < MIN_SECRET_BYTES:
-        raise SecretError(f"{path} is damaged; remove it, and everyone signs in anew")
+        raise SecretError(f"{path} is damaged", "remove it; all users then sign in again")
     return secret
 
 
 def _make(path: Path) -> None:
-    """Make the file unless it is there. It appears whole, whoever else starts meanwhile."""
+    """Create the file unless it exists; it appears complete, also beside another start."""
     if path.exists():
         return
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")

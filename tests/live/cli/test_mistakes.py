@@ -33,14 +33,14 @@ def test_a_port_on_which_a_focusup_runs(live_server: LiveServer, tmp_path: Path)
     port = live_server.url.rpartition(":")[2]
     said = refusal(tmp_path, "serve", PORT=port)
     assert f"cannot listen on 127.0.0.1:{port}: FocusUp 0." in said
-    assert said.endswith("runs there already; stop it, or set PORT to another one\n")
+    assert said.endswith("is already running there; stop it, or set PORT to another port\n")
     assert not any(tmp_path.iterdir())
 
 
 def test_a_port_that_another_program_uses(tmp_path: Path) -> None:
     with stranger() as port:
         said = refusal(tmp_path, "serve", PORT=str(port))
-    assert f"cannot listen on 127.0.0.1:{port}: another program runs there already" in said
+    assert f"cannot listen on 127.0.0.1:{port}: another program is already running there" in said
     assert "set PORT" in said
 
 

@@ -134,8 +134,8 @@ def test_a_port_that_another_program_uses(tmp_path: Path) -> None:
     assert status == 1
     [found] = checks["port"]
     assert found["status"] == "failed"
-    assert "another program runs there already" in found["found"]
-    assert found["advice"] == "stop it, or set PORT to another one"
+    assert "another program is already running there" in found["found"]
+    assert found["advice"] == "stop it, or set PORT to another port"
     assert checks["database"][0]["status"] == "warning"
 
 

@@ -448,4 +448,4 @@ def test_a_check_that_fails_is_told(error: Exception, monkeypatch: pytest.Monkey
     assert checks() == before
     found = next(each for each in examine(port=0) if each.check == "time zones")
     assert found.status == "failed"
-    assert "can't be looked at" in found.found
+    assert "can't be checked" in found.found
