@@ -61,6 +61,6 @@ def _made(name: str, check: Check) -> Iterator[Finding]:
         yield from [found] if isinstance(found, Finding) else list(found)
     except OSError as error:
         reason = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
-        yield failed(name, f"can't be looked at ({reason})", "let this user read it")
+        yield failed(name, f"can't be checked ({reason})", "let this user read it")
     except Exception as error:  # the others are told all the same
         yield failed(name, f"can't be checked ({type(error).__name__})", "report this")
