@@ -1,8 +1,9 @@
-"""Fenced writes over many documents, and the reads that follow a doubt: for any collection
-whose documents count seconds.
+"""Run fenced updates over many documents, and read them back after a doubt.
 
-What must always hold: a filter names `_id` and nothing else, because the embedded database
-scans otherwise.
+Invariants:
+
+- A filter names `_id` and nothing else, because the embedded database otherwise scans the
+  collection.
 """
 
 from collections.abc import Iterable
@@ -21,7 +22,7 @@ async def write_fenced(
     ids: list[ObjectId],
     pipeline: list[dict[str, Any]],
 ) -> int:
-    """Run one fenced update over these documents; how many it changed."""
+    """Run one fenced update over documents; return how many it changed."""
     if len(ids) == 1:
         result = await collection.update_one({"_id": ids[0]}, pipeline)
     else:
@@ -32,10 +33,10 @@ async def write_fenced(
 async def read_fields(
     collection: Collection, ids: list[ObjectId], fields: Iterable[str]
 ) -> dict[ObjectId, Document]:
-    """Return these fields of these documents, those that exist, as a majority has stored them.
+    """Return these fields of the documents that exist, with majority read concern.
 
-    A primary that has lost the others goes on showing what it has written last, and may have
-    to undo it: a doubt that such a read settles would acknowledge what can still be lost.
+    A primary that has lost the majority still shows its own last writes, which may be rolled back:
+    a doubt that such a read settles would acknowledge a write that can still be lost.
     """
     settled = collection.database.get_collection(collection.name, read_concern=MAJORITY)
     found = settled.find({"_id": {"$in": ids}}, dict.fromkeys(fields, 1))

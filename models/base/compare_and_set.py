@@ -1,12 +1,14 @@
-"""Compare-and-set on a document's `stamp`, for one document or many at once.
+"""Compare and set the `stamp` of a document, or of many documents at once.
 
-What must always hold: every write to a session's counters, status or owner goes through
-`fenced`, so a writer whose idea of the document is out of date changes nothing and sees
-it in `modified_count`; and no stamp is ever used twice.
+Invariants:
 
-The comparison is part of the update, not of the filter: a filter of `_id` *and* anything
-else makes the embedded database scan the collection. For the same reason it is written
-with `$set`, `$cond` and `$literal` alone, which every MongoDB and mongomock understand.
+- Every write to a session's counters, status or owner goes through `fenced`. A writer with an
+  outdated document changes nothing, and sees that in `modified_count`.
+- No stamp is ever used twice.
+
+The comparison is part of the update, not of the filter: a filter of `_id` and another field makes
+the embedded database scan the collection. For the same reason it uses `$set`, `$cond` and
+`$literal` alone, which every MongoDB and mongomock understand.
 """
 
 import secrets
@@ -15,7 +17,7 @@ from typing import Any
 
 
 class Stamps:
-    """Makes stamps `process.counter`; the process part is random at each start."""
+    """A source of stamps `process.counter`; the process part is random at each start."""
 
     def __init__(self, process: str | None = None) -> None:
         self.process = process or secrets.token_hex(6)
@@ -23,10 +25,12 @@ class Stamps:
         self._count = 0
 
     def fresh(self) -> str:
+        """Return a stamp that was never used before."""
         self._count += 1
         return f"{self._prefix}{self._count}"
 
     def ours(self, stamp: str) -> bool:
+        """Return whether a stamp was made by this source."""
         return stamp.startswith(self._prefix)
 
 
@@ -41,12 +45,11 @@ def fenced(
     values: Mapping[str, Any] | None = None,
     increments: Mapping[str, int] | None = None,
 ) -> list[dict[str, Any]]:
-    """The update that sets `values`, adds `increments` and stamps the document anew, in
-    each document whose stamp is `expected`, and leaves every other one as it is.
+    """Return an update that changes the documents whose stamp is `expected`, and no others.
 
-    `expected` and each value may be `PerDocument`, so that documents of different
-    histories are written together: one statement is one commit. Its cost grows with the
-    square of their number.
+    It sets `values`, adds `increments` and sets the new stamp. `expected` and each value may be
+    `PerDocument`, so that documents of different histories share a statement, and so a commit. The
+    cost grows with the square of their number.
     """
     holds = {"$eq": ["$stamp", expression_of(expected)]}
     fields: dict[str, Any] = {
@@ -60,7 +63,7 @@ def fenced(
 
 
 def expression_of(value: Any) -> dict[str, Any]:
-    """This value, or the one for the document at hand, in an update pipeline."""
+    """Return an expression for a value, or for the value of each document."""
     if not isinstance(value, PerDocument):
         return {"$literal": value}
     first = next(iter(value.values()))

@@ -1,7 +1,7 @@
-"""What became of a call to the database, in two words that upper floors understand.
+"""Reduce the errors of the driver to two.
 
-`StorageUnavailable`: no answer, so nobody knows whether it was done. `StatementRefused`:
-an answer, and it was no. Everything else is a bug and stays what it is.
+`StorageUnavailable` means that there was no answer, so the outcome is unknown. `StatementRefused`
+means that the database answered with a refusal. Any other exception is a bug and is passed on.
 """
 
 import asyncio
@@ -26,12 +26,15 @@ DRIVER_LEAD_S = 0.5
 
 
 class StatementRefused(Exception):  # noqa: N818 - as in `models.base.errors`
-    """The database answered that it will not do this."""
+    """The database has refused a statement."""
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn the driver's errors into ours; a timeout is no answer."""
+    """Turn errors of the driver into `StorageUnavailable` and `StatementRefused`.
+
+    A timeout counts as no answer.
+    """
     try:
         yield
     except (ConnectionFailure, ExecutionTimeout, WTimeoutError, TimeoutError) as error:
@@ -52,7 +55,7 @@ def translated() -> Iterator[None]:
 
 @asynccontextmanager
 async def answered_within(seconds: float) -> AsyncIterator[None]:
-    """`translated`, and no answer after so many seconds is none."""
+    """Limit the time of database calls, and translate their errors."""
     with translated():
         async with asyncio.timeout(seconds):
             with pymongo.timeout(max(seconds - DRIVER_LEAD_S, seconds / 2)):

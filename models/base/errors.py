@@ -1,8 +1,11 @@
-"""What can go wrong in the domain, in one small hierarchy.
+"""Define the errors of the domain.
 
-What must always hold: `code` is stable and meant for programs, `message` is one sentence
-for people and never repeats a secret or what the client sent. Which HTTP status an error
-becomes is the business of `routes.http.problems`, which close code that of `realtime`.
+Invariants:
+
+- `code` is stable and meant for programs. `message` is one sentence for people, and never repeats a
+  secret or the input of the client.
+
+`routes.http.problems` maps each error to an HTTP status; `realtime` maps some to close codes.
 """
 
 # ruff: noqa: N818 - `raise Conflict(...)` says what happened; "Error" would add nothing.
@@ -12,14 +15,14 @@ from typing import TypedDict
 
 
 class FieldError(TypedDict):
-    """One field of an input that was refused: its path on the wire, and why."""
+    """One refused field of an input: its path on the wire, and the reason."""
 
     field: str
     message: str
 
 
 class DomainError(Exception):
-    """The parent of every error that a client may be told about."""
+    """The base of all errors that a client may see."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -28,23 +31,23 @@ class DomainError(Exception):
 
 
 class NotFound(DomainError):
-    """There is no such thing, or it is somebody else's."""
+    """The object does not exist, or belongs to another user."""
 
 
 class Conflict(DomainError):
-    """The request is fine, but not in the state that the thing is in."""
+    """The request does not fit the state of the object."""
 
 
 class PreconditionFailed(DomainError):
-    """The thing is another version than the one that was to be changed."""
+    """The object has another version than the client expects."""
 
 
 class Malformed(DomainError):
-    """The input cannot be read at all, such as a body that is not JSON."""
+    """The input cannot be read, such as a body that is not JSON."""
 
 
 class Invalid(DomainError):
-    """The input can be read, but breaks a rule; `errors` names the fields where known."""
+    """The input breaks a rule; `errors` names the fields where known."""
 
     def __init__(self, code: str, message: str, errors: Sequence[FieldError] = ()) -> None:
         super().__init__(code, message)
@@ -52,11 +55,11 @@ class Invalid(DomainError):
 
 
 class Unauthorized(DomainError):
-    """Nobody is known to be asking: the credentials are missing, wrong or expired."""
+    """The credentials are missing, wrong or expired."""
 
 
 class Forbidden(DomainError):
-    """It is known who asks, and they may not."""
+    """The user is known, and may not do this."""
 
     def __init__(
         self, code: str = "forbidden", message: str = "This is not allowed for you."
@@ -65,7 +68,7 @@ class Forbidden(DomainError):
 
 
 class TooMany(DomainError):
-    """It was tried too often; `retry_after_s` seconds from now it may be tried again."""
+    """The limit of attempts is reached; try again in `retry_after_s` seconds."""
 
     def __init__(self, code: str, message: str, *, retry_after_s: float) -> None:
         super().__init__(code, message)
@@ -73,7 +76,7 @@ class TooMany(DomainError):
 
 
 class Unavailable(DomainError):
-    """It cannot be done now; the same request may succeed after `retry_after_s` seconds."""
+    """The request may succeed after `retry_after_s` seconds."""
 
     def __init__(self, code: str, message: str, *, retry_after_s: float = 1.0) -> None:
         super().__init__(code, message)
@@ -81,7 +84,7 @@ class Unavailable(DomainError):
 
 
 class Busy(Unavailable):
-    """There is more work of this kind than can be done in a reasonable time."""
+    """Too much work of this kind is waiting."""
 
 
 class StorageUnavailable(Unavailable):

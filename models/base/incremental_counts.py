@@ -1,12 +1,14 @@
-"""Counts of rows that are made once and never change: collection `running_counts`.
+"""Count rows that are created once and never change: collection `running_counts`.
 
-What must always hold: a count comes out as if every row of the span were counted now. What
-is remembered of a span is the count up to an instant `GRACE` or more ago; rows get their
-instants from the server that stores them, so none can join behind it any more. Rows that
-are removed for their age stay counted. What is remembered is true by itself, so of two
-processes that count the same it does not matter which one is remembered. Who adds or removes
-rows of the past calls `forget` afterwards; a count that was begun before that is remembered
-by nobody (`models.base.compare_and_set`).
+Invariants:
+
+- A count is the same as if every row of the span were counted now. The stored count of a span ends
+  `GRACE` or more ago. Rows get their instants from the server that stores them, so no row can join
+  the counted part later.
+- Rows that retention has removed stay counted.
+- A stored count is correct by itself, so of two processes that count the same either may win.
+- Code that adds or removes past rows calls `forget` afterwards. A count that was begun before that
+  is not stored (`models.base.compare_and_set`).
 """
 
 import asyncio
@@ -34,7 +36,7 @@ _STAMPS = Stamps()
 async def counted(
     db: Database, name: str, spans: Sequence[Span], count: Count, now: datetime
 ) -> list[Counter[str]]:
-    """How many rows of each kind there are in each span, as of `now`."""
+    """Return the number of rows of each kind in each span, as of `now`."""
     ids = [f"{name}/{span.name}" for span in spans]
     found = db[COLLECTION].find({"_id": {"$in": ids}})
     known = {document["_id"]: document for document in await found.to_list(None)}
@@ -72,7 +74,7 @@ async def _count(
 async def _remember(
     db: Database, id_: str, values: dict[str, Any], *, known: dict[str, Any] | None
 ) -> None:
-    """Unless somebody else wrote it since it was read."""
+    """Store a count, unless another process has written it since it was read."""
     stamp = _STAMPS.fresh()
     if known is None:
         with contextlib.suppress(DuplicateKeyError):
@@ -86,14 +88,16 @@ async def _remember(
 
 
 async def is_whole(db: Database, name: str, span: Span, count: Count) -> bool:
-    """Whether all rows that are remembered of this span are still there: only then it may be
-    forgotten, since what retention has removed can't be counted anew."""
+    """Return whether all counted rows of a span are still stored.
+
+    Only then may its count be forgotten: rows that retention has removed can't be counted again.
+    """
     known = await db[COLLECTION].find_one({"_id": f"{name}/{span.name}"})
     return known is None or Counter(known["counts"]) <= await count(span.since, known["until"])
 
 
 async def forget(db: Database, name: str, spans: Sequence[Span]) -> None:
-    """Let these spans be counted anew."""
+    """Drop the stored counts of these spans, so that they are counted again."""
     for span in spans:
         nothing = {"until": span.since, "counts": {}, "stamp": _STAMPS.fresh()}
         await db[COLLECTION].update_one(

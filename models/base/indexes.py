@@ -1,7 +1,9 @@
-"""Indexes, each beside the query that it serves, and the one function that makes them.
+"""Describe indexes beside the queries that they serve, and create them.
 
-What must always hold: making them again changes nothing, so every start may do it; and
-no index exists without a query that needs it.
+Invariants:
+
+- Creating them again changes nothing, so every start does it.
+- No index exists without a query that needs it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,8 +19,8 @@ DAY_S = 86_400
 class IndexSpec:
     """One index: its keys in order with 1 or -1, and the query it serves.
 
-    `expire_after_s` makes it a TTL index: the database removes a document that many
-    seconds after the instant in its only key.
+    `expire_after_s` makes it a TTL index: the database removes a document that many seconds after
+    the instant in its only key.
     """
 
     keys: tuple[tuple[str, int], ...]
@@ -35,11 +37,11 @@ class IndexSpec:
 
     @property
     def name(self) -> str:
-        """The name that MongoDB itself would give, such as `userId_1__id_-1`."""
+        """The name that MongoDB gives by default, such as `userId_1__id_-1`."""
         return "_".join(f"{key}_{direction}" for key, direction in self.keys)
 
     def is_like(self, found: Mapping[str, Any]) -> bool:
-        """Whether an index that the database describes like this does the same."""
+        """Return whether an index, as the database describes it, has the same keys and options."""
         return (
             list(self.keys) == [tuple(pair) for pair in found["key"]]
             and self.unique == bool(found.get("unique", False))
@@ -48,7 +50,7 @@ class IndexSpec:
         )
 
     def options(self) -> dict[str, Any]:
-        """The keyword arguments of `create_index`, without those left at their default."""
+        """The keyword arguments of `create_index`, without defaults."""
         given: dict[str, Any] = {"name": self.name}
         if self.unique:
             given["unique"] = True
@@ -62,8 +64,10 @@ class IndexSpec:
 def with_retention(
     specs: Mapping[str, Sequence[IndexSpec]], kept: Mapping[tuple[str, str], int | None]
 ) -> dict[str, tuple[IndexSpec, ...]]:
-    """These indexes, and documents removed so many days after the instant that they hold in
-    a field. `kept` is by collection and field; None keeps them for good."""
+    """Return the indexes, with TTL indexes for documents that are kept for a limited time.
+
+    `kept` holds the days by collection and field; None keeps documents for good.
+    """
     found = {collection: tuple(indexes) for collection, indexes in specs.items()}
     for (collection, field), days in kept.items():
         if days is None:
@@ -82,12 +86,15 @@ def with_retention(
 
 
 async def ensure_indexes(db: Database, specs: Mapping[str, Sequence[IndexSpec]]) -> bool:
-    """Make every index of `specs` (by collection) that is not there as it should be.
+    """Create every index of `specs` that is missing or has other options.
 
-    Says whether any had to be made. One that is there with other options is made anew:
-    a setting or a newer version may have changed it, and the embedded database forgets the
-    options of an index when it is killed within seconds of its making. A TTL index that
-    nobody asks for any more is dropped, as it would go on removing documents.
+    An index with other options is created again: a setting or a new version may have changed it,
+    and the embedded database forgets the options of an index when it is killed within seconds of
+    its creation. A TTL index that is no longer in `specs` is dropped, as it would go on removing
+    documents.
+
+    Returns:
+        Whether an index was created.
     """
     made = False
     for collection, indexes in specs.items():
@@ -112,10 +119,10 @@ async def ensure_indexes(db: Database, specs: Mapping[str, Sequence[IndexSpec]])
 async def _expiry_set(
     db: Database, collection: str, index: IndexSpec, there: Mapping[str, Any]
 ) -> bool:
-    """Set the age at which documents expire, if that is all that differs: an index over a
-    million documents takes minutes to be made anew on the embedded database.
+    """Set the age at which documents expire, if nothing else differs.
 
-    False where it can't be: it can be set and changed, but not unset.
+    Creating an index over a million documents again takes minutes on the embedded database. Returns
+    False where it is impossible: an age can be set and changed, but not removed.
     """
     expiry = {"expireAfterSeconds": index.expire_after_s}
     if index.expire_after_s is None or not index.is_like({**there, **expiry}):

@@ -1,12 +1,14 @@
-"""Many documents of one person, read a few at a time and newest first, along an index.
+"""Read many documents of one user a few at a time, newest first, along an index.
 
-What must always hold: each document that was there when the reading began, and stays, comes
-once; no more than `most` come at a time, so that whoever reads them holds no more; and a
-statement is bounded at both ends of the index, because the embedded database reads all that
-a filter lets through, whatever the limit.
+Invariants:
 
-Nobody knows beforehand how much lies in a stretch of time. So a window that comes out
-nearly empty is followed by a wider one, and one that is too full by a narrower.
+- Each document that exists from the begin to the end of the reading is returned once.
+- No more than `most` documents are held at a time.
+- A statement is bounded at both ends of the index, because the embedded database reads everything
+  that a filter lets through, whatever the limit.
+
+The number of documents in a span of time is not known beforehand. So a window that is nearly empty
+is followed by a wider one, and a window that is too full by a narrower one.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -28,7 +30,7 @@ ANSWER_WITHIN_S = 8.0
 
 
 class Key(NamedTuple):
-    """The field along which is read: the last of an index whose others are named."""
+    """The field along which is read: the last of an index whose other fields are in the filter."""
 
     field: str
     at: Callable[[datetime], Any]
@@ -52,10 +54,14 @@ async def newest_first(
     fields: Mapping[str, int] | None = None,
     most: int = MOST,
 ) -> AsyncIterator[list[Document]]:
-    """Those that `wanted` lets through, from the value `before` (excluded) down to the
-    instant `since`; no list is empty. `fields` must hold that of the key.
+    """Yield the documents that a filter lets through, in lists of at most `most`.
 
-    Raises StorageUnavailable, StatementRefused.
+    Reads from the value `before` (excluded) down to the instant `since`. No list is empty. `fields`
+    must include the field of the key.
+
+    Raises:
+        StorageUnavailable: The database does not answer.
+        StatementRefused: The database refuses the query.
     """
     floor = since if since is not None and since > OLDEST else None
     upper, at, width = before, now, FIRST
@@ -93,7 +99,7 @@ async def newest_first(
 
 
 def _whole(found: list[Document], key: Key, tail: Any) -> tuple[list[Document], Any]:
-    """Those of which no other of the same instant may be missing, and where to go on."""
+    """Return the documents whose instant is complete, and where to go on."""
     if key.unique:
         return found, tail
     return [each for each in found if each[key.field] > tail], tail + MILLISECOND

@@ -1,11 +1,14 @@
-"""The base of everything that crosses the wire or is stored: camelCase, strict, finite.
+"""Define the types of everything on the wire and in the database: camelCase, strict, finite.
 
-What must always hold: a field is called on the wire as in the database (`passwordHash`),
-and in Python by its snake_case name; a number is never a string, NaN or infinite; an
-unknown field of a body is refused; an instant is an aware UTC datetime of millisecond
-precision, because that is what BSON keeps, and reads `2026-01-31T09:30:00.000Z`. What was
-refused is never repeated in an error, since it may be a password. A name has one spelling
-(`scoring.text.clean`), so that what looks the same is the same.
+Invariants:
+
+- A field has the same name on the wire and in the database (`passwordHash`), and its snake_case
+  form in Python.
+- A number is never a string, NaN or infinite. An unknown field of a body is refused.
+- An instant is an aware UTC datetime of millisecond precision, as BSON keeps it, and is written as
+  `2026-01-31T09:30:00.000Z`.
+- A refused value is never repeated in an error, because it may be a password.
+- A name has one spelling (`scoring.text.clean`), so names that look the same are the same.
 """
 
 import re
@@ -40,7 +43,7 @@ _BLANK_FOR_PLUS = re.compile(r"(T[\d:.]+) (\d\d:?\d\d)\Z")
 
 
 def milliseconds(instant: datetime) -> datetime:
-    """`instant` (aware) in UTC, cut to the millisecond, so that a stored one equals it."""
+    """Return an aware instant in UTC, cut to the millisecond as the database stores it."""
     try:
         utc = instant.astimezone(UTC)
     except OverflowError:
@@ -49,7 +52,7 @@ def milliseconds(instant: datetime) -> datetime:
 
 
 def iso_utc(instant: datetime) -> str:
-    """`instant` (aware) as ISO 8601 in UTC with milliseconds and `Z`."""
+    """Return an aware instant as ISO 8601 in UTC, with milliseconds and `Z`."""
     text = instant.astimezone(UTC).isoformat(timespec="milliseconds")
     return text.removesuffix("+00:00") + "Z"
 
@@ -87,17 +90,19 @@ def _text(spelled: Callable[[str], str]) -> BeforeValidator:
 
 
 def or_default(default: object, of: Any = None) -> BeforeValidator:
-    """Let null stand for a field that is left out, as many clients send it.
+    """Read null as an absent field, as many clients send it.
 
-    The JSON schema says so where the type `of` the field is given.
+    The JSON schema shows that where the type `of` the field is given.
     """
     described = {} if of is None else {"json_schema_input_type": Optional[of]}  # noqa: UP045
     return BeforeValidator(lambda value: default if value is None else value, **described)
 
 
 def one_message(message: str) -> WrapValidator:
-    """Say so of a value that no member of a union takes, at the field: Pydantic would list one
-    error for each member, at names that are no fields."""
+    """Report one message for a union, at the field itself.
+
+    Pydantic reports one error for each member, at names that are no fields.
+    """
 
     def checked(value: object, handler: Callable[[object], object]) -> object:
         try:
@@ -184,28 +189,27 @@ class WireModel(BaseModel):
 
 
 def without_defaults(schema: dict[str, Any]) -> None:
-    """Take the defaults out of the schema of a body: a missing field means "as it is"."""
+    """Remove the defaults from the schema of a body whose absent fields stay as they are."""
     for field in schema.get("properties", {}).values():
         field.pop("default", None)
 
 
 class Change(WireModel):
-    """A body that changes some fields: what is left out stays as it is, so no field has a
-    default."""
+    """A body that changes some fields: absent fields stay as they are."""
 
     model_config = ConfigDict(json_schema_extra=without_defaults)
 
 
 class StoredModel(WireModel):
-    """A document: fields that a newer version of the server left in it are ignored."""
+    """A document: unknown fields, of a newer version of the server, are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Self:
-        """Read what the database returned; raises ValidationError for a damaged document."""
+        """Read a stored document; raise ValidationError for a damaged one."""
         return cls.model_validate(document)
 
     def to_document(self) -> dict[str, Any]:
-        """What to write to the database."""
+        """Return the document to store."""
         return self.model_dump()

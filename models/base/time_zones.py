@@ -1,7 +1,9 @@
-"""Time zones on the wire: names of the IANA database, such as `Europe/Berlin`.
+"""Validate time zones: names of the IANA database, such as `Europe/Berlin`.
 
-What must always hold: a name that was taken is one that every server of this version
-knows; the data come with the package `tzdata`, not from the machine.
+Invariants:
+
+- Every server of this version knows a name that was accepted: the data are those of the package
+  `tzdata`, not of the machine.
 """
 
 from functools import lru_cache
@@ -15,7 +17,7 @@ UTC = "UTC"
 
 @lru_cache(maxsize=1)
 def known_zones() -> frozenset[str]:
-    """Every name that may be used."""
+    """Return every accepted name."""
     return frozenset(files("tzdata").joinpath("zones").read_text("ascii").split())
 
 

@@ -1,8 +1,11 @@
-"""Who was seen last when, one row each: what visits and presence have in common.
+"""Store when each id was last seen, one row each, as visits and presence need it.
 
-What must always hold: a row's id is the only thing that filters name, because the embedded
-database scans otherwise; `last_seen_at` never goes back; noting the same sighting again
-changes nothing, so a statement whose answer was lost does no harm.
+Invariants:
+
+- A filter names the id alone, because the embedded database otherwise scans the collection.
+- `last_seen_at` never goes back.
+- Storing the same sighting again changes nothing, so a statement whose answer was lost does no
+  harm.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,8 +26,11 @@ async def note_sightings(
     again: list[dict[str, Any]],
     first: Callable[[str, V], Document],
 ) -> list[str]:
-    """Run the update `again` over the rows of those who were seen before, and insert what
-    `first` makes for the others. Gives the ids that were inserted."""
+    """Update the rows of known ids with `again`, and insert `first` for the others.
+
+    Returns:
+        The ids that were inserted.
+    """
     ids = list(seen)
     result = await collection.update_many({"_id": {"$in": ids}}, again)
     if result.matched_count == len(ids):
@@ -38,7 +44,7 @@ async def note_sightings(
 
 
 async def insert_new(collection: Collection, documents: list[Document]) -> list[Any]:
-    """Insert them; gives the ids of those that were there already, which stay as they are."""
+    """Insert documents; return the ids that existed before, which stay unchanged."""
     if not documents:
         return []
     try:
@@ -52,5 +58,5 @@ async def insert_new(collection: Collection, documents: list[Document]) -> list[
 
 
 async def count_seen_within(collection: Collection, now: datetime, age: timedelta) -> int:
-    """How many were last seen less than `age` ago."""
+    """Return how many ids were last seen less than `age` ago."""
     return await collection.count_documents({"last_seen_at": {"$gt": milliseconds(now) - age}})

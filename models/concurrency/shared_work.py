@@ -1,8 +1,11 @@
-"""One computation at a time for each owner, shared by all who ask for the same.
+"""Share one computation among all callers that ask for the same.
 
-Invariants: a result is of a computation that began after the question, so it knows of
-everything that was stored before; for one owner no more than one computation is under way; work
-that nobody waits for any more is not begun.
+Invariants:
+
+- A result is of a computation that began after the call, so it includes everything that was stored
+  before.
+- For one owner no more than one computation is under way.
+- A computation that no caller waits for any more is not begun.
 """
 
 import asyncio
@@ -22,6 +25,8 @@ class _Waiting(Generic[T]):
 
 
 class SharedWork(Generic[T]):
+    """The computations under way and waiting, by owner."""
+
     def __init__(self) -> None:
         self._locks: dict[Hashable, asyncio.Lock] = {}
         self._waiting: dict[tuple[Hashable, Hashable], _Waiting[T]] = {}
@@ -29,7 +34,7 @@ class SharedWork(Generic[T]):
     async def result(
         self, owner: Hashable, question: Hashable, work: Callable[[], Awaitable[T]]
     ) -> T:
-        """Return what `work` comes to, alone or together with others who ask the same."""
+        """Return the result of `work`, shared with other callers that ask the same."""
         key = (owner, question)
         waiting = self._waiting.get(key)
         if waiting is None:

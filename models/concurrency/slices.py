@@ -1,8 +1,12 @@
-"""Work of unknown size on the event loop, done in slices.
+"""Do work of unknown size on the event loop in slices.
 
-Invariants: between two turns of the event loop no more than `MOST_UNITS` units of work are
-done, plus the last one; so counting never waits for a learner's statistics. A unit takes about
-a microsecond or two, whatever it is: a part of a run, four bytes of a timeline, 32 characters.
+Invariants:
+
+- Between two turns of the event loop no more than `MOST_UNITS` units of work are done, plus the
+  last one, so counting never waits for a learner's statistics.
+
+A unit takes about one or two microseconds: a part of a run, four bytes of a timeline, or 32
+characters of text.
 """
 
 import asyncio
@@ -12,7 +16,7 @@ MOST_UNITS = 1_000
 
 
 class Slices:
-    """Counts the work of one computation."""
+    """The units of work that one computation has done since its last pause."""
 
     __slots__ = ("_units",)
 
@@ -20,9 +24,9 @@ class Slices:
         self._units = 0
 
     async def before(self, units: int) -> None:
-        """Let others have their turn first, if so much more would exceed this one.
+        """Pause first if the next item would exceed this slice.
 
-        For an item that may be a whole slice by itself.
+        For items that may fill a slice by themselves.
         """
         if self._units and self._units + units > MOST_UNITS:
             self._units = 0
@@ -30,14 +34,14 @@ class Slices:
         self._units += units
 
     async def did(self, units: int = 1) -> None:
-        """Note that so much was done; let others have their turn when it is time."""
+        """Count units of work that were done, and pause when the slice is full."""
         self._units += units
         if self._units >= MOST_UNITS:
             self._units = 0
             await asyncio.sleep(0)
 
     async def run(self, steps: Iterable[None], units: int = 4) -> None:
-        """Take all steps, each of which is `units` of work."""
+        """Take all steps, each of which counts as `units` of work."""
         for _ in steps:
             self._units += units
             if self._units >= MOST_UNITS:

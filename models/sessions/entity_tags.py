@@ -1,7 +1,9 @@
-"""Versions of what clients change: a tag that differs whenever somebody has changed it.
+"""Compute the versions of objects that clients change, as entity tags.
 
-Invariants: what the server counts by itself is no change, so a session that is tracked keeps its
-tag; a change that expects a version is made to that version or not at all.
+Invariants:
+
+- Seconds that the server counts are no change, so a tracked session keeps its tag.
+- A change that expects a version is made to that version or not at all.
 """
 
 import hashlib
@@ -23,7 +25,7 @@ class Expected(NamedTuple):
     """None: any version."""
 
     def check(self, tag: str) -> None:
-        """Raise PreconditionFailed "changed_meanwhile" for another version."""
+        """Raise PreconditionFailed `changed_meanwhile` for another version."""
         if self.tags is not None and tag not in self.tags:
             raise changed_meanwhile()
 
@@ -32,6 +34,7 @@ ANY = Expected()
 
 
 def changed_meanwhile() -> PreconditionFailed:
+    """Return the error of a change that expects another version."""
     return PreconditionFailed("changed_meanwhile", "It was changed meanwhile; load it again.")
 
 

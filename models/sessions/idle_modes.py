@@ -1,7 +1,9 @@
-"""How long a silence is allowed before seconds count as idle: chosen for each session.
+"""Define the idle thresholds that a session can choose.
 
-What must always hold: a mode is given when the session is created, kept with it, and means
-the same wherever and whenever it is tracked.
+Invariants:
+
+- A mode is chosen when the session is created, is stored with it, and means the same on every
+  server.
 """
 
 from typing import Annotated, Any, Literal
@@ -22,7 +24,7 @@ READING_S, VIDEO_S = 60.0, 180.0
 
 
 def idle_after_s(mode: Any, interactive_s: float) -> float:
-    """The silence in seconds; `interactive_s` is the server's own."""
+    """Return the idle threshold in seconds; `interactive_s` is the one of the server."""
     match mode:
         case "interactive":
             return interactive_s

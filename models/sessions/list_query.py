@@ -1,4 +1,4 @@
-"""What is asked of one user's sessions: the query string of the list."""
+"""Define the query string of the list of a user's sessions."""
 
 from datetime import date, datetime
 from typing import Annotated
@@ -15,9 +15,11 @@ SearchText = Annotated[
 
 
 class SessionQuery(WireModel):
-    """Filters of `GET /api/sessions`. `from` (included) and `to` (excluded) bound when it was
-    studied: `startedAt`, or `createdAt` of one that was never started;
-    `q` is looked for in title and notes, whatever its case."""
+    """Filters of `GET /api/sessions`.
+
+    `from` (included) and `to` (excluded) limit when the session was studied: its `startedAt`, or
+    its `createdAt` if it was never started. `q` searches title and notes, in any case.
+    """
 
     q: SearchText | None = None
     status: Status | None = None
@@ -30,13 +32,13 @@ class SessionQuery(WireModel):
 
 
 class DatedQuery(SessionQuery):
-    """The same as the wire has it: a bare date is when that day begins where the user is."""
+    """The filters as sent: a bare date is the begin of that day in the user's time zone."""
 
     from_: Annotated[Moment | None, Field(alias="from")] = None  # type: ignore[assignment]
     to: Moment | None = None  # type: ignore[assignment]
 
     def of(self, clock: LocalClock) -> SessionQuery:
-        """Return the query with instants, by the days of this clock."""
+        """Return the filters with instants, by the days of a clock."""
         values = self.model_dump(by_alias=False)
         for name in ("from_", "to"):
             given = values[name]

@@ -1,10 +1,12 @@
-"""One user's sessions as a list: filtered, searched, page by page.
+"""List the sessions of a user: filtered, searched, page by page.
 
-What must always hold: the filters narrow each other; a page is full unless nothing is left;
-`from` and `to` are about when a session was studied, which may be long after its creation;
-and no filter reaches the database but the user and a stretch of time. So no text that is
-searched for can be a pattern or an operator, and the embedded database, which scans the
-sessions of everybody for any further filter, reads this user's alone.
+Invariants:
+
+- All filters must match. A page is full unless no further session matches.
+- `from` and `to` are about when a session was studied, which may be long after its creation.
+- The database filters by user and span of time alone. So a searched text can be no pattern and no
+  operator, and the embedded database, which scans all sessions for any further filter, reads only
+  the sessions of this user.
 """
 
 from collections.abc import Callable
@@ -34,7 +36,7 @@ LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 async def list_sessions(
     db: Database, user_id: str, query: SessionQuery, now: datetime
 ) -> tuple[list[Document], str | None]:
-    """One page of a user's sessions, newest first, and the cursor of the next page."""
+    """Return a page of sessions, newest first, and the cursor of the next page."""
     fits = _fits(query)
     windows = newest_first(
         sessions(db),
@@ -61,7 +63,7 @@ async def list_sessions(
 
 
 def _fits(query: SessionQuery) -> Callable[[Document], bool] | None:
-    """Whether a document passes all filters; None where there are none."""
+    """Return a test of all filters; None where there are none."""
     text = None if query.q is None else fold(query.q) or query.q
     filters: list[Callable[[Document], bool]] = []
     if query.status is not None:
@@ -81,7 +83,7 @@ def _fits(query: SessionQuery) -> Callable[[Document], bool] | None:
 
 
 def _before(query: SessionQuery) -> ObjectId | None:
-    """The id that all of the page are below, if there is one."""
+    """Return the id that all sessions of the page are below, if there is one."""
     bounds = []
     if query.cursor is not None:
         bounds.append(ObjectId(query.cursor))
@@ -91,13 +93,13 @@ def _before(query: SessionQuery) -> ObjectId | None:
 
 
 def _studied_at(document: Document) -> datetime:
-    """When it was started; for a session that was never started, when it was created."""
+    """Return when a session was started, or created if it was never started."""
     studied_at: datetime = document["startedAt"] or document["createdAt"]
     return studied_at
 
 
 def _work_of_folding(document: Document) -> int:
-    """In units of `slices`: combining marks take longest, plain letters next to nothing."""
+    """Return the cost of folding a text, in units of `slices`: combining marks take longest."""
     texts = [document[name] or "" for name in SEARCHED]
     return sum(len(text) // (1000 if text.isascii() else 4) for text in texts)
 
@@ -111,7 +113,7 @@ def _has(document: Document, text: str) -> bool:
 
 
 async def _whole(db: Database, page: list[Document]) -> list[Document]:
-    """The same, with all of their fields; without those that were deleted meanwhile."""
+    """Return sessions with all fields, without the ones that were deleted in the meantime."""
     ids = [document["_id"] for document in page]
     found = await sessions(db).find({"_id": {"$in": ids}}, SHOWN).to_list(None)
     return sorted(found, key=lambda document: document["_id"], reverse=True)

@@ -1,9 +1,12 @@
-"""Edits: what is changed by hand in a session that was counted, and what was there before.
+"""Change counted sessions by hand, and record what was there before.
 
-What must always hold: no counter of a session, nor the score of one that has ended, is
-changed by hand without an entry in its `edits`, which is part of the same changes; what an
-entry keeps is enough to tell the whole session as it was; and after an edit every second of
-the session is still exactly one of active, idle, paused and away, beside those by hand.
+Invariants:
+
+- No counter of a session, and no score of an ended one, is changed by hand without an entry in its
+  `edits`, which is part of the same write.
+- An entry holds enough to show the whole session as it was.
+- After an edit, every second of the session is still exactly one of active, idle, paused and away,
+  beside seconds by hand.
 """
 
 from collections.abc import Mapping
@@ -39,8 +42,11 @@ Changes = dict[str, Any]
 
 
 class Reassignment(WireModel):
-    """Body of `POST /api/sessions/:id/reassign`: the idle or away run that began at
-    `startedAt`, as the timeline shows it, was active, for this reason."""
+    """Body of `POST /api/sessions/:id/reassign`.
+
+    Names the idle or away segment by its `startedAt`, as the timeline shows it, and the reason why
+    it was active.
+    """
 
     started_at: UtcDatetime
     reason: Annotated[str, StringConstraints(min_length=1, max_length=500), NOT_BLANK, ONE_SPELLING]
@@ -49,8 +55,12 @@ class Reassignment(WireModel):
 def changed_by_hand(
     document: Document, given: Mapping[str, Any], now: datetime, here: LocalClock | None = None
 ) -> Changes:
-    """What setting the `given` fields by hand changes (`sessions.changed_fields`), with the
-    edit that it is. Raises Conflict "too_many_edits" too."""
+    """Return the fields that an edit changes (`session.changed_fields`), with its entry.
+
+    Raises:
+        Conflict: `too_many_edits`, and as `changed_fields` does.
+        Invalid: As `changed_fields` does.
+    """
     changes = changed_fields(document, given, now, here)
     what: EditKind
     if any(name in given for name in COUNTERS):
@@ -66,10 +76,13 @@ def changed_by_hand(
 
 
 def reassigned(document: Document, body: Reassignment, now: datetime) -> Changes:
-    """What making a run of an ended session active changes.
+    """Return the fields that change when a run of an ended session becomes active.
 
-    Time away joins the active and elapsed seconds. Raises NotFound "run_not_found", Conflict
-    "session_not_ended", "run_not_reassignable" or "too_many_edits".
+    Time away joins the active and elapsed seconds.
+
+    Raises:
+        NotFound: `run_not_found`.
+        Conflict: `session_not_ended`, `run_not_reassignable` or `too_many_edits`.
     """
     if document["status"] not in FINAL:
         raise not_ended()
@@ -89,10 +102,12 @@ def reassigned(document: Document, body: Reassignment, now: datetime) -> Changes
 
 
 def _goes_on(document: Document, changes: Changes, what: EditKind) -> bool:
-    """Whether it was the last edit that set counters, in a session that has not ended and of
-    which nothing was counted since: clients that count themselves do so again and again, and
-    what was there before the first of these is kept. On another day it is another edit, which
-    bounds the number of entries."""
+    """Return whether an edit continues the last one.
+
+    It does if the last edit set counters on the same day, and nothing was counted since in a
+    session that has not ended. Clients that count themselves set counters again and again; only
+    the state before the first of these edits is kept, which bounds the number of entries.
+    """
     edits = document.get("edits", [])
     if what != "counters" or document["status"] in FINAL or not edits:
         return False
@@ -103,12 +118,15 @@ def _goes_on(document: Document, changes: Changes, what: EditKind) -> bool:
 
 
 def not_ended() -> Conflict:
+    """Return the error of a change that needs an ended session."""
     return Conflict("session_not_ended", "Only a session that has ended can be corrected.")
 
 
 def _named(document: Document, at: datetime, now: datetime) -> AllocatedRun:
-    """The run that is meant. What may be reassigned lasts a second or more, so no two of
-    these begin within a millisecond."""
+    """Return the run that a reassignment names.
+
+    Runs that may be reassigned last a second or more, so no two begin within a millisecond.
+    """
     found = [one for one in told_of(document, now) if started_at(document, one) == at]
     if not found:
         raise NotFound("run_not_found", "No run of the session began at this time.")

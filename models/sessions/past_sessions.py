@@ -1,7 +1,9 @@
-"""Focus sessions of the past, made from their runs: for demonstrations and benchmarks. Pure.
+"""Build documents of past sessions from their runs, for demonstrations and benchmarks. Pure.
 
-What must always hold: such a document is one that the server could have written while the
-session was lived; its counters are those of its runs, and nobody tracks it any more.
+Invariants:
+
+- The server could have written such a document: its counters are those of its runs, and it has no
+  owner.
 """
 
 from collections.abc import Sequence
@@ -26,9 +28,9 @@ def past_session(
     started_at: datetime,
     stamp: str,
 ) -> Document:
-    """One that was started at `started_at`, lived these runs and has not ended.
+    """Return a session that started at `started_at`, has these runs, and has not ended.
 
-    `session_id` is of the instant of `created_at`, as `session_store.new_id` makes them.
+    `session_id` is of the instant of `created_at`, as `queries.new_id` makes it.
     """
     started_at = milliseconds(started_at)
     document = new_document(user_id, body, stamp=stamp, now=milliseconds(created_at))

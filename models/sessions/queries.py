@@ -1,8 +1,11 @@
-"""Queries on the `sessions` collection.
+"""Query the `sessions` collection.
 
-What must always hold: nobody reads or changes another user's session (it is simply not
-found); every write to counters, status or owner is fenced (`models.base.compare_and_set`); and each
-filter that names `_id` names nothing else, because the embedded database scans otherwise.
+Invariants:
+
+- A session of another user is not found.
+- Every write to counters, status or owner is fenced (`models.base.compare_and_set`).
+- A filter that names `_id` names nothing else, because the embedded database otherwise scans the
+  collection.
 """
 
 from collections.abc import Awaitable, Callable
@@ -36,6 +39,8 @@ Changes = dict[str, Any]
 
 
 class Claim(NamedTuple):
+    """A claimed session: its document, whether it was started before, and its former owner."""
+
     document: Document
     resumed: bool
     """Whether it had been started before."""
@@ -43,14 +48,17 @@ class Claim(NamedTuple):
 
 
 def sessions(db: Database) -> Collection:
+    """Return the collection."""
     return db[COLLECTION]
 
 
 def not_found() -> NotFound:
+    """Return the error of a session that the user does not have."""
     return NotFound("session_not_found", "There is no such session.")
 
 
 def already_ended(document: Document) -> Conflict:
+    """Return the error of a change of an ended session."""
     return Conflict("session_ended", f"The session has ended ({document['status']}).")
 
 
@@ -64,8 +72,11 @@ async def insert_session(
     zone: str = UTC,
     reserved: ObjectId | None = None,
 ) -> Document:
-    """Store a new session, under the `reserved` id if there is one. The session that this
-    user has under that is returned as it is: an earlier try whose answer was lost made it."""
+    """Store a new session, under the `reserved` id if there is one.
+
+    A session of this user that has the reserved id was stored by an earlier try whose answer was
+    lost; it is returned unchanged.
+    """
     fresh = new_document(user_id, body, stamp=stamp, now=now, zone=zone)
     if reserved is not None and abs(now - reserved.generation_time) >= RESERVED_FOR:
         # Periods of the past take no session in any more, and ids tell the time.
@@ -85,12 +96,12 @@ async def insert_session(
 
 
 def new_id(now: datetime) -> ObjectId:
-    """One of this instant, whatever the clock of the driver says."""
+    """Return an id of an instant, whatever the clock of the driver says."""
     return ObjectId(ObjectId.from_datetime(now).binary[:4] + ObjectId().binary[4:])
 
 
 async def find_session(db: Database, session_id: str, user_id: str) -> Document:
-    """The user's session; `NotFound` if there is none, or it is somebody else's."""
+    """Return a session of the user; raise NotFound."""
     # Each id has one spelling, since the tracked ones are looked up by it.
     if not ObjectId.is_valid(session_id) or session_id != session_id.lower():
         raise not_found()
@@ -101,22 +112,25 @@ async def find_session(db: Database, session_id: str, user_id: str) -> Document:
 
 
 async def delete_session(db: Database, session_id: str, user_id: str) -> Document:
-    """Delete it; what it was."""
+    """Delete a session, and return it as it was; raise NotFound."""
     document = await find_session(db, session_id, user_id)
     await sessions(db).delete_one({"_id": document["_id"]})
     return document
 
 
 async def set_fields(db: Database, session_id: ObjectId, fields: Changes) -> None:
-    """Set fields that are neither counters nor status: no fence is needed."""
+    """Set fields that are neither counters nor status, which need no fence."""
     await sessions(db).update_one({"_id": session_id}, {"$set": fields})
 
 
 async def set_fields_if(
     db: Database, session_id: ObjectId, former: Changes, fields: Changes
 ) -> bool:
-    """Set fields that need no fence, if the `former` ones still have these values; whether they
-    had."""
+    """Set fields that need no fence, if the `former` fields still have their values.
+
+    Returns:
+        Whether they had.
+    """
     holds = {"$and": [{"$eq": [f"${name}", {"$literal": value}]} for name, value in former.items()]}
     update = {
         name: {"$cond": [holds, {"$literal": value}, f"${name}"]} for name, value in fields.items()
@@ -167,11 +181,16 @@ async def claim_session(
     now: datetime,
     first_start: Callable[[Document, datetime], Awaitable[None]] | None = None,
 ) -> Claim:
-    """Make this process the owner of the session, whoever owned it before.
+    """Make this process the owner of a session, whoever owned it before.
 
-    The remainder of a second stays in the document until a second is booked, so a claim
-    whose answer is lost may be made again. The first claim of all sets `startedAt` to `now`, and
-    a pause before it does not count; `first_start` is told before.
+    The remainder of a second stays in the document until a second is booked, so a claim whose
+    answer is lost may be repeated. The first claim of all sets `startedAt` to `now`, and a pause
+    before it does not count; `first_start` is awaited before.
+
+    Raises:
+        NotFound: The user has no such session.
+        Conflict: `session_ended`.
+        StorageUnavailable: `contended`, other writes came in between each time.
     """
     for _ in range(CONTENDED_TRIES):
         before = await find_session(db, session_id, user_id)
@@ -198,7 +217,7 @@ async def claim_session(
 
 
 async def compare_and_set(db: Database, document: Document, values: Changes, stamp: str) -> bool:
-    """Set `values` if nobody has written the document since it was read."""
+    """Set `values` if the document was not written since it was read; return whether it was set."""
     result = await sessions(db).update_one(
         {"_id": document["_id"]}, fenced(document["stamp"], stamp, values=values)
     )

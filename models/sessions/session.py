@@ -1,9 +1,11 @@
-"""A focus session: its bodies on the wire, its document, and what is derived from both.
+"""Define a focus session: its bodies on the wire, its document, and what is derived from both.
 
-What must always hold (docs/accuracy.md, rule 2): `elapsed = active + idle`; and in an
-ended session that was tracked, every second between start and end is exactly one of active,
-idle, paused and away, seconds by hand apart. Paused and away are derived when read and never
-below zero.
+Invariants (docs/accuracy.md, rule 2):
+
+- `elapsed = active + idle`.
+- In an ended session that was tracked, every second between start and end is exactly one of active,
+  idle, paused and away, beside seconds by hand.
+- Paused and away seconds are derived when read, and are never negative.
 """
 
 from collections.abc import Mapping
@@ -53,7 +55,7 @@ SessionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{24}$")]
 
 
 class SessionFields(WireModel):
-    """What a session is about."""
+    """The fields that describe a session."""
 
     target_minutes: TargetMinutes = 25
     content_id: ShortText | None = None
@@ -63,15 +65,18 @@ class SessionFields(WireModel):
 
 
 class NewSession(SessionFields):
-    """Body of `POST /api/sessions`. Without a `timeZone` it is the one of the user's
-    settings. It and `idleMode` are kept for good."""
+    """Body of `POST /api/sessions`.
+
+    Without a `timeZone`, the session has the one of the user's settings. `timeZone` and `idleMode`
+    cannot be changed later.
+    """
 
     idle_mode: Annotated[IdleMode, or_default(DEFAULT, IdleMode)] = DEFAULT
     time_zone: TimeZone | None = None
 
 
 class SessionChange(SessionFields):
-    """Body of `PUT /api/sessions/:id`: only the fields that are there change."""
+    """Body of `PUT /api/sessions/:id`: only the given fields change."""
 
     model_config = ConfigDict(json_schema_extra=without_defaults)
 
@@ -82,18 +87,18 @@ class SessionChange(SessionFields):
     status: Literal["active", "paused"] = "active"
 
     def given(self) -> dict[str, Any]:
-        """The given fields by their names in the document."""
+        """Return the given fields by their names in the document."""
         return self.model_dump(by_alias=True, exclude_unset=True)
 
 
 class EndSession(WireModel):
-    """Body of `PUT /api/sessions/:id/end`; it may be left out."""
+    """Body of `PUT /api/sessions/:id/end`; it may be empty."""
 
     status: Annotated[FinalStatus, or_default("completed", FinalStatus)] = "completed"
 
 
 class ScoreBreakdown(WireModel):
-    """What the focus score was computed from (docs/accuracy.md has the formula)."""
+    """The parts of the focus score (docs/accuracy.md has the formula)."""
 
     completion: float
     activity_ratio: float
@@ -135,8 +140,10 @@ class SessionView(WireModel):
 def new_document(
     user_id: str, body: NewSession, *, stamp: str, now: datetime, zone: str = UTC
 ) -> Document:
-    """The document of a session that nobody has tracked yet (without its `_id`). `zone` is
-    where it is lived unless the body says so."""
+    """Return the document of a new session, without its `_id`.
+
+    `zone` is its time zone unless the body has one.
+    """
     return {
         "userId": user_id,
         "targetMinutes": body.target_minutes,
@@ -169,6 +176,7 @@ def new_document(
 
 
 def score_of(document: Mapping[str, Any]) -> Score:
+    """Return the focus score of these counters."""
     return focus_score(
         elapsed_seconds=document["elapsedSeconds"],
         active_seconds=document["activeSeconds"],
@@ -179,7 +187,7 @@ def score_of(document: Mapping[str, Any]) -> Score:
 
 
 def score_fields(document: Mapping[str, Any]) -> dict[str, Any]:
-    """`focusScore` and `scoreBreakdown` for these counters."""
+    """Return `focusScore` and `scoreBreakdown` of these counters."""
     score = score_of(document)
     return {
         "focusScore": score.focus_score,
@@ -193,10 +201,10 @@ def score_fields(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def ended_fields(document: Mapping[str, Any], status: str, ended_at: datetime) -> dict[str, Any]:
-    """What ending this session at `ended_at` sets in its document.
+    """Return the fields that change when a session ends at `ended_at`.
 
-    A session that was never tracked began with its creation. Should the wall clock have
-    been set back since, the end moves so that the counted seconds fit before it.
+    A session that was never tracked starts with its creation. If the wall clock was set back since,
+    the end moves so that the counted seconds fit before it.
     """
     started_at = document["startedAt"] or document["createdAt"]
     counted = SECOND * tracked_in(document).elapsed
@@ -212,7 +220,7 @@ def ended_fields(document: Mapping[str, Any], status: str, ended_at: datetime) -
 
 
 def has_reached_target(document: Mapping[str, Any]) -> bool:
-    """Return whether the session has reached its target, or did before that was raised."""
+    """Return whether the session has reached its target, or a lower one before."""
     reached: bool = document.get(TARGET_REACHED, False)
     return reached or document["elapsedSeconds"] >= document["targetMinutes"] * 60
 
@@ -223,7 +231,7 @@ def changed_fields(
     now: datetime,
     here: LocalClock | None = None,
 ) -> dict[str, Any]:
-    """What setting the `given` fields by hand changes in this document.
+    """Return the fields that change when `given` fields are set by hand.
 
     Args:
         document: The session as it is.
@@ -232,8 +240,8 @@ def changed_fields(
         here: The learner's own clock; without it, the clock of the session.
 
     Raises:
-        Invalid: "counters_inconsistent"; "invalid_body" for more than `MAX_MANUAL_SECONDS` by hand.
-        Conflict: "session_ended" for another status of an ended session.
+        Invalid: `counters_inconsistent`; `invalid_body` for more than `MAX_MANUAL_SECONDS` by hand.
+        Conflict: `session_ended` for another status of an ended session.
     """
     changes = {name: value for name, value in given.items() if name not in COUNTERS}
     status = changes.pop("status", None)
@@ -265,8 +273,8 @@ def entered_for(
 ) -> tuple[datetime, str]:
     """Return the moment for which seconds by hand are entered now, and its time zone.
 
-    It is the end of the session, else now, by the clock of the session; where that is a day
-    ahead of the learner's, by the learner's: no seconds by hand belong to a day after today.
+    It is the end of the session, else now, by the clock of the session. Where that is a day ahead
+    of the learner's clock, it is by the learner's: no seconds by hand belong to a day after today.
     """
     at = min(document["endedAt"] or now, now)
     zone = document.get("timeZone", UTC)
@@ -291,7 +299,7 @@ def _refuse_more_than_a_day(
 
 
 def status_fields(document: Mapping[str, Any], status: str, now: datetime) -> dict[str, Any]:
-    """What pausing or resuming by hand changes while nobody tracks the session."""
+    """Return the fields that change when an untracked session is paused or resumed by hand."""
     current = document["status"]
     if current in FINAL:
         raise Conflict("session_ended", f"The session has ended ({current}).")
@@ -304,11 +312,11 @@ def status_fields(document: Mapping[str, Any], status: str, now: datetime) -> di
 
 
 def consistent_counters(document: Mapping[str, Any], given: Mapping[str, int]) -> dict[str, int]:
-    """All counters after these are set by hand, so that elapsed = active + idle.
+    """Return all counters after some are set by hand, so that elapsed = active + idle.
 
-    Of the three, what is missing follows from the others: one of active and idle keeps
-    its stored value, and elapsed is their sum. Elapsed alone leaves open which of the two
-    was meant.
+    A missing counter follows from the others: one of active and idle keeps its stored value, and
+    elapsed is their sum. Elapsed alone is refused, because it leaves open which of the two is
+    meant.
     """
     merged = {name: given.get(name, document[name]) for name in COUNTERS}
     elapsed, active, idle = (name in given for name in COUNTERS[:3])
@@ -328,7 +336,7 @@ def consistent_counters(document: Mapping[str, Any], given: Mapping[str, int]) -
 
 
 def paused_and_away(document: Mapping[str, Any], until: datetime) -> tuple[int, int]:
-    """Whole seconds paused and away (rule 2) up to the end, or to `until` if not ended."""
+    """Return the paused and away seconds (rule 2) up to the end, or to `until` if not ended."""
     started_at = document["startedAt"]
     if started_at is None or was_never_tracked(document):
         return 0, 0
@@ -342,7 +350,7 @@ def paused_and_away(document: Mapping[str, Any], until: datetime) -> tuple[int, 
 
 
 def was_never_tracked(document: Mapping[str, Any]) -> bool:
-    """Whether no client has tracked the session: then its end has set `startedAt`."""
+    """Return whether no client has tracked the session; then its end has set `startedAt`."""
     return (
         document["startedAt"] in (None, document["createdAt"])
         and document["lastBookedAt"] is None
@@ -351,8 +359,10 @@ def was_never_tracked(document: Mapping[str, Any]) -> bool:
 
 
 def known_until(document: Mapping[str, Any], *, now: datetime, tracked: bool) -> datetime:
-    """Up to when each second of the session is known: its end; while it counts the last
-    second that was booked; otherwise `now`."""
+    """Return the moment up to which each second of the session is known.
+
+    It is the end; for a session that counts, the last booked second; otherwise `now`.
+    """
     known: datetime | None = document["endedAt"]
     if known is None and tracked and document["status"] == "active":
         known = document["lastBookedAt"] or document["startedAt"]
@@ -360,7 +370,7 @@ def known_until(document: Mapping[str, Any], *, now: datetime, tracked: bool) ->
 
 
 def view(document: Mapping[str, Any], *, now: datetime, tracked: bool) -> SessionView:
-    """The session as clients see it at `now`."""
+    """Return a session as clients see it at `now`."""
     paused, away = paused_and_away(document, known_until(document, now=now, tracked=tracked))
     return SessionView.model_validate(
         {

@@ -1,8 +1,11 @@
-"""Which sessions were ever tracked and have not ended: who may be abandoned.
+"""Store which sessions were started and have not ended: collection `attendance`.
 
-What must always hold: a session that was started has a row here until somebody has seen
-it ended or deleted. The rows are kept apart from the sessions, because an index on what
-changes every second would cost more than the counting itself.
+Invariants:
+
+- A started session has a row until a sweep has seen it ended or deleted.
+
+The rows are apart from the sessions, because an index on fields that change every second would cost
+more than the counting itself.
 """
 
 from datetime import datetime
@@ -20,7 +23,7 @@ DUPLICATE_KEY = 11000
 
 
 async def note_started(db: Database, ids: list[ObjectId]) -> None:
-    """Each may be noted already."""
+    """Store that sessions were started; rows that exist stay."""
     try:
         await db[COLLECTION].insert_many([{"_id": id_} for id_ in ids], ordered=False)
     except BulkWriteError as error:
@@ -30,33 +33,35 @@ async def note_started(db: Database, ids: list[ObjectId]) -> None:
 
 
 async def noted(db: Database, after: ObjectId | None, limit: int) -> list[ObjectId]:
-    """Up to so many of them, in order, behind the one named."""
+    """Return up to `count` session ids in order, after a given one."""
     wanted = {} if after is None else {"_id": {"$gt": after}}
     found = db[COLLECTION].find(wanted).sort("_id", 1).limit(limit)
     return [document["_id"] for document in await found.to_list(None)]
 
 
 async def forget(db: Database, ids: list[ObjectId]) -> None:
+    """Remove the rows of these sessions."""
     if ids:
         await db[COLLECTION].delete_many({"_id": {"$in": ids}})
 
 
 async def read_attendance(db: Database, ids: list[ObjectId]) -> list[Document]:
-    """The documents of these sessions, those that exist."""
+    """Return the documents of these sessions that exist."""
     return await sessions(db).find({"_id": {"$in": ids}}).to_list(None)
 
 
 def last_present(document: Document) -> datetime:
-    """When somebody was last seen to be there."""
+    """Return when the session was last tracked."""
     known = (document["startedAt"], document["lastBookedAt"], document.get("leftAt"))
     present: datetime = max((at for at in known if at is not None), default=document["createdAt"])
     return present
 
 
 async def abandon(db: Database, document: Document, *, stamps: Stamps, now: datetime) -> bool:
-    """End it as abandoned at the last second that was booked, and score it.
+    """End a session as abandoned at its last booked second, and score it.
 
-    False if somebody else has written it since it was read.
+    Returns:
+        False if the session was written since it was read.
     """
     if document["status"] in FINAL:
         raise ValueError("it has ended")

@@ -1,7 +1,8 @@
-"""The timeline in the document of a session (`scoring.timeline` says what it is).
+"""Read and write the timeline in the document of a session (`scoring.timeline`).
 
-What must always hold: whatever sets counters or ends a pause in a document sets its
-timeline along with them, so that the two never tell different stories.
+Invariants:
+
+- A write that sets counters or ends a pause also sets the timeline, so the two always agree.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -30,17 +31,18 @@ BY_HAND = "manual"
 
 
 def counts_in(document: Mapping[str, Any]) -> Counts:
+    """Return the counters of a document."""
     return Counts(document["activeSeconds"], document["idleSeconds"], document["tabSwitches"])
 
 
 def origin_of(document: Mapping[str, Any]) -> datetime:
-    """The instant from which the timeline counts."""
+    """Return the instant from which the timeline counts."""
     origin: datetime = document["startedAt"] or document["createdAt"]
     return milliseconds(origin)
 
 
 def by_hand_in(document: Mapping[str, Any]) -> Counts:
-    """Return what the counters hold that was entered by hand."""
+    """Return the seconds and tab switches that were entered by hand."""
     rows = document.get(BY_HAND, ())
     return Counts(
         sum(row["active"] for row in rows),
@@ -50,7 +52,7 @@ def by_hand_in(document: Mapping[str, Any]) -> Counts:
 
 
 def entries_in(document: Mapping[str, Any]) -> list[Entry]:
-    """Return what was entered by hand, in order of time."""
+    """Return the entries by hand, in order of time."""
     return [
         Entry(
             instant_us(row["at"]),
@@ -76,12 +78,12 @@ def entry_rows(entries: Iterable[Entry]) -> list[Document]:
 
 
 def tracked_in(document: Mapping[str, Any]) -> Counts:
-    """Return the counters without what was entered by hand."""
+    """Return the counters without entries by hand."""
     return subtract_counts(counts_in(document), by_hand_in(document))
 
 
 def runs_in(document: Mapping[str, Any]) -> list[Run]:
-    """The tracked runs of a session, without time away."""
+    """Return the tracked runs of a session, without time away."""
     counts = tracked_in(document)
     try:
         return unpack(document["timeline"], counts)
@@ -90,20 +92,22 @@ def runs_in(document: Mapping[str, Any]) -> list[Run]:
 
 
 def carry_us_in(document: Mapping[str, Any]) -> int:
-    """The remainder of a second, less than one."""
+    """Return the remainder of a second, in microseconds."""
     carry_ms: float = document["carryMs"]
     return min(max(round(carry_ms * 1000), 0), SECOND_US - 1)
 
 
 def paused_us_in(document: Mapping[str, Any]) -> int:
-    """Time in pauses that are over."""
+    """Return the time of finished pauses, in microseconds."""
     paused_ms: float = document["pausedMs"]
     return round(paused_ms * 1000)
 
 
 def going_on(document: Mapping[str, Any], now: datetime) -> Timeline:
-    """The timeline of a session that somebody tracks from `now` on, its next run begun if
-    it counts."""
+    """Return the timeline of a session that is tracked from `now` on.
+
+    Its next run is begun if the session counts.
+    """
     timeline = Timeline(runs_in(document), by_hand_in(document))
     if document["status"] == "active":
         start_us = (now - origin_of(document)) // MICROSECOND - carry_us_in(document)
@@ -112,7 +116,7 @@ def going_on(document: Mapping[str, Any], now: datetime) -> Timeline:
 
 
 def pause_ended(document: Mapping[str, Any], until: datetime) -> Document:
-    """What the end of a pause sets in a document that nobody tracks."""
+    """Return the fields that change when an untracked session is resumed."""
     since: datetime | None = document["pausedAt"]
     if since is None:
         return {"pausedAt": None, "pausedMs": document["pausedMs"]}
@@ -135,13 +139,14 @@ def counters_set(
     zone: str,
     day_of: Callable[[int, str], date],
 ) -> Document:
-    """Return the timeline and the entries by hand of counters that are set by hand.
+    """Return the timeline and the entries by hand for counters that are set by hand.
 
     Args:
         document: The session as it was.
         counters: All of its counters, as they are to be.
         at: The moment for which they are set, in `zone`.
-        day_of: Tells the learner's date at an instant in a zone.
+        day_of: Returns the learner's date of an instant in a zone.
+        zone: The time zone of `at`.
     """
     at_us = instant_us(milliseconds(at))
     dates = (date_of(at_us, zone), day_of(at_us, zone))

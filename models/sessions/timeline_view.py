@@ -1,8 +1,10 @@
-"""The timeline of a session as clients see it, and what was before each edit.
+"""Build the timeline of a session as clients see it, with the state before each edit.
 
-What must always hold: every total of the session and its score can be computed from its
-runs and its target alone; the same is true of what is told of it before an edit. Seconds by
-hand stand behind all runs, since nobody knows when they were.
+Invariants:
+
+- Every total of the session and its score can be computed from its segments and its target alone.
+  The same holds for the state before an edit.
+- Seconds by hand follow all segments, because their time of day is unknown.
 """
 
 from collections.abc import Mapping
@@ -37,10 +39,10 @@ def _is_none(value: object) -> bool:
 
 
 class RunView(WireModel):
-    """A run of one kind of seconds; `tabSwitches` is null where none are counted.
+    """A segment of one kind of seconds; `tabSwitches` is null where none are counted.
 
-    Seconds by hand (`manual`) have no `startedAt`, but the moment for which they were entered,
-    whose date they belong to, and `countsAs`: as which seconds they are counted.
+    Seconds by hand (`manual`) have no `startedAt`. They have the moment for which they were
+    entered, whose date they belong to, and `countsAs`, the kind of seconds that they count as.
     """
 
     kind: RunKind
@@ -67,7 +69,7 @@ class BeforeEdit(WireModel):
 
 
 class EditView(WireModel):
-    """A change by hand. `reason` is null where none is asked for."""
+    """A change by hand; `reason` is null where none is needed."""
 
     edited_at: UtcDatetime
     what: EditKind
@@ -76,7 +78,7 @@ class EditView(WireModel):
 
 
 class TimelineView(WireModel):
-    """The runs of a session in order, and its edits, the first one first."""
+    """The segments of a session in order, and its edits, oldest first."""
 
     session_id: SessionId
     status: Status
@@ -89,7 +91,7 @@ class TimelineView(WireModel):
 
 
 def told_of(document: Mapping[str, Any], until: datetime) -> list[AllocatedRun]:
-    """The runs of a session, time away among them, up to its end, or to `until`."""
+    """Return the runs of a session with time away, up to its end, or to `until`."""
     until = document["endedAt"] or until
     paused, away = paused_and_away(document, until)
     if document["pausedAt"] is not None:
@@ -104,7 +106,7 @@ def told_of(document: Mapping[str, Any], until: datetime) -> list[AllocatedRun]:
 
 
 def started_at(document: Mapping[str, Any], one: AllocatedRun) -> datetime:
-    """When a run began, as clients are told."""
+    """Return when a run began, as clients see it."""
     return _at(origin_of(document), one)
 
 
@@ -113,8 +115,10 @@ def _at(origin: datetime, one: AllocatedRun) -> datetime:
 
 
 def timeline_view(document: Document, *, now: datetime, tracked: bool) -> TimelineView:
-    """The timeline of a session as it is at `now`. One that was edited often may be long: it
-    is to be made in a thread."""
+    """Return the timeline of a session as it is at `now`.
+
+    That of a session with many edits is long: call it in a thread.
+    """
     until = known_until(document, now=now, tracked=tracked)
     return TimelineView(
         session_id=str(document["_id"]),

@@ -1,7 +1,9 @@
-"""What is known of a learner's days, and what is remembered of a period. Pure.
+"""Summarise a learner's days, and the cached form of a period. Pure.
 
-What must always hold: what was stored of some days adds up to what the days do. A session
-that was never started, and of which nothing was entered by hand, is counted and no more.
+Invariants:
+
+- The cached sums of some days add up to the sums of those days.
+- A session that was never started, and has no seconds by hand, is only counted.
 """
 
 from bisect import bisect_left
@@ -33,9 +35,12 @@ StoredDays = list[list[Any]]
 
 
 class Kept(NamedTuple):
-    """What is remembered of a period, without all that its days were. `open` are its
-    sessions that had been started and had not ended, `never_started` counts the others by
-    status; between the two instants lie those that had ended."""
+    """The cached summary of a period, without its days.
+
+    `open` are its sessions that had been started and had not ended; `never_started` counts the
+    sessions that had not been started, by status. The sessions that had ended lie between the two
+    moments.
+    """
 
     open: list[ObjectId]
     never_started: Counter[str]
@@ -54,6 +59,7 @@ class Loaded:
         """Sessions that nothing is known of, by the day of their creation and status."""
 
     def add(self, other: "Loaded") -> None:
+        """Add the sessions of other days."""
         self.lived += other.lived
         self.never_started += other.never_started
 
@@ -67,7 +73,11 @@ class Loaded:
 
 
 class DaySummary:
-    """`total` of all days; a mark of each date; `days` are those that were wanted whole."""
+    """The result of a reading.
+
+    `total` sums all days; `marks` has one entry a date; `days` are the dates that were wanted
+    whole.
+    """
 
     def __init__(self) -> None:
         self.total = DayTally()
@@ -77,11 +87,12 @@ class DaySummary:
         """Sessions that have not ended, by status."""
 
     def add_days(self, days: StudyDays, whole: Dates) -> None:
+        """Add days at once."""
         for _ in self.adding_days(days, whole):
             pass
 
     def adding_days(self, days: StudyDays, whole: Dates) -> Iterator[None]:
-        """Add the days one by one."""
+        """Add days one by one, with a step for each."""
         for day, each in days.items():
             self.total.merge(each, shares=False)
             self._mark(each.mark(day))
@@ -90,13 +101,17 @@ class DaySummary:
             yield
 
     def add_kept(self, kept: Kept) -> None:
+        """Add a cached period."""
         self.total.merge(kept.total, shares=False)
         self.open += kept.never_started
         for mark in kept.marks:
             self._mark(mark)
 
     def adding_documents(self, stored: Iterable[list[Any]], whole: Dates) -> Iterator[None]:
-        """Add days as they were stored, those that are wanted; their marks were added before."""
+        """Add the wanted ones of cached days, with a step for each.
+
+        Their marks were added before, with the summary of the period.
+        """
         for name, document in stored:
             day = date.fromisoformat(name)
             if whole.since <= day < whole.until:
@@ -109,6 +124,7 @@ class DaySummary:
 
 
 def lived_of(document: Document) -> StudySession:
+    """Return a stored session as the arithmetic of days takes it."""
     ended_at: datetime | None = document["endedAt"]
     paused, away = (0, 0) if ended_at is None else paused_and_away(document, ended_at)
     return StudySession(
@@ -131,7 +147,7 @@ def lived_of(document: Document) -> StudySession:
 async def kept_of(
     lived: list[StudySession], never_started: Counter[str], starts_at: int, slices: Slices
 ) -> tuple[Document, StoredDays] | None:
-    """Return what is stored of the sessions of a period: a summary, and its days.
+    """Return the stored form of the sessions of a period: a summary, and its days.
 
     None if it would be too large for a document.
     """
@@ -158,6 +174,7 @@ async def kept_of(
 
 
 def read_kept(summary: Document) -> Kept:
+    """Read the stored summary of a period."""
     return Kept(
         open=summary["open"],
         never_started=Counter(summary["neverStarted"]),

@@ -1,4 +1,4 @@
-"""Which goals were reached when: collection `goals_reached`, so that each is told once."""
+"""Store which goals were reached when, so that each is sent once: collection `goals_reached`."""
 
 from datetime import date, datetime
 
@@ -26,7 +26,10 @@ async def note_reached(
     value: int,
     now: datetime,
 ) -> bool:
-    """Whether it was not noted before. `day` is the date, or the Monday of the week."""
+    """Store that a goal was reached; return whether it was not stored before.
+
+    `day` is the date, or the Monday of the week.
+    """
     document = {"_id": f"{day} {goal} {value} {user_id}", "userId": user_id, "reachedAt": now}
     try:
         await db[COLLECTION].insert_one(document)

@@ -1,4 +1,4 @@
-"""A learner's statistics, goals and settings, for routes and sockets."""
+"""Provide a learner's statistics, goals and settings to routes and sockets."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -28,38 +28,48 @@ from scoring.local_days import LocalClock
 
 
 class StudyService:
+    """The statistics, goals and settings of all learners."""
+
     def __init__(self, db: Database) -> None:
         self.periods = DayCache(db)
         self._db = db
         self.learners = SettingsStore(db)
 
     async def stats(self, user_id: str, now: datetime) -> UserStats:
+        """Return totals, streaks and the progress of today and this week."""
         learner = await self.learners.find(user_id)
         return user_stats(await self.periods.read(learner, now), learner, now)
 
     async def series(self, user_id: str, query: SeriesQuery, now: datetime) -> Series:
-        """Raises Invalid for a range that is empty or too long."""
+        """Return the statistics of a range; raise Invalid if it is empty or too long."""
         learner = await self.learners.find(user_id)
         dates = range_of(query, learner.today(now))
         studied = await self.periods.read(learner, now, dates)
         return series(studied.days, query.by, dates, learner.first_weekday)
 
     async def calendar(self, user_id: str, year: int | None, now: datetime) -> CalendarYear:
+        """Return every date of a year."""
         learner = await self.learners.find(user_id)
         wanted = learner.today(now).year if year is None else year
         return calendar(await self.periods.read(learner, now), learner, wanted)
 
     async def goals(self, user_id: str) -> GoalsBody:
+        """Return the current goals."""
         return goals_body((await self.learners.find(user_id)).goals_now)
 
     async def with_goals(self, user_ids: Sequence[str]) -> set[str]:
-        """Those of these users who have a goal now."""
+        """Return those of these users that have a goal now."""
         return await self.learners.with_goals(user_ids)
 
     async def set_goals(
         self, user_id: str, body: GoalsBody, now: datetime, expected: Expected = ANY
     ) -> GoalsBody:
-        """Set the goals that are named. Raises Conflict "too_many_changes", PreconditionFailed."""
+        """Set the given goals.
+
+        Raises:
+            Conflict: `too_many_changes`.
+            PreconditionFailed: The goals have another version.
+        """
         given = body.model_dump(by_alias=False, exclude_unset=True)
         learner = await self.learners.set_goals(
             user_id,
@@ -72,24 +82,25 @@ class StudyService:
     async def note_reached(
         self, user_id: str, goal: str, *, day: date, value: int, now: datetime
     ) -> bool:
-        """Note that a goal was reached; whether it was not noted before."""
+        """Store that a goal was reached; return whether it was not stored before."""
         return await note_reached(self._db, user_id, goal, day=day, value=value, now=now)
 
     async def zone(self, user_id: str) -> str:
-        """Where the learner is."""
+        """Return the learner's time zone."""
         return (await self.learners.find(user_id)).zone
 
     async def clock(self, user_id: str) -> LocalClock:
-        """Return where the learner is, and when their days begin."""
+        """Return the learner's clock: the time zone, and when days begin."""
         return (await self.learners.find(user_id)).clock
 
     async def settings(self, user_id: str) -> LearnerSettings:
+        """Return the settings."""
         return (await self.learners.find(user_id)).settings
 
     async def set_settings(
         self, user_id: str, settings: LearnerSettings, expected: Expected = ANY
     ) -> LearnerSettings:
-        """Set the settings that are named. Raises PreconditionFailed."""
+        """Set the given settings; raise PreconditionFailed for another version."""
         learner = await self.learners.set_settings(
             user_id, settings, check=lambda learner: expected.check(tag_of(learner.settings))
         )

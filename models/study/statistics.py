@@ -1,8 +1,10 @@
-"""What a learner is told of their days, and the arithmetic between. Pure.
+"""Compute what a learner sees of their days, and the queries for it. Pure.
 
-What must always hold: every series over a range comes to the same totals, whatever it is
-told by, but for seconds by hand, which are of no hour; a date without anything is there as
-zeros.
+Invariants:
+
+- Every series over a range has the same totals, whatever it is grouped by, except that seconds by
+  hand belong to no hour.
+- A date without sessions is present, with zeros.
 """
 
 from collections import Counter
@@ -37,8 +39,10 @@ By = Literal["day", "week", "month", "hourOfWeek", "content", "tag"]
 
 
 class SeriesQuery(WireModel):
-    """`from` (included) and `to` (excluded) are dates by the learner's own clocks; by
-    default the last 30, today included."""
+    """A range of dates: `from` (included) to `to` (excluded), in the learner's time zone.
+
+    The default is the last 30 days, including today.
+    """
 
     by: By = "day"
     from_: Annotated[Day | None, Field(alias="from")] = None
@@ -46,13 +50,13 @@ class SeriesQuery(WireModel):
 
 
 class CalendarQuery(WireModel):
-    """By default the present year."""
+    """A year; the default is the current one."""
 
     year: Annotated[int, Field(ge=2000, le=2099)] | None = None
 
 
 class Progress(WireModel):
-    """How far a goal is reached; `goal` and `reached` are null where none is set."""
+    """Progress toward a goal; `goal` and `reached` are null where no goal is set."""
 
     done: int
     goal: int | None
@@ -69,13 +73,13 @@ class PeriodProgress(WireModel):
 
 
 class Today(PeriodProgress):
-    """The present date, by the learner's clock."""
+    """Today, in the learner's time zone."""
 
     sessions: Progress
 
 
 class SessionCounts(WireModel):
-    """Sessions by status."""
+    """Numbers of sessions by status."""
 
     active: int
     paused: int
@@ -85,9 +89,12 @@ class SessionCounts(WireModel):
 
 
 class Sums(WireModel):
-    """What sessions come to. A second in which two were tracked counts once; seconds by hand
-    are added. Ended sessions are those with a second at least, and so are scores; rates are
-    null where there is nothing to divide by."""
+    """Totals of sessions.
+
+    A second in which two sessions were tracked counts once; seconds by hand are added. Ended
+    sessions are those with at least one second, and so are scores. Rates are null where there is
+    nothing to divide by.
+    """
 
     focused_seconds: int
     manual_seconds: Annotated[int, Field(description="Of the focused seconds, those by hand.")]
@@ -106,7 +113,7 @@ class Sums(WireModel):
 
 
 class UserStats(Sums):
-    """All of a learner's sessions. Streaks are in days."""
+    """Totals of all the learner's sessions; streaks are in days."""
 
     sessions: SessionCounts
     current_streak: int
@@ -118,14 +125,16 @@ class UserStats(Sums):
 
 
 class Point(Sums):
-    """A date, the first day of a week, or the first of a month, as far as the range goes."""
+    """A date, or the first date of a week or month within the range."""
 
     date: date
 
 
 class HourOfWeek(WireModel):
-    """`weekday` is 1 (Monday) to 7, `hour` 0 to 23. Hours before `dayStartsAt` are those of the
-    day before; seconds by hand are of no hour."""
+    """An hour of the week: `weekday` 1 (Monday) to 7, `hour` 0 to 23.
+
+    Hours before `dayStartsAt` belong to the day before; seconds by hand belong to no hour.
+    """
 
     weekday: int
     hour: int
@@ -133,7 +142,7 @@ class HourOfWeek(WireModel):
 
 
 class Shared(WireModel):
-    """What a content or a tag has of a range."""
+    """The totals of one subject or tag in a range."""
 
     name: str | None
     """Null stands for sessions without a content."""
@@ -142,8 +151,11 @@ class Shared(WireModel):
 
 
 class Series(WireModel):
-    """`points` by day, week and month; `hours` by hour of the week, all 168; `shares` by
-    content or tag, the longest first. A session with two tags is in both."""
+    """The statistics of a range.
+
+    `points` are by day, week and month; `hours` has all 168 hours of the week; `shares` are by
+    subject or tag, the longest first. A session with two tags is in both.
+    """
 
     by: By
     from_: Annotated[date, Field(alias="from")]
@@ -155,7 +167,7 @@ class Series(WireModel):
 
 
 class CalendarDay(WireModel):
-    """`counts` says whether the day counts for a streak."""
+    """A date; `counts` says whether it counts for a streak."""
 
     date: date
     focused_seconds: int
@@ -171,6 +183,7 @@ class CalendarYear(WireModel):
 
 
 def user_stats(studied: DaySummary, learner: Learner, now: datetime) -> UserStats:
+    """Return the statistics of `GET /api/stats/me`."""
     marks, today = studied.marks, learner.today(now)
     counted = counted_days(marks.values(), learner.goals, learner.zone)
     found = streaks(counted, today, learner.zone)
@@ -200,11 +213,12 @@ def user_stats(studied: DaySummary, learner: Learner, now: datetime) -> UserStat
 
 
 def goals_body(goals: Goals) -> GoalsBody:
+    """Return goals as clients see them."""
     return GoalsBody(**goals._asdict())
 
 
 def range_of(query: SeriesQuery, today: date) -> Dates:
-    """The dates that are asked for. Raises Invalid if there are none or too many."""
+    """Return the requested dates; raise Invalid if there are none or too many."""
     until = query.to or (today + ONE_DAY)
     since = query.from_ or (until - DEFAULT_DAYS * ONE_DAY)
     if not 0 < (until - since).days <= MOST_DAYS:
@@ -215,7 +229,10 @@ def range_of(query: SeriesQuery, today: date) -> Dates:
 
 
 def series(days: StudyDays, by: By, dates: Dates, first_weekday: int = 0) -> Series:
-    """Of all days within these dates; weeks begin with `first_weekday` (0 is Monday)."""
+    """Return the statistics of a range.
+
+    Weeks begin with `first_weekday` (0 is Monday).
+    """
     since, until = dates
     found = Series(by=by, from_=since, to=until, total=_sums(sum_of_days(days.values())))
     match by:
@@ -237,6 +254,7 @@ def series(days: StudyDays, by: By, dates: Dates, first_weekday: int = 0) -> Ser
 
 
 def calendar(studied: DaySummary, learner: Learner, year: int) -> CalendarYear:
+    """Return every date of a year."""
     days = []
     for day in _dates(date(year, 1, 1), date(year + 1, 1, 1)):
         mark = studied.marks.get(day, DayMark(day, 0, 0, None, None))
