@@ -70,8 +70,11 @@ def run(settings: Settings) -> int:
 
 
 def _leave(status: int) -> NoReturn:
-    """At once: the driver's threads may still wait for a database that does not answer, and
-    the interpreter would wait for them."""
+    """End the process at once.
+
+    Threads of the driver may wait for a database that does not answer, and the interpreter would
+    wait for them.
+    """
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -98,8 +101,11 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(settings: Settings) -> bool:
-    """Whether everything that was counted has been written; raises Interrupted if told to stop
-    before it serves."""
+    """Serve until told to stop; return whether every counted second was written.
+
+    Raises:
+        Interrupted: A stop was requested before serving began.
+    """
     asyncio.get_running_loop().set_exception_handler(_on_loop_error)
     settings = _within_descriptors(settings)
     stopping = _stop_signal()

@@ -1,8 +1,8 @@
-"""Where settings are read from, literally: what stands there is the value.
+r"""Read settings literally from the environment and `.env`: a value is what is written.
 
 Invariants:
 
-- nothing within a value is replaced: no `${x}`, which secrets may hold, and no `\\n`, which
+- nothing within a value is replaced: no `${x}`, which secrets may hold, and no `\n`, which
   paths of Windows do. That is why `.env` is not read by python-dotenv;
 - one pair of quotes around a value is none of it, in `.env` as in the environment: a file of
   a container's environment (`docker run --env-file`) passes them on.

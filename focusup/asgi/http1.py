@@ -47,6 +47,7 @@ class Http1(H11Protocol):
     """The protocol of each connection until it is handed over."""
 
     async def handle(self, event: ConnectionEvent) -> None:
+        """Handle an event, and answer a refused request."""
         try:
             await super().handle(event)
         except Refused as refused:
@@ -54,6 +55,7 @@ class Http1(H11Protocol):
             await self.send(Closed())
 
     async def stream_send(self, event: StreamEvent) -> None:
+        """Send an event, with `Keep-Alive` where the connection stays open."""
         if isinstance(event, Response) and self._stays_open(event):
             told = b"timeout=%d" % int(self.config.keep_alive_timeout)
             kept = [(b"connection", b"keep-alive"), (b"keep-alive", told)]

@@ -1,19 +1,17 @@
-"""Our connections within Hypercorn: requests by HTTP/1.1, and the handshakes of sockets,
-whose connections are then handed over.
+"""Extend Hypercorn: HTTP/1.1 requests with deadlines, and sockets that are handed over.
 
 Invariants:
 
-- compression is never negotiated (it costs 100 KB a connection, and lets a small frame
-  inflate to 120 MiB);
-- once a connection is handed over, nothing of Hypercorn and Quart is left of it but its
-  writer, which would close it when collected;
-- nothing of a connection that the server has ended is run, whatever was read of it: its
-  answer could not leave. What had arrived by then is answered
-  (see `focusup.asgi.idle_connections`);
-- a connection that was refused, or whose last answer is out, ends by itself.
+- Compression is never negotiated: it costs 100 KB a connection, and lets a small frame inflate to
+  120 MiB.
+- Once a connection is handed over, nothing of Hypercorn and Quart is left of it but its writer,
+  which would close it when collected.
+- On a connection that the server has ended no request is run, because its answer could not be sent.
+  Requests that had arrived by then are answered (see `focusup.asgi.idle_connections`).
+- A connection that was refused, or whose last answer was sent, ends by itself.
 
-Hypercorn and Quart would keep five tasks and three queues per connection and take 60 µs
-for each message; see `realtime.sockets.transport` for what takes their place.
+Hypercorn and Quart would keep five tasks and three queues per connection and take 60 µs for each
+message; `realtime.sockets.transport` takes their place.
 """
 
 import asyncio
@@ -44,15 +42,17 @@ _current: ContextVar["Server"] = ContextVar("connection")
 
 
 class IdleTimer:
-    """In the place of Hypercorn's task, which it starts and cancels around each request."""
+    """Replaces Hypercorn's idle task, which it starts and cancels around each request."""
 
     def __init__(self, server: "Server") -> None:
         self._server = server
 
     async def restart(self, _group: object, _action: object) -> None:
+        """Start to wait for a request."""
         self._server.idle_begins()
 
     async def stop(self) -> None:
+        """Stop to wait for a request."""
         self._server.idle_ends()
 
 
@@ -74,6 +74,7 @@ class Server(TCPServer):
         self._handed_over = False
 
     async def run(self) -> None:
+        """Serve the connection until it ends or is handed over."""
         _current.set(self)
         name = self.writer.get_extra_info("peername")
         self.peer = str(name[0]) if isinstance(name, tuple) else ""
@@ -95,25 +96,27 @@ class Server(TCPServer):
     # --- deadlines --------------------------------------------------------------------
 
     def idle_begins(self) -> None:
-        """No request runs: the next one, or the first, must come in time."""
+        """Wait for the first or next request, for a limited time."""
         self._is_idle, self._in_head = True, False
         wait_s = self.config.keep_alive_timeout if self._had_request else FIRST_REQUEST_S
         self._set_timer(wait_s, self._idle_for_long)
         self._connections.add(self)
 
     def idle_ends(self) -> None:
-        """A request runs, or the connection has ended."""
+        """Note that a request runs, or that the connection has ended."""
         self._is_idle, self._had_request = False, True
         self._cancel_timer()
         self._connections.discard(self)
 
     def end_if_idle(self) -> bool:
+        """End the connection unless a request has begun to arrive; return whether it ended."""
         if self._has_more():
             return False
         self._end()
         return True
 
     def handshake_begins(self) -> None:
+        """Limit the time of a handshake."""
         self._set_timer(HANDSHAKE_S, self.writer.transport.abort)
 
     def _idle_for_long(self) -> None:
@@ -127,7 +130,7 @@ class Server(TCPServer):
         self._set_timer(HEAD_S, self._idle_for_long)
 
     def _has_more(self) -> bool:
-        """Whether anything of the peer is left that no request was made of."""
+        """Return whether the peer has sent anything that is not yet a request."""
         if self._in_head or self.reader._buffer:  # type: ignore[attr-defined]
             return True
         connection = self.writer.get_extra_info("socket")
@@ -173,7 +176,7 @@ class Server(TCPServer):
         return bool(parser.trailing_data[0])
 
     def hand_over(self, wire: SocketTransport) -> None:
-        """From now on the connection is the wire's."""
+        """Give the connection to a transport for good."""
         self._handed_over = True
         self._cancel_timer()
         transport = self.writer.transport
@@ -202,9 +205,10 @@ class Server(TCPServer):
 
 
 class Stream(WSStream):
-    """Hypercorn's side of a WebSocket: the handshake, without compression, and no more."""
+    """Hypercorn's side of a WebSocket: the handshake alone, without compression."""
 
     async def handle(self, event: Event) -> None:
+        """Handle an event, and close the connection of a refused handshake."""
         was_closed = self.closed
         if isinstance(event, Request):
             _current.get().handshake_begins()
@@ -220,13 +224,14 @@ class Stream(WSStream):
             await self.send(StreamClosed(stream_id=self.stream_id))
 
     async def app_send(self, message: Any) -> None:
+        """Send a message of the application; Hypercorn is done after the acceptance."""
         await super().app_send(message)
         if message is not None and message["type"] == "websocket.accept":
             self.closed = True  # Hypercorn has nothing to do with it any more
 
 
 def take_over(wire: SocketTransport) -> None:
-    """Give the wire the connection of the WebSocket that is being handled.
+    """Give a transport the connection of the WebSocket that is being handled.
 
     It must have been accepted just now, with nothing awaited since.
     """

@@ -1,15 +1,15 @@
-"""Our requests within Quart and Hypercorn: their bodies are read to the end, and none waits
-for the database without a limit.
+"""Extend Quart: request bodies are read to the end, and the wait for the database is limited.
 
-What must always hold: a request that the database leaves waiting for `ANSWER_WITHIN_S` is
-a 503; and an answer leaves once the whole body has arrived, even where nobody
-wanted it. Hypercorn closes the connection when an answer is out before that: the client,
-still sending, may lose the answer, and one that reuses connections loses its next request.
-Memory stays bounded: Quart drops what is over its limit.
+Invariants:
 
-An answer that is written while it is read from the database ends as soon as its client is
-gone, or takes nothing any more; where it has to be broken off, the connection ends without
-the last chunk, so that nobody takes it for a whole one.
+- A request that waits `ANSWER_WITHIN_S` for the database is answered with 503.
+- An answer is sent once the whole body has arrived, even if the body is not used. Hypercorn closes
+  the connection when an answer is out before that; a client that is still sending may lose the
+  answer, and one that reuses connections loses its next request.
+- Memory stays bounded: Quart discards what is over its limit.
+- An answer that is streamed from the database ends when its client disconnects or stops reading. An
+  answer that breaks off ends the connection without the last chunk, so that it is never taken for a
+  complete one.
 """
 
 import asyncio
@@ -69,9 +69,11 @@ class App(Quart):
         return path if path.startswith(f"{self.base_path}/") else self.base_path + path
 
     async def handle_request(self, request: Request) -> ResponseTypes:
+        """Handle a request, and count it in the metrics."""
         return await observed(self.figures, request, super().handle_request)
 
     async def dispatch_request(self, request_context: RequestContext | None = None) -> Any:
+        """Run the handler, within the time limit of the database."""
         async with answered_within(ANSWER_WITHIN_S):
             return await super().dispatch_request(request_context)
 
@@ -87,10 +89,13 @@ class DrainedConnection(ASGIHTTPConnection):
         self._asked: Request
 
     async def handle_request(self, request: Request, send: ASGISendCallable) -> None:
+        """Handle a request, and keep it for its answer."""
         self._asked = request
         await super().handle_request(request, send)
 
     async def handle_messages(self, request: Request, receive: ASGIReceiveCallable) -> None:
+        """Read the body, and note when all of it has arrived."""
+
         async def noticing() -> Any:
             message = await receive()
             if not message.get("more_body", False):  # the last part, or a disconnect

@@ -21,8 +21,10 @@ with_data_dir = click.option(
 
 
 def with_database(settings: "Settings", work: "Callable[[Database], Awaitable[T]]") -> T:
-    """What `work` gives, done on the database of the settings; what goes wrong with that, or
-    within the domain, ends the command."""
+    """Run `work` on the database of the settings, and return its result.
+
+    An error of the database or of the domain ends the command.
+    """
     from focusup.database import DatabaseError, reach_database
     from models.base.driver_errors import StatementRefused, translated
     from models.base.errors import DomainError

@@ -40,17 +40,19 @@ def checked_url(url: str) -> str:
 
 
 def socket_url(base_url: str) -> str:
+    """Return the address of a server's session socket."""
     parts = urlsplit(base_url)
     scheme = "wss" if parts.scheme == "https" else "ws"
     return urlunsplit((scheme, parts.netloc, f"{parts.path}/ws/sessions", "", ""))
 
 
 def is_here(base_url: str) -> bool:
+    """Return whether an address is on this machine."""
     return is_loopback(urlsplit(base_url).hostname or "")
 
 
 def no_server(base_url: str, error: Exception) -> str:
-    """What to say where nobody answers."""
+    """Return the error of a server that does not answer."""
     return (
         f"no server answers at {base_url} ({error}); start one with `{under_uv()}{NAME} serve`, "
         "or say where it is with --url"
@@ -83,12 +85,15 @@ class Socket:
 
     @property
     def subprotocol(self) -> str | None:
+        """The subprotocol that the server has chosen."""
         return self._socket.subprotocol
 
     def close(self) -> None:
+        """Close the connection."""
         self._open.close()
 
     def send(self, type_: str, **fields: Any) -> None:
+        """Send a message."""
         try:
             self._socket.send(json.dumps({"type": type_, **fields}))
         except ConnectionClosed as error:

@@ -47,6 +47,8 @@ def port_file(data_dir: Path, kind: Kind) -> Path:
 
 
 class Child:
+    """The database server that this process runs."""
+
     def __init__(self, program: Program, data_dir: Path) -> None:
         self.port = free_port()
         self.data = data_dir / program.kind
@@ -63,6 +65,7 @@ class Child:
 
     @property
     def pid(self) -> int | None:
+        """The process id; None while the child does not run."""
         return None if self._process is None else self._process.pid
 
     async def start(self) -> None:
@@ -82,7 +85,7 @@ class Child:
         self._watcher = asyncio.create_task(self._watch(), name="database")
 
     async def stop(self) -> None:
-        """Stop it for good; kill it if it does not listen."""
+        """End the process, and remove its files."""
         self._stopping.set()
         if self._watcher is not None:
             # Not cancelled: it may be within a start, and would leave a process behind.

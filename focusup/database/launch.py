@@ -21,6 +21,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main(parent: int, program: list[str]) -> None:
+    """Become the program, after asking the kernel to end it with its parent."""
     with contextlib.suppress(OSError, AttributeError):
         # SIGTERM, not SIGKILL: the database writes its last checkpoint.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class OpenedDatabase:
+    """A database that answers, and what keeps it open."""
+
     db: Database
     kind: DatabaseKind
     where: str

@@ -15,6 +15,7 @@ ATTEMPTS = 50
 
 
 def free_port() -> int:
+    """Return a free port of the loopback interface."""
     for _ in range(ATTEMPTS):
         port = secrets.choice(PORTS)
         if is_free(port):
@@ -26,6 +27,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
+    """Return whether a port of the loopback interface is free."""
     with socket.socket() as probe:
         try:
             probe.bind((LOOPBACK, port))

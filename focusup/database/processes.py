@@ -28,8 +28,10 @@ log = structlog.get_logger(__name__)
 
 
 def detached_options() -> dict[str, Any]:
-    """How to start a child that Ctrl-C in our terminal does not reach: we still need it
-    to write what was counted."""
+    """Return options for a child that Ctrl-C in our terminal does not reach.
+
+    The server still needs the child to write what was counted.
+    """
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"start_new_session": True}

@@ -30,6 +30,8 @@ NEWEST_EMBEDDED = (3, 13)
 
 @dataclass(frozen=True, slots=True)
 class Program:
+    """A database program that can serve a data directory."""
+
     kind: Kind
     path: Path
 

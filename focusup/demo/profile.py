@@ -20,6 +20,8 @@ NOTES = (
 
 
 class Subject(NamedTuple):
+    """A subject that the learner of the demonstration studies."""
+
     content_id: str
     tags: tuple[str, ...]
     idle_mode: IdleMode

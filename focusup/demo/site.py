@@ -39,6 +39,8 @@ AGENTS = (
 
 
 class Page(NamedTuple):
+    """A page of the demonstration site."""
+
     name: str
     title: str
     visible_s: float
@@ -66,29 +68,32 @@ class Mark:
 
     @classmethod
     def of(cls, learner_id: str) -> Self:
+        """Return the mark of a learner's demonstration."""
         return cls(sha256(learner_id.encode()).hexdigest()[:8])
 
     @property
     def prefix(self) -> str:
+        """The prefix of all ids of the demonstration."""
         return f"demo-{self.tag}-"
 
     @property
     def pages(self) -> str:
-        """What the names of its pages begin with, and those of no site."""
+        """The prefix of its page names, which no real site has."""
         return f"/demo-{self.tag}/"
 
     def browser(self, number: int) -> str:
-        """A visitor, whose id is as long as a real one."""
+        """Return the id of a visitor, as long as a real one."""
         text = sha256(f"{self.tag}/{number}".encode()).hexdigest()
         return f"{self.prefix}{text}"[:32]
 
     def person(self, number: int) -> str:
+        """Return the id of a user."""
         return f"{self.prefix}person-{number}"
 
 
 @dataclass
 class Site:
-    """Documents by kind, as they are stored."""
+    """The days of a site: everything to insert."""
 
     visits: list[Document] = field(default_factory=list)
     events: list[Document] = field(default_factory=list)
@@ -112,8 +117,10 @@ class Call(NamedTuple):
 
 
 class Days(NamedTuple):
-    """The UTC days of which there is anything, and those of which there may be more than
-    visits."""
+    """The UTC days with data, and the days that may have more than visits.
+
+    `events` and `views` are the days whose counts change when the demonstration is removed.
+    """
 
     all: tuple[date, ...]
     events: frozenset[date]

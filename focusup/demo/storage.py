@@ -65,8 +65,13 @@ async def add(
     until: datetime,
     now: datetime,
 ) -> Made:
-    """Make a learner whose year ends at `until`, and a site around them; instead of the one
-    that was there. Raises Conflict, StorageUnavailable, StatementRefused."""
+    """Store a learner whose year ends at `until`, and a site around it, replacing a former one.
+
+    Raises:
+        Conflict: `not_a_demo`, the address belongs to a real user.
+        StorageUnavailable: The database does not answer.
+        StatementRefused: The database refuses a statement.
+    """
     replaced = await find_demo(db, email) is not None
     if replaced:
         await remove(db, gone, email=email, now=now)
@@ -82,9 +87,16 @@ async def add(
 
 
 async def remove(db: Database, gone: Deletions, *, email: str, now: datetime) -> None:
-    """Remove it with all its marked rows, even if its account has left before; who is signed
-    in with it is signed out, and leaves as anybody would. Raises NotFound "no_demo", Conflict
-    "not_a_demo", StorageUnavailable, StatementRefused."""
+    """Remove a demonstration with all its marked rows, even if its account is already deleted.
+
+    A user who is signed in with the account is signed out.
+
+    Raises:
+        NotFound: `no_demo`.
+        Conflict: `not_a_demo`, the address belongs to a real user.
+        StorageUnavailable: The database does not answer.
+        StatementRefused: The database refuses a statement.
+    """
     demo = await find_demo(db, email)
     if demo is None:
         raise NotFound("no_demo", "There is no demonstration with this address.")

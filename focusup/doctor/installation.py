@@ -69,6 +69,7 @@ def environment(installed: Mapping[str, Sequence[str]] | None = None) -> Finding
 
 
 def event_loop() -> Finding:
+    """Check which event loop is installed."""
     if sys.platform == "win32":
         return ok("event loop", "asyncio's own (uvloop is not for Windows)")
     found_version = _installed("uvloop")
@@ -79,6 +80,7 @@ def event_loop() -> Finding:
 
 
 def time_zones() -> Finding:
+    """Check that time zones are known."""
     try:
         ZoneInfo(A_ZONE)
     except (ZoneInfoNotFoundError, OSError):

@@ -57,8 +57,10 @@ def is_synchronised() -> bool | None:
 
 
 def open_files(max_sockets: int, max_idle: int) -> Finding:
-    """Whether the system lets us have as many sockets as MAX_SOCKETS says, of focus sessions
-    and of page views each. A start raises the soft limit to the hard one, which counts."""
+    """Check whether the system allows as many sockets as MAX_SOCKETS says, of each kind.
+
+    A start raises the soft limit to the hard one, which is checked.
+    """
     if sys.platform == "win32":
         return ok("open files", "Windows sets no limit")
     import resource

@@ -48,6 +48,7 @@ class RemoteKeys:
         self._fetching: asyncio.Task[bool] | None = None
 
     def find(self, kid: str | None, algorithm: str) -> PublicKey | None:
+        """Return the key that a token names, if it is known and has this algorithm."""
         return self._keys.find(kid, algorithm)
 
     async def learn(self, kid: str | None, algorithm: str) -> None:
@@ -62,7 +63,7 @@ class RemoteKeys:
             await asyncio.sleep(REFRESH_EVERY_S if is_fresh else RETRY_EVERY_S)
 
     async def _refresh(self) -> bool:
-        """Whether the keys were fetched anew; those who ask meanwhile wait for the same."""
+        """Fetch the keys, shared by all callers; return whether they were fetched."""
         now_s = self._monotonic_s()
         if self._fetching is None:
             if now_s < self._not_before_s:
@@ -108,16 +109,22 @@ def _begin(fetch: Callable[[str], KeySet], url: str) -> "Future[KeySet]":
 
 
 class _LoopOfOneFetch(asyncio.SelectorEventLoop):
-    """Looks names up where it runs: it has nothing else to do meanwhile, and an executor's
-    thread that hangs would keep the process from ending."""
+    """An event loop that looks names up in its own thread.
+
+    It has no other work in the meantime, and a thread of an executor that hangs would keep the
+    process from ending.
+    """
 
     async def getaddrinfo(self, host: Any, port: Any, **hints: int) -> Any:
         return socket.getaddrinfo(host, port, **hints)
 
 
 def fetch_keys(url: str) -> KeySet:
-    """What is at the address now; raises KeysUnavailable. For a thread without an event loop,
-    since only that of its own lets all but the name's look-up be limited in time."""
+    """Return the keys at an address; raise KeysUnavailable.
+
+    For a thread without an event loop: only a loop of its own lets everything but the look-up of
+    the name be limited in time.
+    """
     try:
         with asyncio.Runner(loop_factory=_LoopOfOneFetch) as runner:
             return read_key_set(runner.run(_within_limits(url)))

@@ -1,9 +1,11 @@
-"""Demonstrations: collection `demos`, one document for each, by the address of its account.
+"""Store demonstrations: collection `demos`, one document each, by the address of the account.
 
-What must always hold: whoever has no document here is somebody real, and is never taken for
-a demonstration; the document is there before anything else of it is, and goes last of all,
-so that what was cut off can be done again, and be done when the account has long left. It
-says how many visits are the demonstration's, which therefore nobody ever has to count.
+Invariants:
+
+- An account without a document here belongs to a real user, and is never taken for a demonstration.
+- The document is inserted before any other data of the demonstration, and deleted last, so an
+  interrupted command can be repeated, also when the account is already deleted.
+- The document holds the number of the demonstration's visits, which are subtracted from counts.
 """
 
 import asyncio
@@ -22,6 +24,8 @@ COLLECTION = "demos"
 
 
 class Demo(NamedTuple):
+    """A document of `demos`."""
+
     email: str
     """In its one spelling."""
     user_id: str
@@ -41,7 +45,7 @@ class Demo(NamedTuple):
 
 
 async def insert_demo(db: Database, demo: Demo) -> None:
-    """Raises Conflict "email_taken" if somebody makes one with this address, too."""
+    """Store a demonstration; raise Conflict `email_taken` if one has this address."""
     try:
         await db[COLLECTION].insert_one(_document(demo))
     except DuplicateKeyError:
@@ -49,8 +53,11 @@ async def insert_demo(db: Database, demo: Demo) -> None:
 
 
 async def find_demo(db: Database, email: str) -> Demo | None:
-    """The demonstration with this address. Raises Conflict "not_a_demo" if there is none,
-    but somebody's account."""
+    """Return the demonstration of an address, or None.
+
+    Raises:
+        Conflict: `not_a_demo`, the address belongs to the account of a real user.
+    """
     found, user = await asyncio.gather(
         db[COLLECTION].find_one({"_id": email}), find_user_by_email(db, email)
     )
@@ -62,17 +69,17 @@ async def find_demo(db: Database, email: str) -> Demo | None:
 
 
 async def set_demo(db: Database, demo: Demo) -> None:
-    """What is left of it has changed."""
+    """Store what is left of a demonstration."""
     await db[COLLECTION].replace_one({"_id": demo.email}, _document(demo))
 
 
 async def delete_demo(db: Database, demo: Demo) -> None:
-    """Nothing of it is there any more."""
+    """Delete the document of a demonstration, when nothing else of it is left."""
     await db[COLLECTION].delete_one({"_id": demo.email})
 
 
 async def visits_of_demos(db: Database) -> Counter[date]:
-    """How many visits of each UTC day are demonstrations'."""
+    """Return how many visits of each UTC day belong to demonstrations."""
     visits: Counter[date] = Counter()
     async for found in db[COLLECTION].find({}, {"visits": 1}):
         visits.update(_visits(found))

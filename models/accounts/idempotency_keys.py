@@ -1,15 +1,15 @@
-"""Answers that are remembered under an `Idempotency-Key`: collection `idempotency_keys`.
+"""Remember answers under an `Idempotency-Key`: collection `idempotency_keys`.
 
 Invariants:
 
-- a key belongs to one scope (a user, or an address without one). Its document is inserted
-  before its request is carried out, and `_id` is unique on every database: of requests that
-  are sent at once, to whichever servers, one is carried out;
-- only a success is remembered, for `KEPT_FOR`. A request that was refused frees its key; one
-  that failed, or whose server died, may be sent again at once, or after `LEASE`;
-- what a request makes gets the id that is reserved beside its key. So a write whose answer
-  was lost, between this server and its database too, makes nothing a second time;
-- neither a key nor an address is stored, only a keyed hash of both.
+- A key belongs to one scope: a user, or an address without one. Its document is inserted before the
+  request is carried out, and `_id` is unique on every database. So of requests that are sent at
+  once, to any servers, one is carried out.
+- Only a success is remembered, for `KEPT_FOR`. A refused request frees its key. A request that
+  failed, or whose server died, may be sent again at once, or after `LEASE`.
+- The object that a request creates gets the id that is reserved with the key. So a write whose
+  answer was lost, also between server and database, creates nothing a second time.
+- Only a keyed hash of key and scope is stored.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ TRIES = 20
 
 
 class Answer(NamedTuple):
-    """What a client was answered."""
+    """The answer that a client received."""
 
     status: int
     body: str
@@ -49,7 +49,7 @@ class Answer(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """The right to carry out a request. `makes` is the id of what it makes."""
+    """The right to carry a request out; `makes` is the id of the object that it creates."""
 
     id_: str
     stamp: str
@@ -57,7 +57,7 @@ class Claimed(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A request with a key: who sends it, and all that makes it this one."""
+    """A request with a key: its scope, and everything that distinguishes it."""
 
     scope: str
     user_id: str | None
@@ -66,10 +66,10 @@ class Request(NamedTuple):
 
 
 def fingerprint(method: str, path: str, body: bytes) -> str:
-    """Return what tells requests apart that came with the same key.
+    """Return what distinguishes requests with the same key.
 
-    A body that says the same is the same: clients that make it anew may order its fields, write
-    its characters and set its blanks in another way.
+    JSON bodies with the same content are equal: clients may order fields, escape characters and set
+    blanks differently when they send a request again.
     """
     found = hashlib.sha256(f"{method} {path}\0".encode(errors="surrogateescape"))
     with suppress(ValueError, RecursionError):  # what is no JSON is taken as it is
@@ -79,15 +79,20 @@ def fingerprint(method: str, path: str, body: bytes) -> str:
 
 
 class IdempotencyKeys:
+    """The keys of all scopes."""
+
     def __init__(self, db: Database, secret: str) -> None:
         self._db = db
         self._secret = hmac.digest(secret.encode(), b"focusup idempotency", "sha256")
         self._stamps = Stamps()
 
     async def claim(self, request: Request, now: datetime) -> Claimed | Answer | None:
-        """Return the right to carry the request out, or what it was answered before.
+        """Return the right to carry the request out, or the answer of an earlier one.
 
-        None while it is carried out. Raises Invalid "idempotency_key_reused".
+        None while an earlier one is carried out.
+
+        Raises:
+            Invalid: `idempotency_key_reused`.
         """
         for _ in range(TRIES):
             stamp = self._stamps.fresh()
@@ -118,13 +123,13 @@ class IdempotencyKeys:
         raise StorageUnavailable("contended", "The same request is sent too often at once.")
 
     async def remember(self, claimed: Claimed, answer: Answer, now: datetime) -> None:
-        """The request is done, and gets this answer from now on."""
+        """Store the answer of a request that has succeeded."""
         if len(answer.body) <= MAX_BODY_CHARS:
             values = {"answer": answer._asdict(), "until": now}
             await self._write(claimed.id_, claimed.stamp, self._stamps.fresh(), values)
 
     async def release(self, claimed: Claimed, now: datetime, *, refused: bool) -> None:
-        """The request failed, and may be sent again; if it was refused, with another body."""
+        """Free the key of a failed request; a refused one may come again with another body."""
         values: Document = {"until": now}
         if refused:
             values["request"] = None

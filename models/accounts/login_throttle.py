@@ -1,14 +1,17 @@
-"""Guesses at passwords, and accounts that are made: collection `attempts`, shared by all
-servers, a row for each address and for each account at an address.
+"""Limit guesses at passwords and sign-ups: collection `attempts`, shared by all servers.
 
-What must always hold: an attempt is noted, by one atomic write, before a password is
-compared; so of many at once no more pass than of many one by one, and where it can't be
-noted nothing is compared. Whether an account exists makes no difference. A refused attempt
-changes nothing, so nobody is kept out for longer than `LONGEST_S` at a time, clocks that jump
-included, and nobody at another address at all. Rows are named by keyed hashes: neither an
-address nor an account can be read from them.
+There is a row for each address, and one for each account at an address.
 
-Instants are whole milliseconds, since the embedded database can't add to dates.
+Invariants:
+
+- An attempt is stored, by one atomic write, before a password is compared. So attempts at once pass
+  no more often than attempts one by one, and without the write nothing is compared.
+- The result does not depend on whether an account exists.
+- A refused attempt changes nothing. So a user is refused for `LONGEST_S` at most at a time, also
+  when clocks jump, and never because of another address.
+- Rows are named by keyed hashes: neither address nor account can be read from them.
+
+Instants are whole milliseconds, because the embedded database cannot add to dates.
 """
 
 import hashlib
@@ -45,7 +48,7 @@ FORGOTTEN_AFTER_S = 86_400
 
 
 class Guess(NamedTuple):
-    """One that was noted: the rows that it counts in."""
+    """A stored attempt: the rows that it counts in."""
 
     account_key: str
     address_key: str
@@ -53,7 +56,7 @@ class Guess(NamedTuple):
 
 
 class LoginThrottle:
-    """What addresses try; each may guess, and sign up, `per_address` times in `PERIOD_S`."""
+    """The attempts of all addresses; each has `per_address` in `PERIOD_S`."""
 
     def __init__(
         self, db: Database, secret: str, *, per_address: int, enabled: bool = True
@@ -65,12 +68,12 @@ class LoginThrottle:
         self._enabled = enabled
 
     async def sign_up(self, network: str, now: datetime) -> None:
-        """Note that somebody there makes an account; raises TooMany."""
+        """Count a sign-up of an address; raise TooMany."""
         if self._enabled:
             await self._pass_address(self._hash("signup", network), _ms(now))
 
     async def guess(self, network: str, account: str, now: datetime) -> Guess:
-        """Note that somebody there tries a password of this account; raises TooMany."""
+        """Count an attempt of an address at an account; raise TooMany."""
         keys = self._hash("login", network, account), self._hash("guess", network)
         guess = Guess(*keys, now)
         if self._enabled:
@@ -83,8 +86,10 @@ class LoginThrottle:
         return guess
 
     async def was_right(self, guess: Guess) -> None:
-        """The password fits: what was guessed before counts no more. Never raises; where the
-        database does not answer, the row expires."""
+        """Forget the earlier attempts, because the password was right.
+
+        Never raises: if the database does not answer, the row expires by itself.
+        """
         if self._enabled:
             with suppress(StorageUnavailable, StatementRefused), translated():
                 expires_at = _instant(_ms(guess.at) + PERIOD_S * 1000)
@@ -93,7 +98,7 @@ class LoginThrottle:
                 await self._give_back(guess.address_key)
 
     async def was_not_judged(self, guess: Guess, now: datetime) -> None:
-        """Nothing was compared, so it was no guess. Never raises."""
+        """Take an attempt back, because nothing was compared. Never raises."""
         if self._enabled:
             with suppress(StorageUnavailable, StatementRefused), translated():
                 await self._rows.update_one(
@@ -109,7 +114,7 @@ class LoginThrottle:
         await self._rows.update_one({"_id": address_key}, {"$inc": {"untilMs": -self._every_ms}})
 
     async def _pass_address(self, key: str, now_ms: int) -> None:
-        """The generic cell rate algorithm: `untilMs` is when all would be given back."""
+        """Apply the generic cell rate algorithm: at `untilMs` the whole allowance is back."""
         whole_ms = self._burst * self._every_ms
         latest_ms = now_ms + whole_ms - self._every_ms
         until = _within("$untilMs", now_ms, now_ms + whole_ms)
@@ -123,7 +128,7 @@ class LoginThrottle:
             await self._refuse(key, now_ms, before_ms=whole_ms - self._every_ms)
 
     async def _pass_account(self, key: str, now_ms: int) -> None:
-        """Waits that double, from the `FREE`th guess on; and `LOGINS` in all, by `wholeMs`."""
+        """Apply doubling waits from attempt `FREE` on, and `LOGINS` in all, by `wholeMs`."""
         whole_ms = LOGINS * EVERY_MS
         whole = _within("$wholeMs", now_ms, now_ms + whole_ms)
         longest_ms, forgotten_ms = LONGEST_S * 1000, now_ms - FORGOTTEN_AFTER_S * 1000
@@ -155,7 +160,7 @@ class LoginThrottle:
             await self._refuse(key, now_ms, before_ms=0)
 
     async def _note(self, key: str, passes: Document, changes: Document, first: Document) -> bool:
-        """Whether it passes; it is written then, and only then."""
+        """Store an attempt if it passes; return whether it does."""
         # `models.base.compare_and_set` says why the comparison is in the update, not the filter.
         fields = {
             name: {"$cond": [passes, value, f"${name}"]} for name, value in changes.items()
@@ -187,7 +192,7 @@ class LoginThrottle:
 
 
 def _within(until: str, now_ms: int, latest_ms: int) -> dict[str, Any]:
-    """This instant, at least now; one that no clock of today can have set counts as now."""
+    """Clamp to now or later; a value beyond the longest wait is a clock error and counts as now."""
     return {"$cond": [{"$gt": [until, latest_ms]}, now_ms, {"$max": [until, now_ms]}]}
 
 

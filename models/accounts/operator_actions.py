@@ -1,9 +1,10 @@
-"""What the operator of a server does with accounts: roles, passwords, locks, logins.
+"""Carry out what the operator does with accounts: roles, passwords, locks, logins.
 
 Invariants:
-- Each change is stored in the account before its tokens are revoked: a token that is issued in
-  between is of the new state, or ends with the others.
-- Servers that run hear of it as they hear of signing out (`models.tokens.revocations`).
+
+- Each change is stored in the account before its tokens are revoked, so a token that is issued in
+  between has the new state, or is revoked with the others.
+- Running servers learn of it by the revocations (`models.tokens.revocations`).
 """
 
 import secrets
@@ -31,7 +32,7 @@ class Account(NamedTuple):
 
 
 async def find_account(db: Database, email: str) -> Account:
-    """Return the account with this address, which must be in its one spelling.
+    """Return the account of a normalised address.
 
     Raises:
         NotFound: `account_not_found`.
@@ -49,7 +50,7 @@ async def find_account(db: Database, email: str) -> Account:
 
 
 async def give_role(db: Database, user: User, role: Role, now: datetime) -> None:
-    """Make the user an admin, or no admin any more: then at once, on all servers."""
+    """Make a user an admin, or take the role away, at once on all servers."""
     await users.set_role(db, user, role)
     change = revocations.grant_role if role == "admin" else revocations.revoke_role
     await change(db, str(user.id), now)
@@ -58,7 +59,7 @@ async def give_role(db: Database, user: User, role: Role, now: datetime) -> None
 async def reset_password(
     db: Database, user: User, now: datetime, tokens_until: datetime, hashes: PasswordHashes
 ) -> str | None:
-    """Replace the password by one that is good for `RESET_LASTS`, and end all logins.
+    """Set a password that is valid for `RESET_LASTS`, and end all logins.
 
     Returns:
         The password; None if the user changed it at the same moment.
@@ -73,28 +74,28 @@ async def reset_password(
 
 
 async def lock(db: Database, user: User, now: datetime, tokens_until: datetime) -> None:
-    """Refuse the user, and every token that names it, until `unlock`."""
+    """Refuse a user, and every token of the user, until `unlock`."""
     await users.lock(db, user.id, now)
     await revocations.lock_user(db, str(user.id), now, tokens_until)
     await refresh_tokens.end_logins(db, user.id, now, tokens_until)
 
 
 async def unlock(db: Database, user: User, now: datetime) -> None:
-    """Let the user sign in again. What was issued before stays refused."""
+    """Let a user sign in again; tokens from before stay refused."""
     await users.unlock(db, user.id)
     await revocations.unlock_user(db, str(user.id), now)
 
 
 async def sign_out(db: Database, user: User, now: datetime, tokens_until: datetime) -> None:
-    """End all logins of the user, and all tokens that are out."""
+    """End all logins of a user, and all issued tokens."""
     await users.end_epoch(db, user.id)
     await _revoke_all(db, user, now, tokens_until)
 
 
 async def sign_out_everybody(db: Database, now: datetime, tokens_until: datetime) -> int:
-    """End all logins of all users, and all tokens that are out; return how many logins.
+    """End all logins of all users, and all issued tokens; return how many logins.
 
-    A restored backup has logins that were ended since, and not the rows that ended them.
+    A restored backup has logins that were ended since, without the rows that ended them.
     """
     await revocations.revoke_everybody(db, now, tokens_until)
     return await refresh_tokens.end_every_login(db, now, tokens_until)

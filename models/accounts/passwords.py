@@ -1,11 +1,12 @@
-"""Password hashes, made and compared off the event loop, and passwords that are refused.
+"""Hash and compare passwords off the event loop, and refuse common passwords.
 
 Invariants:
-- No hash is computed on the event loop, which counts seconds; at most `workers` run at once,
+
+- No hash is computed on the event loop, which counts seconds. At most `workers` run at once, with
   64 MiB each.
-- Addresses take turns: one that asks for many hashes makes itself wait, and no other. Where the
-  queue is full, the newest request of the address with most in it gives way.
-- A comparison takes the same time whether or not there was a hash to compare with.
+- Addresses take turns, so an address that asks for many hashes only delays itself. When the queue
+  is full, the newest request of the address with the most requests is dropped.
+- A comparison takes the same time with and without a stored hash.
 """
 
 import asyncio
@@ -40,14 +41,15 @@ FIRST_GUESS_S = 0.15
 
 
 def default_hasher() -> PasswordHasher:
-    """Return argon2id with 64 MiB and 3 passes (RFC 9106, section 4), on one lane: more lanes
-    do the same work on more cores at once, and one of them counts seconds."""
+    """Return argon2id with 64 MiB and 3 passes (RFC 9106, section 4), on one lane.
+
+    More lanes would do the same work on more cores at once, and one of the cores counts seconds.
+    """
     return PasswordHasher(parallelism=1)
 
 
 def refuse_common(password: str, email: str | None, field: str) -> None:
-    """Refuse a password that a guesser tries first: one of the commonest, of hardly any
-    different characters, or the e-mail address of its account.
+    """Refuse a common password, one of few different characters, and the e-mail address.
 
     Raises:
         Invalid: `password_too_common`, at `field`.
@@ -73,7 +75,7 @@ def common_passwords() -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a password fits, and its new hash if the stored one has old parameters."""
+    """Whether a password is right, and its new hash if the stored one has old parameters."""
 
     matches: bool
     rehashed: str | None = None
@@ -86,7 +88,7 @@ class _Job:
 
 
 class PasswordHashes:
-    """Hashes passwords in threads of its own; raises Busy `busy` when too many wait.
+    """The hashing threads; raises Busy `busy` when too many requests wait.
 
     `caller` is the address that asks.
     """
@@ -109,15 +111,15 @@ class PasswordHashes:
         self._took_s = FIRST_GUESS_S
 
     async def hash(self, password: str, caller: str = "") -> str:
-        """Return the argon2 hash of `password`, with its salt and parameters."""
+        """Return the argon2 hash of a password, with its salt and parameters."""
         return await self._in_thread(lambda: self._hasher.hash(_normalised(password)), caller)
 
     async def verify(self, password: str, stored: str | None, caller: str = "") -> Verdict:
-        """Compare; without a stored hash spend the same time and say no."""
+        """Compare a password; without a stored hash, take the same time and return False."""
         return await self._in_thread(lambda: self._verify(_normalised(password), stored), caller)
 
     def close(self) -> None:
-        """Drop what waits, and let the threads end."""
+        """Drop waiting requests, and end the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _verify(self, password: str, stored: str | None) -> Verdict:
@@ -153,7 +155,7 @@ class PasswordHashes:
         self._waiting += 1
 
     def _most(self) -> int:
-        """How many can be under way without one of them waiting for too long, on this machine."""
+        """Return how many requests can wait without a wait that is too long on this machine."""
         in_time = int(LONGEST_WAIT_S * self._workers / self._took_s)
         return max(min(self._max_waiting, in_time), 1)
 

@@ -1,17 +1,18 @@
-"""Logins: collection `logins`, one document for each, a family of refresh tokens.
+"""Store logins: collection `logins`, one document each, with a chain of refresh tokens.
 
 Invariants:
-- A refresh token reads `<login id>.<secret>`; the database holds only hashes of secrets.
-- Secrets form a chain: each is derived from the one before it and from the login's `salt`.
-  Neither an old secret without the database nor the database alone gives the next one.
-- A secret stays good until its successor is first used. Until then each use gives the same
-  successor, so an answer that is lost does no harm, however long the outage.
-- A secret whose successor was used proves that there is a copy: it ends the login, access
-  tokens included (`models.tokens.revocations`). A secret that is not of the chain changes nothing.
-- A refusal that depends on what was read is preceded by a write of the majority (`_confirm`):
-  a primary that was deposed, and does not know it yet, cannot give it.
 
-Each function that may end a login takes `tokens_until`, when its access tokens expire.
+- A refresh token is `<login id>.<secret>`; the database holds only hashes of secrets.
+- Secrets form a chain: each is derived from the one before and from the login's `salt`. Neither an
+  old secret without the database nor the database alone gives the next one.
+- A secret stays valid until its successor is first used. Until then each use gives the same
+  successor, so a lost answer does no harm, however long the outage.
+- The use of a secret whose successor was used proves a copy. It ends the login, access tokens
+  included (`models.tokens.revocations`). A secret that is not of the chain changes nothing.
+- A refusal that depends on a read is preceded by a write of the majority (`_confirm`), so a primary
+  that was deposed and does not know it yet cannot give it.
+
+Each function that may end a login takes `tokens_until`, the expiry of its access tokens.
 """
 
 import hashlib
@@ -75,7 +76,7 @@ class Login(StoredModel):
 
 
 class Place(Enum):
-    """Where a secret stands in the chain of a login."""
+    """The position of a secret in the chain of a login."""
 
     CURRENT = auto()
     """Its successor was not given out yet."""
@@ -90,7 +91,7 @@ class Place(Enum):
 async def start_login(
     db: Database, user_id: ObjectId, now: datetime, refresh_ttl_s: float, *, epoch: str = ""
 ) -> tuple[Login, str]:
-    """Store a new login of `user_id`; return it with its first refresh token."""
+    """Store a new login of a user; return it with its first refresh token."""
     secret = secrets.token_urlsafe(SECRET_BYTES)
     login = Login(
         id=secrets.token_urlsafe(ID_BYTES),
@@ -109,11 +110,10 @@ async def start_login(
 async def find_login(
     db: Database, refresh_token: str, now: datetime, tokens_until: datetime
 ) -> Login:
-    """Return the login that the token may refresh now.
+    """Return the login that a refresh token may refresh.
 
     Raises:
-        Unauthorized: `refresh_token_invalid`. The login has ended by then if the token is a
-            spent one.
+        Unauthorized: `refresh_token_invalid`. A spent token has ended the login by then.
     """
     login_id, secret = _split(refresh_token)
     login = await _read(db, login_id)
@@ -140,10 +140,10 @@ async def rotate_login(
     *,
     tokens_until: datetime,
 ) -> str:
-    """Use this token on the login that `find_login` returned for it; return the next token.
+    """Use a token on the login that `find_login` returned; return the next token.
 
     Raises:
-        Unauthorized: `refresh_token_invalid`, when the login ended meanwhile.
+        Unauthorized: `refresh_token_invalid`, the login ended in the meantime.
     """
     _, secret = _split(refresh_token)
     if _place(login, secret) is Place.CURRENT:
@@ -167,7 +167,7 @@ async def rotate_login(
 
 
 async def end_login(db: Database, login_id: str, now: datetime, tokens_until: datetime) -> None:
-    """Delete a login with its refresh and access tokens, whether it is there or not."""
+    """Delete a login with its refresh and access tokens; it may be gone already."""
     await revoke_logins(db, [login_id], now, tokens_until)
     await db[COLLECTION].delete_one({"_id": login_id})
 
@@ -177,8 +177,7 @@ async def end_login_of_token(
 ) -> None:
     """End the login of a refresh token, whichever secret of its chain it carries.
 
-    Other texts change nothing and leave nothing behind: the id of a login stands in its
-    access tokens, so it proves nothing.
+    Other texts change nothing: the id of a login is in its access tokens, so it proves nothing.
     """
     match = _TOKEN.fullmatch(refresh_token)
     if match is None:
@@ -195,7 +194,7 @@ async def end_logins(
     *,
     but: str | None = None,
 ) -> None:
-    """End every login that this user has now, but for the login `but`, a few at a time."""
+    """End all present logins of a user but `but`, a few at a time."""
     found = await db[COLLECTION].find({"userId": user_id}, {"_id": 1}).to_list(None)
     await _end_all(db, (each["_id"] for each in found if each["_id"] != but), now, tokens_until)
 
@@ -203,7 +202,7 @@ async def end_logins(
 async def end_oldest_logins(
     db: Database, user_id: ObjectId, now: datetime, tokens_until: datetime, most: int = MAX_LOGINS
 ) -> None:
-    """Leave this user the `most` logins that were used last."""
+    """End all logins of a user but the `most` that were used last."""
     fields = {"_id": 1, "rotatedAt": 1}
     found = await db[COLLECTION].find({"userId": user_id}, fields).to_list(None)
     newest_last = sorted(found, key=lambda each: each["rotatedAt"])
@@ -234,7 +233,7 @@ async def _read(db: Database, login_id: str) -> Login | None:
 
 
 async def _confirm(db: Database, login_id: str) -> None:
-    """Write nothing, acknowledged by the majority: what is read next was not rolled back."""
+    """Write nothing, acknowledged by the majority, so that the next read was not rolled back."""
     await db[COLLECTION].update_one({"_id": login_id}, [{"$set": {"secretHash": "$secretHash"}}])
 
 

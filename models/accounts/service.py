@@ -1,11 +1,12 @@
-"""Signing up, signing in, staying signed in and signing out: what the routes may ask for.
+"""Sign up, sign in, refresh and sign out, as the routes need it.
 
 Invariants:
+
 - A wrong password and an unknown address give the same answer after the same time.
-- An access token names its login and ends with it, on all servers, without being looked up at
-  each request (`models.tokens.revocations`).
-- Whatever ends all logins of a user changes the account's epoch first. A login that begins, or
-  is refreshed, reads the account last, so it cannot slip through while they are being ended.
+- An access token names its login and ends with it, on all servers, without a look-up at each
+  request (`models.tokens.revocations`).
+- An operation that ends all logins of a user changes the account's epoch first. A login that starts
+  or is refreshed reads the account last, so it cannot slip through.
 """
 
 from collections.abc import Mapping
@@ -50,13 +51,13 @@ class Refresh(WireModel):
 
 
 class Logout(WireModel):
-    """Body of `POST /api/auth/logout`, which may be empty when a bearer token is sent."""
+    """Body of `POST /api/auth/logout`, which may be empty with a bearer token."""
 
     refresh_token: RefreshToken | None = None
 
 
 class SignedIn(WireModel):
-    """The user, a short-lived access token and a long-lived refresh token to get the next."""
+    """The user, a short-lived access token, and a long-lived refresh token."""
 
     user: UserView
     access_token: Annotated[str, Field(repr=False)]
@@ -82,8 +83,12 @@ class AccountService:
         self._hashes = hashes or PasswordHashes()
 
     async def signup(self, signup: Signup, now: datetime, caller: str = "") -> SignedIn:
-        """Make an account and sign in; raises Conflict `email_taken`, Invalid
-        `password_too_common`. `caller` is the address that asks."""
+        """Create an account and sign in; `caller` is the address that asks.
+
+        Raises:
+            Conflict: `email_taken`.
+            Invalid: `password_too_common`.
+        """
         refuse_common(signup.password, signup.email, "password")
         password_hash = await self._hashes.hash(signup.password, caller)
         user = users.new_user(signup, password_hash, now)
@@ -94,7 +99,7 @@ class AccountService:
         return await self._sign_in(user, now)
 
     async def login(self, credentials: Credentials, now: datetime, caller: str = "") -> SignedIn:
-        """Sign in; raises Unauthorized `invalid_credentials`, Forbidden `account_locked`."""
+        """Sign in; raise Unauthorized `invalid_credentials` or Forbidden `account_locked`."""
         user = await users.find_user_by_email(self._db, credentials.email)
         stored = None if user is None else user.password_hash
         verdict = await self._hashes.verify(credentials.password, stored, caller)
@@ -105,7 +110,7 @@ class AccountService:
         return await self._sign_in(user, now)
 
     async def refresh(self, refresh_token: str, now: datetime) -> SignedIn:
-        """A new pair of tokens; raises Unauthorized `refresh_token_invalid`."""
+        """Return a new pair of tokens; raise Unauthorized `refresh_token_invalid`."""
         until = self._tokens.latest_expiry(now)
         login = await refresh_tokens.find_login(self._db, refresh_token, now, until)
         following = await refresh_tokens.rotate_login(
@@ -120,8 +125,10 @@ class AccountService:
     async def logout(
         self, refresh_token: str | None, identity: Identity | None, now: datetime
     ) -> None:
-        """End the login of the refresh token, and that of the access token; both may be
-        gone already, and a token of another issuer has none."""
+        """End the login of the refresh token, and the login of the access token.
+
+        Both may have ended already; a token of another issuer has none.
+        """
         if refresh_token is not None:
             until = self._tokens.latest_expiry(now)
             await refresh_tokens.end_login_of_token(self._db, refresh_token, now, until)
@@ -129,7 +136,7 @@ class AccountService:
             await self._end_login_of(identity, now)
 
     async def logout_everywhere(self, identity: Identity, now: datetime) -> None:
-        """End every login of this user, and every token that is out, whoever issued it."""
+        """End every login of a user, and every issued token, also of other issuers."""
         account = users.account_id(identity.user_id)
         if account is not None:
             await users.end_epoch(self._db, account)
@@ -141,7 +148,7 @@ class AccountService:
     async def change_password(
         self, identity: Identity, change: PasswordChange, now: datetime, caller: str = ""
     ) -> None:
-        """Change the password of the account, and end all of its logins but this one.
+        """Change the password of an account, and end all of its logins but this one.
 
         Raises:
             NotFound: `account_not_found`, for users of another issuer.
@@ -164,13 +171,16 @@ class AccountService:
         await refresh_tokens.end_logins(self._db, user.id, now, until, but=kept)
 
     async def me(self, identity: Identity) -> UserView:
-        """The user of a token; without an account here, what the token itself says."""
+        """Return the user of a token; without an account, what the token says."""
         user = await users.find_user(self._db, identity.user_id)
         return users.view_stranger(identity) if user is None else users.view_user(user)
 
     async def prove(self, identity: Identity, password: str | None, caller: str = "") -> bool:
-        """Whether the user has an account here, in which case the password must be its own:
-        raises Forbidden `password_wrong` otherwise."""
+        """Return whether the user has an account; if so, the password must be right.
+
+        Raises:
+            Forbidden: `password_wrong`.
+        """
         user = await users.find_user(self._db, identity.user_id)
         if user is None:
             return False
@@ -182,7 +192,7 @@ class AccountService:
         return True
 
     def close(self) -> None:
-        """Let the threads that hash end."""
+        """End the hashing threads."""
         self._hashes.close()
 
     async def _end_login_of(self, identity: Identity, now: datetime) -> None:
@@ -192,8 +202,12 @@ class AccountService:
             await refresh_tokens.end_login(self._db, identity.login_id, now, until)
 
     async def _sign_in(self, user: User, now: datetime) -> SignedIn:
-        """Begin a login; raises Forbidden `account_locked`, Unauthorized `invalid_credentials`
-        when all logins of the user were ended meanwhile."""
+        """Start a login.
+
+        Raises:
+            Forbidden: `account_locked`.
+            Unauthorized: `invalid_credentials`, all logins were ended in the meantime.
+        """
         if user.locked_at is not None:
             raise Forbidden("account_locked", "This account is locked; ask the operator.")
         login, refresh_token = await refresh_tokens.start_login(

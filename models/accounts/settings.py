@@ -1,8 +1,10 @@
-"""What a learner has set: time zone, weeks, days and goals. Collection `learners`.
+"""Store the settings and goals of learners: collection `learners`.
 
-What must always hold: goals of the past stay as they were, since streaks are judged by the
-goals of each date; who has set nothing has no document, and is in UTC without goals. A change
-sets only what it names.
+Invariants:
+
+- Past goals stay as they were, because streaks are judged by the goals of each date.
+- A learner without settings has no document, the time zone UTC and no goals.
+- A change sets only the fields that it names.
 """
 
 import contextlib
@@ -32,8 +34,11 @@ ClockTime = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5]
 
 
 class LearnerSettings(WireModel):
-    """What may be set. A session keeps the zone that it was created in; days and weeks, also
-    past ones, begin as `dayStartsAt` and `weekStartsOn` say."""
+    """The settings of a learner.
+
+    A session keeps the time zone that it was created in. Days and weeks, also past ones, begin as
+    `dayStartsAt` and `weekStartsOn` say.
+    """
 
     time_zone: TimeZone = UTC
     week_starts_on: Literal["monday", "saturday", "sunday"] = "monday"
@@ -41,7 +46,7 @@ class LearnerSettings(WireModel):
 
 
 class GoalsBody(WireModel):
-    """Goals; null is none. They hold from today on, in the learner's time zone."""
+    """Goals; null is no goal. They apply from today, in the learner's time zone."""
 
     daily_minutes: Annotated[int, Field(ge=1, le=1440), WHOLE] | None = None
     weekly_minutes: Annotated[int, Field(ge=1, le=10_080), WHOLE] | None = None
@@ -49,15 +54,19 @@ class GoalsBody(WireModel):
 
 
 class SettingsChange(Change, LearnerSettings):
-    """Body of `PUT /api/me/settings`: only the fields that are there change."""
+    """Body of `PUT /api/me/settings`: only the given fields change."""
 
 
 class GoalsChange(Change, GoalsBody):
-    """Body of `PUT /api/goals`: only the goals that are there change; null is none. They hold
-    from today on, in the learner's time zone."""
+    """Body of `PUT /api/goals`: only the given goals change; null removes a goal.
+
+    Changes apply from today, in the learner's time zone.
+    """
 
 
 class Learner(NamedTuple):
+    """The settings and goals of one learner."""
+
     user_id: str
     zone: str
     goals: tuple[GoalsSince, ...]
@@ -69,10 +78,12 @@ class Learner(NamedTuple):
 
     @property
     def clock(self) -> LocalClock:
+        """The learner's clock: the time zone, and when days begin."""
         return LocalClock(self.zone, self.starts_at)
 
     @property
     def settings(self) -> LearnerSettings:
+        """The settings, as clients see them."""
         return LearnerSettings(
             time_zone=self.zone,
             week_starts_on=WEEKDAYS[self.first_weekday],  # type: ignore[arg-type]
@@ -80,10 +91,12 @@ class Learner(NamedTuple):
         )
 
     def today(self, now: datetime) -> date:
+        """Return the date of an instant by the learner's clock."""
         return self.clock.date_of(instant_us(now))
 
     @property
     def goals_now(self) -> Goals:
+        """Return the goals of today."""
         return self.goals[-1].goals if self.goals else NO_GOALS
 
 
@@ -91,15 +104,18 @@ Check = Callable[[Learner], None]
 
 
 class SettingsStore:
+    """The settings and goals of all learners."""
+
     def __init__(self, db: Database) -> None:
         self._db = db
         self._stamps = Stamps()
 
     async def find(self, user_id: str) -> Learner:
+        """Return a learner; one without settings has the defaults."""
         return _learner(user_id, await self._db[COLLECTION].find_one({"_id": user_id}) or {})
 
     async def with_goals(self, user_ids: Sequence[str]) -> set[str]:
-        """Those of these users who have a goal now."""
+        """Return those of these users that have a goal now."""
         found: set[str] = set()
         for at in range(0, len(user_ids), CHUNK):
             wanted = {"_id": {"$in": user_ids[at : at + CHUNK]}}
@@ -109,12 +125,13 @@ class SettingsStore:
         return found
 
     async def set_zone(self, user_id: str, zone: str) -> Learner:
+        """Set the time zone of a learner."""
         return await self._change(user_id, lambda learner: learner._replace(zone=zone))
 
     async def set_settings(
         self, user_id: str, settings: LearnerSettings, check: Check = lambda _: None
     ) -> Learner:
-        """Set the settings that are named (set explicitly); `check` may raise."""
+        """Set the given settings; `check` may raise."""
         given = settings.model_fields_set
 
         def change(learner: Learner) -> Learner:
@@ -138,10 +155,12 @@ class SettingsStore:
         now: datetime,
         check: Check = lambda _: None,
     ) -> Learner:
-        """Set the goals that are given by name, or all of them, from today on.
+        """Set the given goals, from today on.
 
-        They replace the goals that were set on the same date. Raises Conflict
-        "too_many_changes"; `check` may raise too.
+        They replace goals that were set on the same date; `check` may raise.
+
+        Raises:
+            Conflict: `too_many_changes`.
         """
 
         def change(learner: Learner) -> Learner:
@@ -160,7 +179,7 @@ class SettingsStore:
         return await self._change(user_id, change)
 
     async def _change(self, user_id: str, change: Callable[[Learner], Learner]) -> Learner:
-        """Write what `change` makes of it, unless somebody else wrote in between."""
+        """Write what `change` returns, unless another write came in between."""
         for _ in range(CONTENDED_TRIES):
             found = await self._db[COLLECTION].find_one({"_id": user_id})
             learner = change(_learner(user_id, found or {}))

@@ -1,8 +1,10 @@
-"""Everybody who ever signed up, made a session or sent a heartbeat: collection `known_users`.
+"""List every user who signed up, created a session or sent a heartbeat: collection `known_users`.
 
-What must always hold: whoever has a session is here, since the row is made before it; a
-user of another issuer has no account and is found here alone. Pages go from the newest to
-the oldest, and nobody is left out or shown twice between them.
+Invariants:
+
+- Every user with a session has a row, which is inserted before the session. A user of another
+  issuer has no account and only appears here.
+- Pages go from the newest to the oldest user, without gaps and repetitions.
 """
 
 from collections.abc import Iterable
@@ -33,13 +35,14 @@ REMEMBERED = 100_000
 
 
 class UserDirectory:
-    """Notes users, those that it noted before without asking the database."""
+    """The users that this process has stored, so that it need not ask the database again."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._noted: dict[str, None] = {}
 
     async def note(self, user_id: str, now: datetime) -> None:
+        """Store a user who may be new."""
         if user_id in self._noted:
             return
         await note_users(self._db, [user_id], now)
@@ -48,20 +51,19 @@ class UserDirectory:
             del self._noted[next(iter(self._noted))]
 
     def forget(self, user_id: str) -> None:
-        """They have left, and are to be noted again should they come back."""
+        """Drop a deleted user, who is stored again after a return."""
         self._noted.pop(user_id, None)
 
 
 async def note_users(db: Database, user_ids: Iterable[str], now: datetime) -> None:
-    """Each may be noted already."""
+    """Store users, who may be stored already."""
     first_seen_at = milliseconds(now)
     rows = [{"_id": id_, "first_seen_at": first_seen_at} for id_ in user_ids]
     await insert_new(db[COLLECTION], rows)
 
 
 class UserTotals(WireModel):
-    """A user, and what all their sessions come to; e-mail and name are null without an
-    account here."""
+    """A user with the totals of all sessions; e-mail and name are null without an account."""
 
     id: str
     email: str | None
@@ -76,7 +78,7 @@ class UserTotals(WireModel):
 
 
 class UsersQuery(WireModel):
-    """`cursor` is the `nextCursor` of the page before."""
+    """`cursor` is the `nextCursor` of the previous page."""
 
     limit: Annotated[int, Field(ge=1, le=100)] = 20
     cursor: Annotated[str, StringConstraints(pattern=r"^[0-9]{13} .{1,255}$")] | None = None
@@ -85,7 +87,7 @@ class UsersQuery(WireModel):
 async def list_users(
     db: Database, query: UsersQuery, now: datetime
 ) -> tuple[list[UserTotals], str | None]:
-    """One page of users, the newest first, and the cursor of the next page."""
+    """Return a page of users, newest first, and the cursor of the next page."""
     rows = await _page(db, query, now)
     page, more = rows[: query.limit], len(rows) > query.limit
     ids = [row["_id"] for row in page]
@@ -99,10 +101,10 @@ async def list_users(
 
 
 async def _page(db: Database, query: UsersQuery, now: datetime) -> list[Document]:
-    """The rows of one page and one more, if there is one.
+    """Return the rows of a page, and one more if there is one.
 
-    They are looked for in ever wider windows of time, because the embedded database reads
-    all that a filter lets through, whatever the limit.
+    The search widens its window of time step by step, because the embedded database reads
+    everything that a filter lets through, whatever the limit.
     """
     after = None if query.cursor is None else _after(query.cursor)
     until = now + timedelta(days=1) if after is None else after[0]
@@ -127,7 +129,7 @@ def _cursor(row: Document) -> str:
 
 
 def _after(cursor: str) -> tuple[datetime, str]:
-    """The last row of the page before: its instant and its user."""
+    """Return instant and user of the last row of the previous page."""
     at, _, user_id = cursor.partition(" ")
     return EPOCH + int(at) * MILLISECOND, user_id
 

@@ -1,9 +1,11 @@
-"""People with an account of our own: collection `users`.
+"""Store accounts: collection `users`.
 
-What must always hold: an e-mail address is stored in one spelling (composed, lower case)
-and belongs to one user, by a unique index and not by looking first; a password is stored
-only as its argon2 hash, which never leaves this house. A user of another issuer has no
-document here, and needs none.
+Invariants:
+
+- An e-mail address is stored in one spelling (composed, lower case) and belongs to one user, by a
+  unique index.
+- Of a password only the argon2 hash is stored, which never leaves the server.
+- A user of another issuer has no document here.
 """
 
 import re
@@ -48,11 +50,10 @@ LOCAL_NAME = re.compile(r"[@.](local|localhost|home\.arpa)\Z", re.IGNORECASE)
 
 
 def normalised_email(text: str) -> str:
-    """The one spelling of an address; no look-up, so it need not exist.
+    """Return the one spelling of an address; it need not exist.
 
-    Nothing is mailed, so names of a local network (`me@nas.local`, `admin@localhost`) and of
-    tests (`.test`, RFC 2606) are as good as others. Raises ValueError when it is none, without
-    repeating it.
+    Nothing is mailed, so names of a local network (`me@nas.local`, `admin@localhost`) and of tests
+    (`.test`, RFC 2606) are accepted. Raises ValueError, without repeating the text.
     """
     text = text.strip()
     # The library has no way to let in special names but `.test`.
@@ -118,8 +119,11 @@ class PasswordChange(WireModel):
 
 
 class Leave(WireModel):
-    """Body of `DELETE /api/me`: who has an account here names its password. It may be left
-    out by others, whose token says all there is to know of them here."""
+    """Body of `DELETE /api/me`.
+
+    It holds the password of the account; users of another issuer, who have no account here, leave
+    it empty.
+    """
 
     password: Annotated[str | None, _password(1)] = None
 
@@ -145,12 +149,12 @@ class User(StoredModel):
     updated_at: UtcDatetime
 
     def admits(self, login_id: str, epoch: str) -> bool:
-        """Whether a login of this user is good."""
+        """Return whether a login of this user is still valid."""
         return self.locked_at is None and (epoch == self.epoch or login_id == self.kept_login)
 
 
 class UserView(WireModel):
-    """A user as the wire shows one; what we cannot know of another issuer's is null."""
+    """A user as clients see it; what is unknown of a user of another issuer is null."""
 
     id: str
     email: str | None
@@ -165,7 +169,7 @@ class UserView(WireModel):
 
 
 def view_user(user: User) -> UserView:
-    """What a client may see of an account."""
+    """Return what a client may see of an account."""
     return UserView(
         id=str(user.id),
         email=user.email,
@@ -178,7 +182,7 @@ def view_user(user: User) -> UserView:
 
 
 def view_stranger(identity: Identity) -> UserView:
-    """What a client may see of a user who has no account here."""
+    """Return what a client may see of a user without an account."""
     return UserView(
         id=identity.user_id,
         email=None,
@@ -191,7 +195,7 @@ def view_stranger(identity: Identity) -> UserView:
 
 
 def new_user(signup: Signup, password_hash: str, now: datetime) -> User:
-    """The document of somebody who signs up at `now`."""
+    """Return the document of a user who signs up at `now`."""
     return User(
         id=ObjectId(),
         email=signup.email,
@@ -204,7 +208,7 @@ def new_user(signup: Signup, password_hash: str, now: datetime) -> User:
 
 
 async def insert_user(db: Database, user: User) -> None:
-    """Store a new user; raises Conflict `email_taken`."""
+    """Store a new user; raise Conflict `email_taken`."""
     try:
         await db[COLLECTION].insert_one(user.to_document())
     except DuplicateKeyError:
@@ -213,48 +217,48 @@ async def insert_user(db: Database, user: User) -> None:
 
 
 async def find_user(db: Database, user_id: str) -> User | None:
-    """The account with this id; None when there is none, or the id is not one of ours."""
+    """Return an account by id; None if there is none, or the id is not one of ours."""
     account = account_id(user_id)
     return None if account is None else _read(await db[COLLECTION].find_one({"_id": account}))
 
 
 def account_id(user_id: str) -> ObjectId | None:
-    """The id as that of an account here; None if it cannot be one."""
+    """Return an id as that of an account; None if it cannot be one."""
     is_ours = ObjectId.is_valid(user_id) and user_id == user_id.lower()
     return ObjectId(user_id) if is_ours else None
 
 
 async def find_user_by_email(db: Database, email: str) -> User | None:
-    """The account with this address, which must be in its one spelling."""
+    """Return the account of a normalised address."""
     return _read(await db[COLLECTION].find_one({"email": email}))
 
 
 async def set_time_zone(db: Database, user_id: str, zone: str) -> None:
-    """Of an account here; of nobody otherwise."""
+    """Set the time zone of an account, if there is one."""
     if ObjectId.is_valid(user_id):
         wanted = {"_id": ObjectId(user_id)}
         await db[COLLECTION].update_one(wanted, {"$set": {"timeZone": zone}})
 
 
 async def set_role(db: Database, user: User, role: Role) -> None:
-    """Give this account a role, which its tokens carry from the next refresh on."""
+    """Give an account a role, which its tokens have from the next refresh on."""
     await db[COLLECTION].update_one({"_id": user.id}, {"$set": {"role": role}})
 
 
 async def end_epoch(db: Database, user_id: ObjectId) -> None:
-    """From now on no login of this user is good."""
+    """Invalidate all present logins of a user."""
     values = {"epoch": _fresh_epoch(), "keptLogin": None}
     await db[COLLECTION].update_one({"_id": user_id}, {"$set": values})
 
 
 async def lock(db: Database, user_id: ObjectId, now: datetime) -> None:
-    """From now on this user can't sign in, and no login is good."""
+    """Refuse sign-ins of a user, and invalidate all logins."""
     values = {"lockedAt": now, "epoch": _fresh_epoch(), "keptLogin": None}
     await db[COLLECTION].update_one({"_id": user_id}, {"$set": values})
 
 
 async def unlock(db: Database, user_id: ObjectId) -> None:
-    """This user can sign in again; logins from before stay ended."""
+    """Allow sign-ins of a user again; logins from before stay invalid."""
     await db[COLLECTION].update_one({"_id": user_id}, {"$set": {"lockedAt": None}})
 
 
@@ -267,7 +271,7 @@ async def replace_password(
     expires_at: datetime | None = None,
     kept_login: str | None = None,
 ) -> bool:
-    """Store another password, and end all logins but `kept_login`, in one write.
+    """Store another password and end all logins but `kept_login`, in one write.
 
     Returns:
         Whether it was stored: not if the password was changed since `user` was read.
@@ -289,13 +293,13 @@ async def replace_password(
 
 
 async def list_admins(db: Database) -> list[User]:
-    """Every account that is an admin's, by address."""
+    """Return all admin accounts, by address."""
     found = await db[COLLECTION].find({"role": "admin"}).to_list(None)
     return sorted((User.from_document(document) for document in found), key=lambda u: u.email)
 
 
 async def replace_password_hash(db: Database, user: User, password_hash: str) -> None:
-    """Store a better hash of the same password, unless the stored one changed meanwhile."""
+    """Store a better hash of the same password, unless the hash was changed since."""
     unchanged = {"$eq": ["$passwordHash", {"$literal": user.password_hash}]}
     value = {"$cond": [unchanged, {"$literal": password_hash}, "$passwordHash"]}
     await db[COLLECTION].update_one({"_id": user.id}, [{"$set": {"passwordHash": value}}])

@@ -1,12 +1,14 @@
-"""Access tokens: issued here, or by a study app that shares our secret or has a key of its own.
+"""Issue and verify access tokens: ours, and those of a study app that shares our secret.
 
-What must always hold: the algorithm is ours to choose, never the token's; a token without
-an expiry or a subject is refused; `now` is an argument, so time is tested with a fake
-clock; whatever the text, `verify` gives an Identity or raises Unauthorized, nothing else;
-no token, and no part of one, gets into an error message or a log.
+Invariants:
 
-Verifying has two halves: `_signed_claims` trusts a key, `identity_from_claims` reads what
-the key has vouched for. Another kind of key is another first half: `models.tokens.external_issuer`.
+- The algorithm is chosen by the server, never by the token.
+- A token without an expiry or a subject is refused.
+- For any text, `verify` returns an Identity or raises Unauthorized, nothing else.
+- No token, and no part of one, appears in an error message or a log.
+
+Verification has two halves: `_signed_claims` checks the signature, `identity_from_claims` reads the
+claims. Another kind of key is another first half: `models.tokens.external_issuer`.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,7 +41,7 @@ SIGNATURE_ONLY: Any = {
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is asking, by a token that was verified."""
+    """The user of a verified token."""
 
     user_id: str
     expires_at: datetime
@@ -50,20 +52,30 @@ class Identity:
 
 
 class OtherIssuer(Protocol):
-    """Whoever signs by a key of their own (`models.tokens.external_issuer`)."""
+    """An issuer with a key of its own (`models.tokens.external_issuer`)."""
 
-    def signs(self, token: str) -> bool: ...
+    def signs(self, token: str) -> bool:
+        """Return whether the issuer signs tokens of this kind."""
+        ...
 
-    def identity(self, token: str, now: datetime) -> Identity: ...
+    def identity(self, token: str, now: datetime) -> Identity:
+        """Return the user of a token; raise Unauthorized."""
+        ...
 
-    def lacks_key(self, token: str) -> bool: ...
+    def lacks_key(self, token: str) -> bool:
+        """Return whether the token's key must be fetched first."""
+        ...
 
-    async def learn_key(self, token: str) -> None: ...
+    async def learn_key(self, token: str) -> None:
+        """Fetch the token's key, unless it is known. Never raises."""
+        ...
 
 
 class TokenAuthority:
-    """Issues and verifies HS256 tokens with one secret of at least 32 bytes, and verifies
-    those of another issuer."""
+    """Issues and verifies HS256 tokens with one secret of at least 32 bytes.
+
+    It also verifies tokens of another issuer.
+    """
 
     def __init__(
         self,
@@ -75,8 +87,11 @@ class TokenAuthority:
         *,
         has_lost_role: Callable[[Identity], bool] = lambda _: False,
     ) -> None:
-        """Of a good token, `is_gone` tells whether its user has left since, `is_revoked`
-        whether it was signed out, `has_lost_role` whether its role was taken away."""
+        """Create it.
+
+        For a valid token, `is_gone` returns whether its user was deleted since, `is_revoked`
+        whether it was revoked, and `has_lost_role` whether its role was taken away.
+        """
         if len(secret.encode()) < MIN_SECRET_BYTES:
             raise ValueError(f"the token secret must be at least {MIN_SECRET_BYTES} bytes long")
         if not 1 <= access_ttl_s <= MAX_LIFE_S:
@@ -92,7 +107,7 @@ class TokenAuthority:
     def issue(
         self, user_id: str, *, login_id: str | None = None, role: str | None = None, now: datetime
     ) -> tuple[str, datetime]:
-        """A token for `user_id`, and the instant at which it expires."""
+        """Return a token for a user, and its expiry."""
         issued_at = int(now.timestamp())
         expires_at = int(now.timestamp() + self._access_ttl_s)
         claims: dict[str, Any] = {"sub": user_id, "iat": issued_at, "exp": expires_at}
@@ -104,7 +119,7 @@ class TokenAuthority:
         return token, datetime.fromtimestamp(expires_at, UTC)
 
     def latest_expiry(self, now: datetime) -> datetime:
-        """When the last of the tokens that were issued by now expires."""
+        """Return when the last of the tokens that were issued by now expires."""
         return now + timedelta(seconds=self._access_ttl_s)
 
     def verify(
@@ -115,14 +130,18 @@ class TokenAuthority:
         may_be_gone: bool = False,
         may_be_revoked: bool = False,
     ) -> Identity:
-        """Who the token names; raises Unauthorized with the code `token_missing`,
-        `token_invalid` or `token_expired`. Those who have left are refused, unless they
-        `may_be_gone`, and so are tokens that were signed out."""
+        """Return the user of a token.
+
+        Tokens of deleted users are refused unless they `may_be_gone`.
+
+        Raises:
+            Unauthorized: `token_missing`, `token_invalid` or `token_expired`.
+        """
         identity = self.read(token, now)
         return self.standing(identity, may_be_gone=may_be_gone, may_be_revoked=may_be_revoked)
 
     def read(self, token: str | None, now: datetime) -> Identity:
-        """`verify`, but for those that have ended: what takes time, and stays as it is."""
+        """Verify what stays as it is: signature and claims, which take time."""
         if not token:
             raise Unauthorized("token_missing", "A bearer token is needed.")
         # PyJWT encodes the text before it looks at it, and that can fail.
@@ -133,8 +152,10 @@ class TokenAuthority:
     def standing(
         self, identity: Identity, *, may_be_gone: bool = False, may_be_revoked: bool = False
     ) -> Identity:
-        """The rest of `verify`, from memory: the identity without a role that was taken from it
-        since; raises the same."""
+        """Verify what may change, from memory: deletion, revocation and role.
+
+        Returns the identity, without a role that was taken away; raises as `verify`.
+        """
         if not may_be_gone and self._is_gone(identity):
             raise refused("its user has left")
         if not may_be_revoked and self._is_revoked(identity):
@@ -144,13 +165,15 @@ class TokenAuthority:
         return identity
 
     def lacks_key(self, token: str | None) -> bool:
-        """Whether `learn_key` would have to wait: nobody knows yet if the token is good."""
+        """Return whether `learn_key` would have to wait for a key."""
         other = self._other
         return other is not None and _could_be_one(token) and other.lacks_key(token)
 
     async def learn_key(self, token: str | None) -> None:
-        """Be ready to verify this token: its key may be a new one of another issuer's, which
-        is looked for, seconds at most. Never raises."""
+        """Fetch the key of a token of another issuer if it is unknown, for seconds at most.
+
+        Never raises.
+        """
         if self._other is not None and _could_be_one(token):
             await self._other.learn_key(token)
 
@@ -172,9 +195,9 @@ class TokenAuthority:
 
 
 def identity_from_claims(claims: Mapping[str, Any], now: datetime) -> Identity:
-    """Read the claims of a token whose signature is good.
+    """Read the claims of a token whose signature is valid.
 
-    `iss` and `aud` are not compared: sharing the secret is what makes an issuer trusted.
+    `iss` and `aud` are not compared: an issuer is trusted because it shares the secret.
     """
     now_s = now.timestamp()
     expires_s = _seconds(claims, "exp")
@@ -198,7 +221,7 @@ def identity_from_claims(claims: Mapping[str, Any], now: datetime) -> Identity:
 
 
 def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
-    """A NumericDate (RFC 7519): seconds since 1970, fractions allowed."""
+    """Read a NumericDate (RFC 7519): seconds since 1970, fractions allowed."""
     value = claims.get(name)
     if value is None:
         return None
@@ -226,7 +249,7 @@ def _subject(claims: Mapping[str, Any]) -> str:
 
 
 def _text(value: object) -> str | None:
-    """`value` if it is text that a database key can hold, otherwise None."""
+    """Return a text that a database key can hold, otherwise None."""
     if not isinstance(value, str) or not 0 < len(value) <= MAX_SUBJECT_CHARS:
         return None
     # JSON can spell half a surrogate pair, which BSON cannot store.
@@ -240,5 +263,5 @@ def _could_be_one(token: str | None) -> TypeGuard[str]:
 
 
 def refused(reason: str) -> Unauthorized:
-    """A token that is refused, and why: without a word of the token itself."""
+    """Return the error of a refused token, without any part of the token."""
     return Unauthorized("token_invalid", f"The token is refused: {reason}.")

@@ -1,9 +1,11 @@
-"""Access tokens of another issuer, signed by a key whose public half we were given.
+"""Verify access tokens of another issuer, by its public keys.
 
-What must always hold: a token chooses no key but one of those that its issuer published,
-by id alone, and no algorithm but that key's own; what else its header says (`jku`, `jwk`,
-`x5u`) is never read. Such an issuer vouches for who somebody is, and for nothing else: it
-gives no role, ends no login of ours, and can't name an account of ours.
+Invariants:
+
+- A token selects a published key by id alone, and no algorithm but that key's own. Other members of
+  its header (`jku`, `jwk`, `x5u`) are never read.
+- The issuer says who a user is, and nothing else: it gives no role, ends no login of ours, and
+  cannot name an account of ours.
 """
 
 import re
@@ -29,28 +31,28 @@ class _Header(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ExternalIssuer:
-    """`issuer` and `audience` are what `iss` and `aud` have to say; None is not compared."""
+    """The issuer; `issuer` and `audience` are compared with `iss` and `aud`, unless None."""
 
     keys: Keys
     issuer: str | None = None
     audience: str | None = None
 
     def signs(self, token: str) -> bool:
-        """Whether the token says that it is of the kind that this issuer signs."""
+        """Return whether a token is signed by an algorithm of this issuer's keys."""
         return _read_header(token) is not None
 
     def lacks_key(self, token: str) -> bool:
-        """Whether the key of the token has to be learnt before it can be verified."""
+        """Return whether the key of a token must be fetched before it can be verified."""
         header = _read_header(token)
         return header is not None and self.keys.find(header.kid, header.algorithm) is None
 
     async def learn_key(self, token: str) -> None:
-        """Look for the key of the token, unless it is known. Never raises."""
+        """Fetch the key of a token, unless it is known. Never raises."""
         if (header := _read_header(token)) is not None:
             await self.keys.learn(header.kid, header.algorithm)
 
     def identity(self, token: str, now: datetime) -> Identity:
-        """Who the token names; raises Unauthorized `token_invalid` or `token_expired`."""
+        """Return the user; raise Unauthorized `token_invalid` or `token_expired`."""
         claims = self._signed_claims(token)
         if self.issuer is not None and claims.get("iss") != self.issuer:
             raise refused("it is of another issuer (iss)")
@@ -86,5 +88,5 @@ def _audiences(claims: Mapping[str, Any]) -> list[Any]:
 
 
 def _own_name(subject: str) -> str:
-    """The user's id here: the subject itself, unless it could be that of an account."""
+    """Return the user's id here: the subject, with a prefix if it looks like an account of ours."""
     return PREFIX + subject if LIKE_AN_ACCOUNT.fullmatch(subject) else subject

@@ -1,7 +1,9 @@
-"""Public keys by which other issuers sign: read from PEM, or from a JWK Set (RFC 7517).
+"""Read public keys of other issuers, from PEM or from a JWK Set (RFC 7517).
 
-What must always hold: a key is bound to one algorithm by what it is, never by what a token
-says; private, short and unknown keys are none.
+Invariants:
+
+- A key is bound to one algorithm by its type, never by a token.
+- Private, short and unknown keys are refused.
 """
 
 import json
@@ -28,43 +30,48 @@ _READERS: Mapping[object, Callable[[dict[str, Any]], object]] = {
 
 
 class PublicKey(NamedTuple):
+    """A key, and the one algorithm that it verifies."""
+
     key: RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
     algorithm: str
 
 
 class Keys(Protocol):
-    """Where the keys of an issuer are had from."""
+    """The keys of an issuer."""
 
     def find(self, kid: str | None, algorithm: str) -> PublicKey | None:
-        """The key that a token names, if it is known here and of this algorithm."""
+        """Return the key that a token names, if it is known and has this algorithm."""
         ...
 
     async def learn(self, kid: str | None, algorithm: str) -> None:
-        """Look for a key that is not known yet. Never raises."""
+        """Look for an unknown key. Never raises."""
         ...
 
     async def run(self) -> None:
-        """Keep what is known fresh, if it can change, for as long as the task lives."""
+        """Keep the keys current for as long as the task lives."""
         ...
 
 
 class OneKey:
-    """The only key there is, whatever id a token gives it."""
+    """A single fixed key, whatever id a token names."""
 
     def __init__(self, key: PublicKey) -> None:
         self._key = key
 
     def find(self, kid: str | None, algorithm: str) -> PublicKey | None:  # noqa: ARG002
+        """Return the key if it has this algorithm."""
         return self._key if self._key.algorithm == algorithm else None
 
     async def learn(self, kid: str | None, algorithm: str) -> None:
-        """There is no other."""
+        """Do nothing: there is no other key."""
 
     async def run(self) -> None:
-        """It stays what it is."""
+        """Return at once: the key never changes."""
 
 
 class KeySet:
+    """The keys of a JWK Set."""
+
     def __init__(self, keys: Iterable[tuple[str | None, PublicKey]] = ()) -> None:
         self._keys = tuple(keys)
 
@@ -72,7 +79,7 @@ class KeySet:
         return len(self._keys)
 
     def find(self, kid: str | None, algorithm: str) -> PublicKey | None:
-        """A token that names no key means the only one of its algorithm."""
+        """Return the named key; without a name, the only key of the algorithm."""
         found = [
             key
             for id_, key in self._keys
@@ -82,7 +89,7 @@ class KeySet:
 
 
 def read_pem(text: str) -> PublicKey:
-    """Raises ValueError, without repeating what was given."""
+    """Read a public key; raise ValueError, without repeating the text."""
     try:
         key = load_pem_public_key(text.encode())
     except (ValueError, UnsupportedAlgorithm):
@@ -94,7 +101,7 @@ def read_pem(text: str) -> PublicKey:
 
 
 def read_key_set(text: bytes) -> KeySet:
-    """The keys of a JWK Set that can be used; raises ValueError for anything else."""
+    """Return the usable keys of a JWK Set; raise ValueError for anything else."""
     try:
         keys = json.loads(text)["keys"]
     except (KeyError, RecursionError, TypeError, ValueError):
@@ -120,7 +127,7 @@ def _read_jwk(jwk: object) -> PublicKey | None:
 
 
 def _is_for_us(jwk: Mapping[str, Any]) -> bool:
-    """Whether it is public, and meant for signatures."""
+    """Return whether a JWK is public, and meant for signatures."""
     members = ("kty", "kid", "crv", "alg", "use", "n", "e", "x", "y")
     if not all(isinstance(jwk.get(name), str | None) for name in members) or "d" in jwk:
         return False

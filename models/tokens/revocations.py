@@ -1,21 +1,25 @@
-"""Tokens that were signed out: collection `revocations`, a row for each login that was ended,
-for each user who signed out everywhere, is locked or lost a role, and one for everybody.
+"""Revoke access tokens: collection `revocations`, shared by all servers.
 
-What must always hold: a row is there before its login is gone, and stays for as long as a
-token that it ends may last; whether a token is revoked is answered from memory, so a request
-costs no look-up. Each process reads what is new (`read_new`), a few rows at a time, and
-what it has read counts, even where the reading breaks off.
+There is a row for each login that was ended, for each user who signed out everywhere, is locked or
+lost a role, and one for all users.
 
-A token of ours names its login, and ends with that. Tokens of other issuers name none:
-signing out everywhere ends those that were issued (`iat`, in whole seconds) until then. One
-that does not say when it was issued, or says so by a clock that is ahead of ours, ends if it
-expires no later than the one by which its user signed out: what the same issuer issues later
-expires later.
+Invariants:
 
-A user's row lasts as long as a token may (`MAX_LIFE_S`), since other issuers choose how long
-theirs last. Memory holds `MOST_USERS` of them: where there are more, the oldest are replaced by
-one instant, until which every token counts as signed out. A client with a refresh token gets a
-new one then, and does not notice.
+- A row is stored before its login is deleted, and stays for as long as a token that it ends may
+  last.
+- Whether a token is revoked is answered from memory, so a request costs no look-up. Each process
+  reads new rows (`read_new`), a few at a time; rows that were read count, even if the reading
+  breaks off.
+
+A token of ours names its login, and ends with it. Tokens of other issuers name none: signing out
+everywhere ends the tokens that were issued until then (`iat`, in whole seconds). A token without
+`iat`, or with one ahead of our clock, ends if it expires no later than the token that its user
+signed out with, because a later token of the same issuer expires later.
+
+A user's row lasts as long as any token may (`MAX_LIFE_S`), since other issuers choose how long
+their tokens last. Memory holds `MOST_USERS` rows. Beyond that, the oldest are replaced by one
+instant, until which every token counts as revoked; a client with a refresh token then gets a new
+one unnoticed.
 """
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -56,7 +60,7 @@ LOGIN, USER, ROLE, EVERYBODY = "login:", "user:", "role:", "everybody"
 
 
 class SignedOut(NamedTuple):
-    """A user who signed out everywhere."""
+    """A row of a user who signed out everywhere, is locked or lost a role."""
 
     at: datetime
     tokens_until: datetime
@@ -68,6 +72,7 @@ class SignedOut(NamedTuple):
     """Whatever is issued later; of a role: it is lost."""
 
     def ends(self, identity: Identity) -> bool:
+        """Return whether the row ends a token."""
         if self.locked:
             return True
         if identity.login_id is not None and identity.login_id == self.kept_login:
@@ -83,7 +88,7 @@ class SignedOut(NamedTuple):
 
 
 class Revocations:
-    """What was signed out, as far as this process has heard."""
+    """The revocations that this process knows."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -100,10 +105,11 @@ class Revocations:
 
     @property
     def were_read(self) -> bool:
-        """Whether all that was signed out before this process began is known."""
+        """Whether all revocations before the start of this process are known."""
         return self._read_at is not None
 
     def is_revoked(self, identity: Identity) -> bool:
+        """Return whether a token is revoked."""
         if identity.login_id is not None and LOGIN + identity.login_id in self._logins:
             return True
         if self._before is not None and _issued_by(identity, self._before):
@@ -112,7 +118,7 @@ class Revocations:
         return any(row is not None and row.ends(identity) for row in rows)
 
     def has_lost_role(self, identity: Identity) -> bool:
-        """Whether the role that this token names was taken from its user since."""
+        """Return whether the role of a token was taken away since."""
         lost = self._roles.get(ROLE + identity.user_id)
         if lost is None or not lost.locked:
             return False
@@ -120,8 +126,12 @@ class Revocations:
         return identity.login_id is not None or _issued_by(identity, lost.at + EARLY)
 
     async def read_new(self, now: datetime) -> AsyncGenerator[list[str], None]:
-        """Hear of what was signed out: the ids of rows that were not known (`row_ids`), which
-        count from then on. Raises StorageUnavailable, StatementRefused."""
+        """Read new rows, and yield their ids (`row_ids`).
+
+        Raises:
+            StorageUnavailable: The database does not answer.
+            StatementRefused: The database refuses the read.
+        """
         far_at = self._read_far_at
         is_far = far_at is None or abs(now - far_at) >= OVERLAP_EVERY
         since = self._read_at and self._read_at - (OVERLAP if is_far else NARROW)
@@ -137,12 +147,12 @@ class Revocations:
             self._forget_expired(now)
 
     def forget_user(self, user_id: str) -> None:
-        """They have left, which `models.privacy.deletions` knows."""
+        """Drop a deleted user, whom `models.privacy.deletions` refuses."""
         self._users.pop(USER + user_id, None)
         self._roles.pop(ROLE + user_id, None)
 
     def _note(self, row: Mapping[str, Any]) -> bool:
-        """Whether it says something new."""
+        """Take a row; return whether it is new."""
         id_: str = row["_id"]
         if id_.startswith(LOGIN):
             is_new = id_ not in self._logins
@@ -159,7 +169,7 @@ class Revocations:
         return is_new
 
     def _forget_oldest(self) -> None:
-        """Replace a tenth of the users' rows by an instant; who is locked stays so."""
+        """Replace a tenth of the users' rows by an instant; locked users stay."""
         oldest_first = sorted((row.at, id_) for id_, row in self._users.items() if not row.locked)
         oldest = oldest_first[: max(1, MOST_USERS // 10)]
         for at, id_ in oldest:
@@ -173,7 +183,7 @@ class Revocations:
 
 
 def row_ids(identity: Identity) -> list[str]:
-    """The rows that may end this token."""
+    """Return the ids of the rows that may end a token."""
     rows = [EVERYBODY, USER + identity.user_id]
     return rows if identity.login_id is None else [*rows, LOGIN + identity.login_id]
 
@@ -181,8 +191,10 @@ def row_ids(identity: Identity) -> list[str]:
 async def revoke_logins(
     db: Database, login_ids: Iterable[str], now: datetime, tokens_until: datetime
 ) -> None:
-    """Access tokens of these logins, of which the last expires at `tokens_until`, are good no
-    more; each may be revoked already."""
+    """Revoke the access tokens of logins, the last of which expires at `tokens_until`.
+
+    Each may be revoked already.
+    """
     row = {"at": milliseconds(now), "expiresAt": _rounded_up(tokens_until + LOGIN_KEPT)}
     there = await insert_new(db[COLLECTION], [{"_id": LOGIN + id_, **row} for id_ in login_ids])
     if there:
@@ -197,34 +209,36 @@ async def revoke_user(
     *,
     kept_login: str | None = None,
 ) -> None:
-    """All tokens of this user that are out are good no more, but for those of `kept_login`;
-    without an `iat`, those that expire by `tokens_until`."""
+    """Revoke all issued tokens of a user but those of `kept_login`.
+
+    Tokens without `iat` are revoked if they expire by `tokens_until`.
+    """
     await _sign_out(db, USER + user_id, now, tokens_until, {"keptLogin": kept_login})
 
 
 async def revoke_role(db: Database, user_id: str, now: datetime) -> None:
-    """Tokens that are out give this user no role any more."""
+    """Take the role from the issued tokens of a user."""
     await _sign_out(db, ROLE + user_id, now, now, {"locked": True})
 
 
 async def grant_role(db: Database, user_id: str, now: datetime) -> None:
-    """Take back `revoke_role`, if there was one."""
+    """Take back `revoke_role`."""
     values = {"locked": False, "at": milliseconds(now)}
     await db[COLLECTION].update_one({"_id": ROLE + user_id}, {"$set": values})
 
 
 async def revoke_everybody(db: Database, now: datetime, tokens_until: datetime) -> None:
-    """All tokens of all users that are out are good no more."""
+    """Revoke all issued tokens of all users."""
     await _sign_out(db, EVERYBODY, now, tokens_until)
 
 
 async def lock_user(db: Database, user_id: str, now: datetime, tokens_until: datetime) -> None:
-    """No token of this user is good, whoever issues it, until `unlock_user`."""
+    """Refuse every token of a user, of any issuer, until `unlock_user`."""
     await _sign_out(db, USER + user_id, now, tokens_until, {"locked": True}, until=NEVER)
 
 
 async def unlock_user(db: Database, user_id: str, now: datetime) -> None:
-    """Tokens that are issued from now on are good."""
+    """Accept tokens of a user that are issued from now on."""
     at = milliseconds(now)
     values = {"locked": False, "at": at, "expiresAt": at + USER_KEPT}
     await db[COLLECTION].update_one({"_id": USER + user_id}, {"$set": values})
@@ -253,12 +267,12 @@ async def _sign_out(
 
 
 def _rounded_up(instant: datetime) -> datetime:
-    """To the millisecond, which is what the database keeps."""
+    """Round up to the millisecond, which the database keeps."""
     return milliseconds(instant + timedelta(microseconds=999))
 
 
 async def find_signed_out(db: Database, user_id: str) -> SignedOut | None:
-    """When this user signed out everywhere for the last time."""
+    """Return when a user last signed out everywhere."""
     row = await db[COLLECTION].find_one({"_id": USER + user_id})
     return None if row is None else _signed_out(row)
 
