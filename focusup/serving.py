@@ -62,7 +62,7 @@ def run(settings: Settings) -> int:
         click.echo(f"focusup: {error}", err=True)
         return 1
     except Interrupted:
-        log.info("stopped_before_serving")
+        log.info("start_interrupted")
         _leave(0)
     if not all_written:
         _leave(1)
@@ -156,7 +156,7 @@ async def stop(services: Services) -> bool:
     )
     for tracked in sessions:
         log.error(
-            "unwritten",
+            "seconds_unwritten",
             session=str(tracked.tracked_id),
             active=tracked.active - tracked.stored.active,
             idle=tracked.idle - tracked.stored.idle,
@@ -164,7 +164,7 @@ async def stop(services: Services) -> bool:
         )
     for view in views:
         log.error(
-            "unwritten",
+            "seconds_unwritten",
             view=str(view.tracked_id),
             engaged=view.active - view.stored.active,
             visible=view.elapsed - view.stored.elapsed,
@@ -212,7 +212,7 @@ def _within_descriptors(settings: Settings) -> Settings:
     found = file_descriptors.within(limit, wanted)
     if found != wanted:
         log.warning(
-            "too_few_descriptors",
+            "descriptors_short",
             limit=limit,
             needed=file_descriptors.needed_files(wanted),
             max_sockets=found.max_sockets,

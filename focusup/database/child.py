@@ -160,7 +160,7 @@ class Child:
             try:
                 await self._spawn()
             except DatabaseError as error:
-                log.error("database_not_restarted", reason=str(error))
+                log.error("database_restart_failed", reason=str(error))
 
     async def _stopped_or_died(self) -> bool:
         """Whether we are to stop; else, the process has ended."""

@@ -93,7 +93,7 @@ async def _embedded(name: str, data_dir: Path, timeout_s: float) -> OpenedDataba
         also = f". There is data in {' and '.join(unused)}" if unused else ""
         return _in_memory(name, f"no database server was found; {how_to_keep()}{also}")
     if unused:
-        log.warning("data_not_in_use", of=unused, in_use=program.kind, why=_why(program, kept))
+        log.warning("data_ignored", of=unused, in_use=program.kind, why=_why(program, kept))
     async with AsyncExitStack() as held:
         held.enter_context(hold(data_dir))
         child = Child(program, data_dir)
@@ -126,6 +126,6 @@ def _why(program: Program, kept: list[Kind]) -> str:
 def _in_memory(name: str, reason: str) -> OpenedDatabase:
     from mongomock_motor import AsyncMongoMockClient  # slow to import
 
-    log.warning(NOTHING_KEPT, because=reason)
+    log.warning("data_in_memory", warning=NOTHING_KEPT, because=reason)
     client: Any = AsyncMongoMockClient(tz_aware=True)
     return OpenedDatabase(client[name], "memory", "memory: nothing is kept")

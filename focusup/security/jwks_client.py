@@ -82,10 +82,10 @@ class RemoteKeys:
             # In a thread: loading certificates and keys takes longer than a tick may wait.
             self._keys = await asyncio.wrap_future(_begin(fetch_keys, self._url))
         except KeysUnavailable as error:
-            log.warning("jwks_not_fetched", reason=str(error))
+            log.warning("jwks_fetch_failed", reason=str(error))
             return False
         except Exception:
-            log.exception("jwks_not_fetched")
+            log.exception("jwks_fetch_failed")
             return False
         return True
 

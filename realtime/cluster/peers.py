@@ -111,7 +111,7 @@ class Peers:
             except (StorageUnavailable, StatementRefused):
                 turn = 0  # the ledger tells of it; say that we live once it answers
             except Exception:
-                log.exception("peers_failed")
+                log.exception("peers_poll_failed")
             await asyncio.sleep(POLL_S)
 
     async def meet(self) -> None:
@@ -167,5 +167,5 @@ class Peers:
                     await asyncio.sleep(LOOK_EVERY_S)
                 return True
         except TimeoutError:
-            log.warning("owner_does_not_answer", what=what)
+            log.warning("owner_silent", what=what)
             return False

@@ -122,5 +122,5 @@ class Abandonment:
             self._db, document, stamps=self._stamps, now=self._now()
         )
         if done:
-            log.info("abandoned", session=str(document["_id"]))
+            log.info("session_abandoned", session=str(document["_id"]))
         return done

@@ -111,7 +111,7 @@ class Endings:
         except (StorageUnavailable, StatementRefused):
             return None
         except Exception:
-            log.exception("stats_not_read")
+            log.exception("stats_read_failed")
             return None
 
     async def _finish(self, tracked: TrackedSession, ending: Ending) -> Ended:

@@ -199,7 +199,9 @@ def test_nobody_came_back(lives: Lives, figures: Figures) -> None:
 
 
 def test_each_was_abandoned_by_one_of_the_servers(lives: Lives) -> None:
-    lines = [line["session"] for server in lives.both for line in logged(server, "abandoned")]
+    lines = [
+        line["session"] for server in lives.both for line in logged(server, "session_abandoned")
+    ]
     wanted = [*lives.left, lives.returned, lives.resumed]
     assert sorted(lines) == sorted(fate.session for fate in wanted if fate)
 
@@ -287,7 +289,9 @@ async def test_their_server_was_killed(
                 await until_abandoned(both, fate, within_s=AFTER_S + DEAD_AFTER_S + 5)
             await client.next("tick")
             ended = (await client.ask("stop", "stopped"))["session"]
-            lines = [line["session"] for server in both for line in logged(server, "abandoned")]
+            lines = [
+                line["session"] for server in both for line in logged(server, "session_abandoned")
+            ]
     figures(seen_after_s=max(fate.took_s for fate in left))
     assert sorted(lines) == sorted(fate.session for fate in left)
     assert (ended["status"], ended["tracked"]) == ("completed", False)

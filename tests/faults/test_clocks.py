@@ -178,7 +178,7 @@ async def test_a_server_whose_clock_differs(
             await visit.mid_second()
             least_s, _ = visit.lasted_s()
             ended = (await client.ask("stop", "stopped"))["session"]
-        abandoned = logged(other, "abandoned")
+        abandoned = logged(other, "session_abandoned")
     figures(due=int(least_s), booked=ended["elapsedSeconds"], away=ended["awaySeconds"])
     assert tracked is True
     assert abandoned == []

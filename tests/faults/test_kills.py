@@ -136,7 +136,7 @@ def and_unwritten(
 ) -> dict[ObjectId, Document]:
     """What is stored, and what the log says was not; of that, what was in doubt may have
     been."""
-    unwritten = {line["session"]: line for line in logged(server, "unwritten")}
+    unwritten = {line["session"]: line for line in logged(server, "seconds_unwritten")}
     whole: dict[ObjectId, Document] = {}
     for id_, document in documents.items():
         line = dict(unwritten.get(str(id_), NOTHING_UNWRITTEN))
@@ -165,7 +165,7 @@ async def test_sigterm_while_the_database_is_down(
             due = {id_: oracle.bounds().elapsed.high for id_, oracle in crew.oracles.items()}
             whole = and_unwritten(server, stored, due)
             verdict = judge((oracle, whole[id_]) for id_, oracle in crew.oracles.items())
-            unwritten = len(logged(server, "unwritten"))
+            unwritten = len(logged(server, "seconds_unwritten"))
             figures(exit_s=exit_s, status=status, unwritten=unwritten, **verdict.figures)
             assert exit_s <= EXIT_WITHIN_S
             assert close_codes(crew.members) == {RESTART}
@@ -183,7 +183,7 @@ async def test_sigterm_comes_twice(tmp_path: Path, database: Database, figures: 
             status, exit_s = await stopped(crew, again_after_s=0.2)
             verdict = await crew.verdict()
             figures(exit_s=exit_s, status=status, **verdict.figures)
-            assert (status, logged(crew.server, "unwritten")) == (0, [])
+            assert (status, logged(crew.server, "seconds_unwritten")) == (0, [])
             assert 0.5 <= exit_s <= EXIT_WITHIN_S
             assert close_codes(crew.members) == {RESTART}
             assert verdict.exact, verdict
@@ -199,7 +199,7 @@ async def test_sigterm_with_1000_sockets(
         status, exit_s = await stopped(crew)
         verdict = await crew.verdict()
         figures(exit_s=exit_s, status=status, **verdict.figures)
-        assert (status, logged(crew.server, "unwritten")) == (0, [])
+        assert (status, logged(crew.server, "seconds_unwritten")) == (0, [])
         assert exit_s <= EXIT_WITHIN_S
         assert close_codes(crew.members) == {RESTART}
         assert verdict.exact, verdict
@@ -223,7 +223,7 @@ async def test_sigterm_before_it_serves(
         figures(exit_s=exit_s, status=status)
         assert status == 0
         assert exit_s < 3
-        assert len(logged(server, "stopped_before_serving")) == 1
+        assert len(logged(server, "start_interrupted")) == 1
         assert "Traceback" not in server.log()
         proxy.clear()
         await asyncio.to_thread(server.start)
@@ -251,7 +251,7 @@ async def test_sigterm_while_50_clients_are_joining(
             verdict, others = await crew.verdict(), await there.verdict()
             codes = close_codes(crew.members)
             figures(exit_s=exit_s, status=status, started=started, codes=codes, **verdict.figures)
-            assert (status, logged(there.server, "unwritten")) == (0, [])
+            assert (status, logged(there.server, "seconds_unwritten")) == (0, [])
             assert exit_s <= EXIT_WITHIN_S
             assert 0 < started < 50
             assert codes - {RESTART} <= {None}

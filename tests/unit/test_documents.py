@@ -1,5 +1,6 @@
 """The documents name files, headings and registries as they are."""
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ OF_OTHERS = {
     *("innerHTML", "localStorage", "CHANGELOG", "md"),
 }
 """Names of drivers and browsers, and of files."""
+SOURCES = [path for package in ROOMS for path in (ROOT / package).rglob("*.py")]
 REGISTRIES = re.compile(r"pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)")
 
 
@@ -80,3 +82,25 @@ def test_no_registry_is_named() -> None:
     """Which registry packages come from is set where they are installed."""
     files = [*DOCUMENTS, ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / "scripts/npm_readme.md"]
     assert [str(path) for path in files if REGISTRIES.search(path.read_text())] == []
+
+
+def test_every_log_event_is_listed_and_is_a_noun_and_a_verb() -> None:
+    """A name is `noun_verb`, or `noun_adjective` for a state, in lower case."""
+    events = {name for path in SOURCES for name in logged_in(path)}
+    text = (ROOT / "docs/operations.md").read_text()
+    section = text[text.index("### Log events") :].partition("\n## ")[0]
+    listed = set(re.findall(r"`([a-z_]+)`", "".join(re.findall(r"^\| ([^|]+)\|", section, re.M))))
+    assert listed == events
+    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)+", name) for name in events)
+
+
+def logged_in(path: Path) -> Iterator[str]:
+    """Yield the names of all events that a module logs by `log`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        logger = node.func.value
+        if isinstance(logger, ast.Name) and logger.id == "log":
+            for part in ast.walk(node.args[0]):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    yield part.value

@@ -77,14 +77,14 @@ async def test_data_that_cannot_be_used_is_told_and_comes_back(
         with capture_logs() as logs:
             async with opened(data_dir) as database:
                 assert database.kind == "mongod"
-        told = next(line for line in logs if line["event"] == "data_not_in_use")
+        told = next(line for line in logs if line["event"] == "data_ignored")
         assert told["of"] == [str(data_dir / "secantusdb")]
         assert "not installed" in told["why"]
     with capture_logs() as logs:
         async with opened(data_dir) as database:
             assert database.kind == "secantusdb"
             assert await database.db["things"].find_one() == {"_id": "kept"}
-    assert "data_not_in_use" in [line["event"] for line in logs]
+    assert "data_ignored" in [line["event"] for line in logs]
 
 
 async def test_what_a_failed_first_start_leaves_is_not_data(
@@ -129,7 +129,7 @@ async def test_memory_is_told_loudly(
             await database.checkpoint()
     [told] = logs
     assert told["log_level"] == "warning"
-    assert "NOTHING WILL BE KEPT" in told["event"]
+    assert "NOTHING WILL BE KEPT" in told["warning"]
     for way in ("focusup[embedded]", "mongod", "MONGODB_URI"):
         assert (way in told["because"]) is (uri is None or way == "MONGODB_URI")
     assert nothing_in(data_dir.parent)
