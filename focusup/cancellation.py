@@ -1,6 +1,8 @@
-"""Waiting for work, or for an event that makes it needless.
+"""Wait for work, or for an event that makes it needless.
 
-What must always hold: whoever has waited leaves nothing behind that runs on.
+Invariants:
+
+- After the wait, no task of it goes on.
 """
 
 import asyncio
@@ -15,7 +17,11 @@ class Interrupted(Exception):  # noqa: N818 - no error
 
 
 async def unless_set(event: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
-    """What comes of the work; it is cancelled, and Interrupted raised, once the event is set."""
+    """Return the result of `work`, or cancel it once the event is set.
+
+    Raises:
+        Interrupted: The event was set first.
+    """
     working, told = asyncio.create_task(work), asyncio.create_task(event.wait())
     try:
         await asyncio.wait({working, told}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,7 +1,9 @@
-"""Settings for commands: read once, and what is wrong with them said in a few lines.
+"""Read the settings for a command, and report wrong ones in a few lines.
 
-What must always hold: a line names the variable or option to change and what is expected
-of it, and never repeats the value, which may be a secret.
+Invariants:
+
+- A line names the variable or option and what is expected of it, and never repeats the value, which
+  may be a secret.
 """
 
 from collections.abc import Iterable

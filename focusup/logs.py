@@ -1,7 +1,9 @@
-"""Logs: one line an event, readable on a terminal, JSON elsewhere.
+"""Configure logs: one line an event, readable on a terminal, JSON elsewhere.
 
-What must always hold: no token, password or query string reaches a log, whatever a
-library logs; tracebacks go to the log, never to a client.
+Invariants:
+
+- No token, password or query string reaches a log, whatever a library logs.
+- Tracebacks go to the log, never to a client.
 """
 
 import logging

@@ -1,10 +1,11 @@
-"""Runs the server: listens, says what it runs on, and stops without losing a second.
+"""Run the server: listen, print where it runs, and stop without losing a second.
 
-What must always hold: on SIGTERM or Ctrl-C nobody is joined any more, everything counted
-is written, every socket is closed with 1012, and only then does Hypercorn stop and the
-database after it, all within `STOP_WITHIN_S`. Told to stop before it serves, it ends at once:
-an index that is being built is built by the database, and a step of a migration may be
-done twice.
+Invariants:
+
+- On SIGTERM or Ctrl-C no session is joined any more, everything counted is written, every socket is
+  closed with 1012, and then Hypercorn and the database stop, all within `STOP_WITHIN_S`.
+- A stop before serving ends the process at once: an index under construction is built by the
+  database, and a step of a migration may be repeated.
 """
 
 import asyncio
@@ -51,7 +52,7 @@ log = structlog.get_logger(__name__)
 
 
 def run(settings: Settings) -> int:
-    """Serve until told to stop; the exit status of the process."""
+    """Serve until a stop is requested; return the exit status of the process."""
     configure_logs(settings.log_level)
     _tame_garbage_collection()
     try:
@@ -101,7 +102,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(settings: Settings) -> bool:
-    """Serve until told to stop; return whether every counted second was written.
+    """Serve until a stop is requested; return whether every counted second was written.
 
     Raises:
         Interrupted: A stop was requested before serving began.

@@ -276,7 +276,7 @@ class Settings(BaseSettings):
     @classmethod
     def has_keys(cls, value: str | None, info: ValidationInfo) -> str | None:
         """Refuse an issuer or audience without keys of an external issuer."""
-        # Tokens signed with JWT_SECRET are not compared with it: nobody shall think they are.
+        # Tokens signed with JWT_SECRET are not compared with it, and must not seem to be.
         given = (info.data.get("jwt_public_key"), info.data.get("jwks_url"))
         if value is not None and given == (None, None):
             raise ValueError("is for tokens of JWT_PUBLIC_KEY or JWKS_URL: set one of them too")

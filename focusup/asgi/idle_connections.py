@@ -63,7 +63,7 @@ class ServerConfig(Config):
 
 
 class Connections:
-    """The idle connections of a process, those that are idle for longest first."""
+    """The idle connections of a process, the longest idle first."""
 
     def __init__(self, limits: ConnectionLimits, context: WorkerContext) -> None:
         self.limits = limits

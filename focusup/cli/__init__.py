@@ -1,9 +1,11 @@
-"""The command line: one module per command.
+"""Define the command line: one module per command.
 
-What must always hold: importing this package imports click and nothing else that is
-heavy, so that `focusup --version` and shell completion answer at once; each command
-imports what it needs when it runs. What a program may want to read goes to stdout,
-everything else to stderr; exit status 0 is success, 1 a failure, 2 wrong usage or settings.
+Invariants:
+
+- Importing this package imports no heavy package but click, so `focusup --version` and shell
+  completion answer at once; each command imports what it needs when it runs.
+- Output for programs goes to stdout, everything else to stderr. Exit status 0 is success, 1 a
+  failure, 2 wrong usage or settings.
 """
 
 import click

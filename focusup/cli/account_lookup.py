@@ -1,7 +1,8 @@
-"""What `focusup admin` and `focusup users` share: an account by its address, shown to a person.
+"""Find an account by its address, and show it, for `focusup admin` and `focusup users`.
 
-What must always hold: what is printed of an account cannot move the cursor or change the
-direction of the text, whoever chose it.
+Invariants:
+
+- The printed text of an account cannot move the cursor or change the direction of the text.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,7 +1,11 @@
-"""What the client commands share: where the server is, and a socket to it.
+"""Connect the client commands to a server.
 
-What must always hold: the token travels in a header, never in a URL; nothing waits
-longer than `PATIENCE_S`; a proxy from the environment is not asked for this machine.
+Invariants:
+
+- The token is sent in a header, never in a URL.
+- No wait is longer than `PATIENCE_S`.
+- A proxy of the environment is not used for this machine.
+
 Imported only by commands that run against a server.
 """
 

@@ -1,8 +1,11 @@
-"""A database server as our child: started, watched, started again, and stopped.
+"""Run a database server as our child: start, watch, restart and stop it.
 
-What must always hold: it listens on the loopback interface alone, and on the same port
-for as long as we live, so that the driver finds it again after a restart; if it dies it
-is started again, at ever longer intervals; and when we stop, it has stopped before.
+Invariants:
+
+- It listens on the loopback interface alone, on the same port for as long as this process lives, so
+  that the driver finds it again after a restart.
+- If it dies it is started again, at growing intervals.
+- When this process ends, the child has ended before.
 """
 
 import asyncio

@@ -1,7 +1,9 @@
-"""The driver's clients: to a MongoDB somewhere, and to the child of ours.
+"""Connect clients of the driver: to a MongoDB at an address, and to our child process.
 
-What must always hold: no credential of a connection string is shown, so no message of the
-driver is; and closing never holds up the event loop, whatever became of the server.
+Invariants:
+
+- No credential of a connection string is shown, so no message of the driver is.
+- Closing never holds up the event loop, whatever state the server is in.
 """
 
 import asyncio

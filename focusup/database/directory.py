@@ -1,7 +1,9 @@
-"""The data directory: one server at a time.
+"""Lock the data directory for one server at a time.
 
-What must always hold: whoever comes second is told who holds it; the system lets it go
-even if the holder is killed.
+Invariants:
+
+- A second server is told which process holds the lock.
+- The system releases the lock even if the holder is killed.
 """
 
 import contextlib
@@ -17,7 +19,7 @@ from focusup.database.errors import InUseError, short, usable
 LOCK_FILE = "server.lock"
 OWNER_FILE = "server.pid"
 LOOKED_WITHIN_S = 0.2
-"""Whoever only looks (`holder`) has the lock for microseconds: a start must not fail for it."""
+"""`holder` has the lock for microseconds, and a start must not fail because of that."""
 
 
 @contextlib.contextmanager
@@ -45,7 +47,7 @@ def hold(data_dir: Path) -> Iterator[None]:
 
 
 def holder(data_dir: Path) -> str | None:
-    """Who holds it now, in words; None if nobody does. Leaves everything as it is."""
+    """Return the holder of the lock in words; None if it is free. Changes nothing."""
     if not _is_locked(data_dir / LOCK_FILE):
         return None
     return f"a FocusUp server{_named(data_dir / OWNER_FILE)}"

@@ -1,14 +1,16 @@
-"""Linux only: becomes a program that the kernel ends when its parent ends.
+"""Become a program that the kernel ends when its parent ends. Linux only.
 
-Run as `python -I -S launch.py PARENT PROGRAM [ARGUMENT ...]`, a file of its own and not a
-`preexec_fn`: between fork and exec, Python code may deadlock in a process with threads,
-and the driver has threads.
+Run as `python -I -S launch.py PARENT PROGRAM [ARGUMENT ...]`. It is a file of its own and not a
+`preexec_fn`, because between fork and exec, Python code may deadlock in a process with threads, and
+the driver has threads.
 
-What must always hold: the program runs under the same process number, whether or not the
-kernel could be asked; the pid file covers a parent that was killed where it could not.
+Invariants:
 
-The kernel watches the *thread* that forked. That is the one of the event loop, which lives
-as long as the server does.
+- The program runs under the same process id, whether or not the kernel could be asked. Where it
+  could not, the pid file covers a parent that was killed.
+
+The kernel watches the *thread* that forked. That is the one of the event loop, which lives as long
+as the server.
 """
 
 import contextlib

@@ -1,7 +1,9 @@
-"""Opens the database that the settings ask for, or the best there is.
+"""Open the database that the settings ask for, or the best one available.
 
-What must always hold: one data directory is used by one server at a time; data that is
-there and not in use is told, and so is whoever runs on memory alone.
+Invariants:
+
+- One data directory is used by one server at a time.
+- Data that is present and not used is reported, and so is a start on memory alone.
 """
 
 import asyncio
@@ -85,7 +87,7 @@ async def _remote(uri: str, name: str, timeout_s: float) -> OpenedDatabase:
 
 async def _embedded(name: str, data_dir: Path, timeout_s: float) -> OpenedDatabase:
     with usable(data_dir):
-        # Real paths: whoever comes by another link to it must meet the same lock and child.
+        # Real paths: a server that uses another link to it must find the same lock and child.
         data_dir = data_dir.resolve()  # noqa: ASYNC240 - before anything is served
         program, kept = choose(data_dir), kinds_kept(data_dir)
     unused = [short(data_dir / kind) for kind in kept if program is None or kind != program.kind]

@@ -1,8 +1,9 @@
-"""A port for the child.
+"""Choose the port of the child process.
 
-What must always hold: it is not one that the system hands to outgoing connections. The
-port has to be there again for a restart, and a connection of anybody, even the driver's
-own attempt to reconnect, might sit on it by then.
+Invariants:
+
+- The port is outside the range for outgoing connections. It must be free again for a restart, and
+  an outgoing connection, even an attempt of the driver to reconnect, might use it by then.
 """
 
 import secrets

@@ -1,7 +1,9 @@
-"""Telling processes apart, starting one that dies with us, and ending one left over.
+"""Identify processes, start a child that ends with us, and end a leftover one.
 
-What must always hold: a process is ended only if it was told, as the value of its own
-option for that, to serve our data directory; so a recycled number never ends a stranger.
+Invariants:
+
+- A process is ended only if its command line has our data directory as the value of the option for
+  it, so a recycled process id never ends another program.
 """
 
 import asyncio

@@ -1,9 +1,10 @@
-"""Which database server runs as our child, and with which arguments.
+"""Choose the database program that runs as our child, and its arguments.
 
-What must always hold: data that is there stays in use. A directory that one kind of
-server has written goes on with that kind while its program is to be had, so that nobody
-who installs another one later seems to have lost everything. Where its program is gone,
-another kind may write there too; the first one comes back with its program.
+Invariants:
+
+- Existing data stays in use. A directory that one kind of server has written is used by that kind
+  while its program is installed, so installing another one hides no data. Without its program,
+  another kind may write there too; the data of the first comes back with its program.
 
 SecantusDB is a program of its own under the GPL: it is executed, never imported.
 """

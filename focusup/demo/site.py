@@ -1,9 +1,11 @@
-"""Some days of a site and its visitors, for the admin's dashboard. Pure.
+"""Build some days of a site and its visitors, for the admin's dashboard. Pure.
 
-What must always hold: of the same seed, mark, user and day it is the same; all of it is past,
-and within the days that are given; every id that is no ObjectId begins with the mark's
-prefix, by which it is found again, as is every page by the mark's `pages`; visits have the
-mark as a field, too.
+Invariants:
+
+- The same seed, mark, user and day give the same site. All of it lies in the past, within the given
+  days.
+- Every id that is not an ObjectId begins with the mark's prefix, and every page name with the
+  mark's `pages`, so the rows are found again. Visits also have the mark as a field.
 """
 
 from collections.abc import Iterator, Sequence

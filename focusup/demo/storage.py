@@ -1,10 +1,12 @@
-"""Storing a demonstration, and removing it, whether a server runs beside or not.
+"""Store a demonstration, and remove it, beside a running server or without one.
 
-What must always hold: nothing of an account that is no demonstration is touched; whatever is
-cut off is finished when it is asked for again; and what servers remember of days that are
-over (`running_counts`, `page_rollups`) says what it would if all were read. Days of which
-retention has removed events or page views can't be counted again, so none are added to them;
-visits need not be, however many there are.
+Invariants:
+
+- Data of an account that is not a demonstration is never changed.
+- An interrupted command is completed when it is repeated.
+- Stored counts of past days (`running_counts`, `page_rollups`) stay as if all rows were counted.
+  Days of which retention has removed events or page views can't be counted again, so nothing is
+  added to them. Visits need not be counted again, however many there are.
 """
 
 from collections import Counter

@@ -1,9 +1,10 @@
-"""The sessions of a learner's year. Pure.
+"""Build the sessions of a learner's year. Pure.
 
-What must always hold: of the same seed, user and day it is the same, and later on that day
-it only goes on; all of it is past; sessions do not overlap, and each is as the server would
-have left it: counters, timeline and score fit, and a silence counts as idle only when it was
-longer than the idle mode allows.
+Invariants:
+
+- The same seed, user and day give the same sessions; later on that day they only continue.
+- All sessions lie in the past and do not overlap. Each is as the server would have stored it:
+  counters, timeline and score agree, and a silence is idle only beyond the idle threshold.
 """
 
 import math
@@ -200,7 +201,7 @@ def _switches(chance: Random, subject: Subject) -> int:
 
 
 def _ended(chance: Random, document: Document, outcome: Outcome) -> Document:
-    """Whoever stopped or left did so within a second that was not over yet."""
+    """Return the moment of a stop, within a second that was not over yet."""
     rest = timedelta(milliseconds=chance.randrange(1000))
     booked_at: datetime = document["lastBookedAt"]
     document["carryMs"] = rest / timedelta(milliseconds=1)

@@ -1,5 +1,8 @@
-"""`focusup doctor`: looks at all that a server needs, and says what to do about what is not well.
+"""Check everything that a server needs, and say what to do about problems (`focusup doctor`).
 
-What must always hold: nothing is changed by looking; no secret, token, password or credential
-of an address is told; one check that fails keeps no other from being made.
+Invariants:
+
+- The checks change nothing.
+- No secret, token, password or credential of an address is shown.
+- A check that fails keeps no other check from being made.
 """

@@ -1,4 +1,4 @@
-"""The address to listen on: free, ours already, or somebody else's."""
+"""Check the address to listen on: free, in use by this server, or by another program."""
 
 from focusup.doctor.findings import Finding, failed_by, ok, warning
 from focusup.listening import ListenError, bind, neighbour

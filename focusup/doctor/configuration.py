@@ -1,6 +1,6 @@
-"""The settings: where they come from, those that are misspelt, and those that are unwise.
+"""Check the settings: where they come from, misspelt ones, and unwise ones.
 
-Nothing here tells the value of a setting, but for numbers and addresses to listen on.
+The value of a setting is never shown, except for numbers and addresses to listen on.
 """
 
 import difflib

@@ -34,7 +34,7 @@ CLOCKS_APART_S = 2.0
 
 
 async def database(settings: Settings) -> list[Finding]:
-    """All that can be told of the database of these settings."""
+    """Return all findings about the database of these settings."""
     if settings.mongodb_uri == MEMORY:
         return [warning("database", NOTHING_KEPT, "leave MONGODB_URI unset, or set a mongodb://…")]
     if settings.mongodb_uri is None and holder(settings.data_dir) is None:

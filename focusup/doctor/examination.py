@@ -1,4 +1,4 @@
-"""All checks, in the order in which they are told: what others stand on comes first."""
+"""Run all checks, in an order in which causes come before effects."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
@@ -62,5 +62,5 @@ def _made(name: str, check: Check) -> Iterator[Finding]:
     except OSError as error:
         reason = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
         yield failed(name, f"can't be checked ({reason})", "let this user read it")
-    except Exception as error:  # the others are told all the same
+    except Exception as error:  # the other checks are made all the same
         yield failed(name, f"can't be checked ({type(error).__name__})", "report this")

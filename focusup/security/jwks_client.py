@@ -1,10 +1,12 @@
-"""The public keys of another issuer, fetched from its JWKS address.
+"""Fetch the public keys of another issuer from its JWKS address.
 
-What must always hold: whatever tokens name, one fetch at most is under way, and one every
-`AGAIN_AFTER_S`; it keeps nobody waiting for longer than `FETCH_WITHIN_S`, and neither the
-event loop nor the end of the process ever, not even where a name server hangs; an address
-that fails takes away no key that is known. No redirect is followed, and no more than
-`MAX_BYTES` is read.
+Invariants:
+
+- Whatever tokens name, at most one fetch is under way, and one is begun every `AGAIN_AFTER_S`.
+- No caller waits longer than `FETCH_WITHIN_S`. Neither the event loop nor the end of the process
+  ever waits, even where a name server hangs.
+- An address that fails removes no known key.
+- No redirect is followed, and no more than `MAX_BYTES` are read.
 """
 
 import asyncio

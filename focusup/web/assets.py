@@ -1,7 +1,9 @@
-"""Files for browsers, read once: each has a tag that changes with its content.
+"""Read files for browsers once, each with a tag that changes with its content.
 
-What must always hold: only files that lie in the directory are served, whatever is asked
-for; what is sent compressed says so, and says on what it depends.
+Invariants:
+
+- Only files in the directory are served, whatever the path of the request.
+- A compressed answer has `Content-Encoding` and `Vary`.
 """
 
 import gzip

@@ -1,8 +1,10 @@
-"""The pages at `/`, `/me` and `/admin`, their files, and the client library.
+"""Serve the pages `/`, `/me` and `/admin`, their files, and the client library.
 
-What must always hold: a page is the same for everybody, so it holds nothing of anybody; it
-runs no inline script, loads nothing from elsewhere, and no other site may frame it. What a
-person sees is fetched by the page's script with that person's token.
+Invariants:
+
+- A page is the same for all users and holds no personal data. Its script fetches the user's data
+  with the user's token.
+- A page runs no inline script, loads nothing from other hosts, and cannot be framed by other sites.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,9 @@
-"""What the pages say, in one file for each language: `texts/en.json`.
+"""Load the texts of the pages, one file for each language: `texts/en.json`.
 
-What must always hold: every language has the same keys, with the same `{placeholders}`
-(`tests/web/test_texts.py`); who asks for a language that is not there gets English.
+Invariants:
+
+- Every language has the same keys, with the same `{placeholders}` (`tests/web/test_texts.py`).
+- A browser that asks for an unknown language gets English.
 """
 
 import json

@@ -115,7 +115,7 @@ class SettingsStore:
         return _learner(user_id, await self._db[COLLECTION].find_one({"_id": user_id}) or {})
 
     async def with_goals(self, user_ids: Sequence[str]) -> set[str]:
-        """Return those of these users that have a goal now."""
+        """Return the users among these that have a goal now."""
         found: set[str] = set()
         for at in range(0, len(user_ids), CHUNK):
             wanted = {"_id": {"$in": user_ids[at : at + CHUNK]}}

@@ -51,7 +51,7 @@ class Event(NamedTuple):
 
 
 async def insert_events(db: Database, events: Mapping[ObjectId, Event], now: datetime) -> None:
-    """Store events by their ids; those that are stored already stay unchanged."""
+    """Store events by their ids; events that are stored already stay unchanged."""
     created_at = milliseconds(now)
     documents = [
         {"_id": id_, **event._asdict(), "created_at": created_at} for id_, event in events.items()

@@ -58,7 +58,7 @@ class StudyService:
         return goals_body((await self.learners.find(user_id)).goals_now)
 
     async def with_goals(self, user_ids: Sequence[str]) -> set[str]:
-        """Return those of these users that have a goal now."""
+        """Return the users among these that have a goal now."""
         return await self.learners.with_goals(user_ids)
 
     async def set_goals(

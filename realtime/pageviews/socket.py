@@ -151,7 +151,7 @@ class PageSocket(SocketConnection[TrackedView]):
     def _view(self, message: View, now_us: int) -> None:
         arrival = self._arrival
         if arrival is None:
-            raise AssertionError("nobody has arrived")
+            raise AssertionError("the visitor has not arrived")
         self.updates = message.updates
         previous = self._previous
         tracked = self._service.begin(

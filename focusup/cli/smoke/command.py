@@ -1,7 +1,8 @@
-"""`focusup smoke`: does a server do all that it promises?
+"""Run `focusup smoke`: check that a server does what it promises.
 
-What must always hold: the steps of `steps` are taken in order, each is shown, and
-nothing after a failed one is tried.
+Invariants:
+
+- The steps run in order, each is shown, and nothing runs after a failed one.
 """
 
 import time

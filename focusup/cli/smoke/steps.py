@@ -1,8 +1,9 @@
-"""The steps of `focusup smoke`, in their order, each with what it checks.
+"""Check the steps of `focusup smoke`, in their order.
 
-What must always hold: a step passes only if the server's answer was what the protocol
-says; counted seconds are held against this client's own clock, and the score against the
-formula on the stored numbers.
+Invariants:
+
+- A step passes only if the answer is as the protocol says. Counted seconds are compared with the
+  clock of this client, and the score with the formula on the stored numbers.
 """
 
 import contextlib
