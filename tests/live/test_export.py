@@ -176,15 +176,6 @@ async def test_others_are_counted_and_memory_does_not_grow(
     await watched_export(live_server, filled(5_000), 5_000)
 
 
-@pytest.mark.timeout(600)
-async def test_a_hundred_thousand_sessions(tmp_path: Path) -> None:
-    with a_server(tmp_path) as (server, db):
-        user = uuid.uuid4().hex
-        fill(db, user, 100_000)
-        figures = await watched_export(server, user, 100_000)
-        print(figures)
-
-
 async def watched_export(server: LiveServer, user: str, count: int) -> dict[str, float]:
     """Export while others are counted; what it took."""
     other = uuid.uuid4().hex
