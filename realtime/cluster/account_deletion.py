@@ -88,15 +88,17 @@ class AccountDeletions:
             self._hear(user_id)
 
     async def run(self) -> None:
-        """Learn of deletions, and finish them, for as long as the task lives."""
-        await run_every(HEAR_EVERY_S, self._hear_and_finish, name="account_deletions")
+        """Learn of deletions, and finish them, for as long as the task lives.
 
-    async def _hear_and_finish(self) -> None:
-        try:
-            await self.hear()
-        finally:  # a removal that is due must not wait for news
-            for departure in self._departures.due_for_second_pass(self._now()):
-                await self._finish(departure)
+        A removal that takes long does not delay the learning.
+        """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(run_every(HEAR_EVERY_S, self.hear, name="deletions_heard"))
+            group.create_task(run_every(HEAR_EVERY_S, self._finish_due, name="deletions_finished"))
+
+    async def _finish_due(self) -> None:
+        for departure in self._departures.due_for_second_pass(self._now()):
+            await self._finish(departure)
 
     async def _finish(self, departure: Deletion) -> None:
         """Remove what was stored since the first pass; a failure is tried again later."""

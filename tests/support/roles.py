@@ -81,22 +81,31 @@ async def asker(server: AppServer, who: Who) -> Asker:
         case "other user":
             return Asker(await somebody(server), (await somebody(server)).token)
         case _:
-            person = await somebody(server)
-            await asyncio.to_thread(_change, server, _made_admin, person)
-            with server.rest(None) as rest:
-                body = {"email": person.email, "password": PASSWORD}
-                answer = await asyncio.to_thread(rest.post, "/api/auth/login", json=body)
+            person = await admin(server)
             if who != "admin":
-                await asyncio.to_thread(_change, server, CHANGES[who], person)
-            return Asker(await somebody(server), answer.json()["token"])
+                await change(server, CHANGES[who], person)
+            return Asker(await somebody(server), person.token)
 
 
-def _change(server: AppServer, work: Change, who: Person) -> None:
+async def admin(server: AppServer) -> Person:
+    """Return a person whose token is that of an admin."""
+    person = await somebody(server)
+    await change(server, _made_admin, person)
+    with server.rest(None) as rest:
+        body = {"email": person.email, "password": PASSWORD}
+        answer = await asyncio.to_thread(rest.post, "/api/auth/login", json=body)
+    person.token = answer.json()["token"]
+    return person
+
+
+async def change(server: AppServer, work: Change, who: Person) -> None:
+    """Do this to a person on a server, which has heard of it then."""
+
     async def run(services: Services) -> None:
         await work(services, who)
         await services.access.revocations.hear()
 
-    server.call(run)
+    await asyncio.to_thread(server.call, run)
 
 
 async def _made_admin(services: Services, who: Person) -> None:

@@ -140,3 +140,21 @@ async def test_an_old_token_does_nothing_to_who_came_back(world: World) -> None:
     assert len(world.removed) == removals
     await world.leavers.leave(world.token(), has_none)
     assert len(world.removed) == removals + 1
+
+
+async def test_a_removal_that_takes_long_delays_no_hearing(world: World) -> None:
+    """Of who leaves on another server meanwhile."""
+    world.may_remove.clear()
+    ada = world.token()
+    with pytest.raises(Unavailable):
+        await world.leavers.leave(ada, has_account)
+    world.now += SETTLED_AFTER
+    elsewhere, _ = world.server()
+    running = asyncio.create_task(world.leavers.run())
+    await asyncio.sleep(0.05)  # it removes ada once more by now
+    await elsewhere.begin(world.token("bob"), world.now, had_account=True)
+    await until(lambda: world.gone.is_deleted(world.token("bob")))
+    assert world.removed == []
+    world.may_remove.set()
+    await until(lambda: "ada" in world.removed)
+    running.cancel()
